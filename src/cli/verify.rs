@@ -1,0 +1,171 @@
+//! `pratique verify` and `pratique explain`: one image, judged by the code that the webhook runs.
+
+#![expect(clippy::disallowed_methods, reason = "the command line reads files")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{
+    policy::{Policy, UsedAs},
+    verdict::{AdmittedBy, Verdict, render},
+    verifier::{Question, TagUse, Verifier, World, named_files},
+};
+
+/// What to judge, and by what.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy; the roots that it names are files beside it
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The folder that keeps what is trusted from one run to the next; without one nothing is remembered
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The namespace that the image is to run in
+    #[arg(long, short, default_value = "default", value_name = "NAME")]
+    namespace: String,
+    /// As what it is to be used
+    #[arg(long, value_enum, default_value = "container")]
+    used_as: Use,
+    /// Judge as of this instant (RFC 3339) instead of now
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// Seconds that the judgement may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// Say nothing; the exit code tells
+    #[arg(long, short)]
+    quiet: bool,
+    /// The image: by digest, or by a tag that the repository signs
+    image: String,
+}
+
+/// [`Args`], and how to show the verdict.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    args: Args,
+    /// How to show it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Use {
+    Container,
+    Init,
+    Ephemeral,
+    Volume,
+}
+
+/// The verdict in a line or a few. Returns the exit code: 0 admitted, 1 refused, 2 not judged.
+pub fn run(args: &Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let verdict = judge(args, now)?;
+    if !args.quiet {
+        out.write_all(summary(&verdict).as_bytes())?;
+    }
+    Ok(exit_code(&verdict))
+}
+
+/// The verdict with what was checked for it. Returns the same exit code.
+pub fn explain(args: &ExplainArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let verdict = judge(&args.args, now)?;
+    match args.format {
+        Format::Json => writeln!(out, "{:#}", verdict.to_json())?,
+        Format::Text => out.write_all(crate::verdict::explain(&verdict).as_bytes())?,
+    }
+    Ok(exit_code(&verdict))
+}
+
+fn exit_code(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Admitted(_) => 0,
+        Verdict::Refused(refusal) => refusal.class().exit_code(),
+    }
+}
+
+fn summary(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Refused(refusal) => render::message(&[refusal], 1) + "\n",
+        Verdict::Admitted(admitted) => {
+            let judged = admitted.judged();
+            let digest = judged.digest.map(|digest| format!(" (sha256:{digest})")).unwrap_or_default();
+            let rule = judged.rule.as_deref().unwrap_or("default");
+            let by = match admitted.by() {
+                AdmittedBy::Proof(_) => "verified".to_owned(),
+                AdmittedBy::Exemption(exemption) => format!("not verified: {}", exemption.reason),
+                AdmittedBy::Leniency { mode, refusal } => {
+                    format!("mode {}: [{}] {}", mode.as_str(), refusal.code(), refusal.cause)
+                }
+            };
+            format!("admitted: {}{digest} by rule {rule:?}: {by}\n", crate::verdict::sanitise(&judged.reference))
+        }
+    }
+}
+
+fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
+    let now = args.at.unwrap_or(now);
+    super::runtime()?.block_on(async {
+        let world = local_world(&args.policy, args.state.as_deref()).await?;
+        let deadline = Instant::now() + Duration::from_secs(args.timeout);
+        // One refresh before, so that an older set in the cache is never the last word of a single run.
+        for (_, repository) in world.repositories() {
+            if let Err(error) = repository.refresh(now).await {
+                tracing::warn!(repository = %repository.name(), %error, "the refresh failed");
+            }
+        }
+        let question = Question {
+            field: "",
+            reference: &args.image,
+            namespace: &args.namespace,
+            used_as: match args.used_as {
+                Use::Container => UsedAs::Container,
+                Use::Init => UsedAs::Init,
+                Use::Ephemeral => UsedAs::Ephemeral,
+                Use::Volume => UsedAs::Volume,
+            },
+            tag: TagUse::NamesNow,
+        };
+        let verdict = Verifier::default().verify(&world, &question, now, deadline).await;
+        Ok(verdict)
+    })
+}
+
+/// The world of a policy in a file, with the roots that it names beside it.
+pub(super) async fn local_world(path: &Path, state: Option<&Path>) -> anyhow::Result<World> {
+    let policy = read_policy(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut files = BTreeMap::new();
+    for name in named_files(&policy) {
+        let file = folder.join(name.as_str());
+        let bytes = fs::read(&file).with_context(|| format!("{}, which the policy names", file.display()))?;
+        files.insert(name.as_str().to_owned(), bytes);
+    }
+    World::build(Arc::new(policy), &files, state, None)
+        .await
+        .map_err(|error| anyhow::anyhow!("[{}] {error}", error.code()))
+}
+
+/// A policy in a file.
+pub(super) fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    match Policy::parse(&text) {
+        Ok(policy) => Ok(policy),
+        Err(error) => bail!("[{}] {}", error.code(), error.in_file(&path.display().to_string())),
+    }
+}

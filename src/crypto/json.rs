@@ -1,0 +1,215 @@
+//! JSON that two readers cannot understand differently, and its canonical bytes.
+//!
+//! Signed metadata is read once into a [`Value`]; typed models are read from that value, and signatures are verified
+//! over the canonical form of the same value. Duplicate members, a byte order mark, trailing bytes, fractions and deep
+//! nesting are refused before anything is verified (TUF 4.1: "interpret without ambiguity").
+
+use std::{collections::btree_map::Entry, fmt};
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Containers within containers that a document may have.
+pub const MAX_DEPTH: usize = 64;
+
+/// A document that is not unambiguous JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not unambiguous JSON: {0}")]
+pub struct JsonError(pub String);
+
+/// Reads one document.
+///
+/// # Errors
+/// Invalid JSON or UTF-8, a byte order mark, lone surrogates, duplicate members, numbers that are not integers in
+/// the range of `i64` and `u64`, more than [`MAX_DEPTH`] levels, bytes after the document.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
+    deserializer.end().map_err(|error| JsonError(error.to_string()))?;
+    Ok(value)
+}
+
+/// The canonical JSON of OLPC as securesystemslib writes it: members sorted by code point, no white space, only `\`
+/// and `"` escaped, everything else raw UTF-8 without normalisation. These are the bytes that TUF (4.1) and in-toto
+/// Metablocks sign.
+pub fn canonical(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_canonical(value, &mut out);
+    out
+}
+
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::String(text) => write_string(text, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            out.push(b'{');
+            // `Map` is a BTreeMap here: the order of UTF-8 bytes is the order of code points.
+            for (index, (name, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(name, out);
+                out.push(b':');
+                write_canonical(member, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in text.as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without fractions and duplicate members")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(Number::from(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(Number::from(value)))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // Canonical JSON has no fractions, and an integer beyond 64 bits arrives here as a rounded one.
+        Err(E::custom(format!("{value} is not an integer of 64 bits")))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(self.deeper()?)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = std::collections::BTreeMap::new();
+        while let Some(name) = access.next_key::<String>()? {
+            let member = access.next_value_seed(self.deeper()?)?;
+            match members.entry(name) {
+                Entry::Occupied(entry) => {
+                    return Err(A::Error::custom(format!("member {:?} stands twice", entry.key())));
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(member);
+                }
+            }
+        }
+        Ok(Value::Object(Map::from_iter(members)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        parse(text.as_bytes()).unwrap_err().0
+    }
+
+    #[test]
+    fn duplicate_members_are_refused_at_any_depth() {
+        assert!(refusal(r#"{"a":1,"a":1}"#).contains("stands twice"));
+        assert!(refusal(r#"[{"a":{"b":1,"b":2}}]"#).contains("stands twice"));
+        assert!(refusal(r#"{"\u0061":1,"a":1}"#).contains("stands twice"));
+    }
+
+    #[test]
+    fn fractions_and_huge_integers_are_refused() {
+        for text in ["1.0", "1e3", "18446744073709551616", "-9223372036854775809", "NaN"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(canonical(&parse(b"18446744073709551615").unwrap()), b"18446744073709551615");
+        assert_eq!(canonical(&parse(b"9007199254740993").unwrap()), b"9007199254740993");
+    }
+
+    #[test]
+    fn bytes_around_the_document_are_refused() {
+        assert!(parse(b"{} x").is_err());
+        assert!(parse(b"\xef\xbb\xbf{}").is_err());
+        assert!(parse(b"\"\xff\"").is_err());
+        assert!(parse(br#""\ud800""#).is_err());
+        assert!(parse(b"{}\n").is_ok());
+    }
+
+    #[test]
+    fn depth_is_capped() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(parse(nested(MAX_DEPTH + 2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn canonical_form_sorts_by_code_point_and_keeps_text_raw() {
+        let value =
+            parse("{\"b\":[1,-2,true,null],\"a\":\"q\\\"\\\\\\n\\u0007e\u{301}\u{1f600}\",\"\u{e9}\":{}}".as_bytes())
+                .unwrap();
+        let expected = "{\"a\":\"q\\\"\\\\\n\u{7}e\u{301}\u{1f600}\",\"b\":[1,-2,true,null],\"\u{e9}\":{}}";
+        assert_eq!(String::from_utf8(canonical(&value)).unwrap(), expected);
+    }
+}

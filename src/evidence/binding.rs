@@ -1,0 +1,91 @@
+//! T2: the verified supply chain must speak of this very image, by name and by hash.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Error, Requirement, Subject,
+    requirement::{ProductFrom, Tags},
+};
+use crate::in_toto::{Verified, VerifiedStep};
+
+/// The step and the artifact that carry the image's digest.
+pub(super) struct Bound {
+    pub(super) step: String,
+    pub(super) artifact: String,
+}
+
+/// Binding (A): the bound step has an artifact named exactly N, or `N#<os>/<arch>[/<variant>]`, with sha256 D, which
+/// a rule of that step consumed. What is left to in-toto's implicit ALLOW does not bind: nobody asked for it.
+pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
+    let product = &requirement.product;
+    let (name, step) = match &product.step {
+        Some(name) => (name.clone(), verified.steps().get(name.as_str())),
+        None => match verified.last_step() {
+            Some((name, step)) => (name.to_string(), Some(step)),
+            None => (String::new(), None),
+        },
+    };
+    let step = step.ok_or_else(|| Error::NoSuchStep { step: name.clone() })?;
+    let artifact = bound_artifact(&name, step, subject, requirement)?;
+    if requirement.tags == Tags::Attested
+        && let Some(tag) = &subject.tag
+    {
+        let tagged = format!("{}:{tag}", subject.repository);
+        let attested =
+            step.products.get(&tagged).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
+        if !attested || !step.consumed_products.contains(&tagged) {
+            return Err(Error::TagNotAttested { step: name, name: tagged, digest: subject.digest });
+        }
+    }
+    Ok(Bound { step: name, artifact })
+}
+
+fn bound_artifact(
+    step_name: &str,
+    step: &VerifiedStep,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<String, Error> {
+    let (artifacts, consumed, kind) = match requirement.product.from {
+        ProductFrom::Products => (&step.products, &step.consumed_products, "product"),
+        ProductFrom::Materials => (&step.materials, &step.consumed_materials, "material"),
+    };
+    let wanted = subject.digest.to_string();
+    let repository = subject.repository.to_string();
+    let mut unconsumed = None;
+    let mut other = None;
+    for (name, digests) in artifacts {
+        let named = match &requirement.product.name {
+            Some(pattern) => pattern.matches(name),
+            None => *name == repository || platform_of(name, &repository).is_some(),
+        };
+        if !named {
+            continue;
+        }
+        match sha256(digests) {
+            Some(hex) if *hex == wanted && consumed.contains(name) => return Ok(name.clone()),
+            Some(hex) if *hex == wanted => unconsumed = Some(name.clone()),
+            Some(hex) => other = Some(format!("{name} with sha256 {hex}")),
+            None => other = Some(format!("{name} without a sha256")),
+        }
+    }
+    if let Some(name) = unconsumed {
+        return Err(Error::NotConsumed { step: step_name.to_owned(), name });
+    }
+    let name = requirement.product.name.as_ref().map_or(repository, ToString::to_string);
+    Err(Error::NotBound { step: step_name.to_owned(), kind, name, digest: subject.digest, found: other })
+}
+
+/// The platform in `N#<os>/<arch>[/<variant>]`.
+fn platform_of<'a>(name: &'a str, repository: &str) -> Option<&'a str> {
+    let platform = name.strip_prefix(repository)?.strip_prefix('#')?;
+    let parts: Vec<_> = platform.split('/').collect();
+    let plain = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    (matches!(parts.len(), 2 | 3) && parts.iter().all(plain)).then_some(platform)
+}
+
+fn sha256(digests: &BTreeMap<String, String>) -> Option<&String> {
+    digests.get("sha256")
+}

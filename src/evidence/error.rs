@@ -1,0 +1,147 @@
+//! Why the evidence for an image does not hold.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    crypto::Sha256,
+    image::{Repository, Tag},
+    in_toto::{self, LayoutKeyError},
+    tuf::{self, RoleChain, TargetPath},
+};
+
+/// One failed check, with both sides of the comparison.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what its fields are")]
+pub enum Error {
+    #[error(transparent)]
+    Tuf(#[from] tuf::Error),
+    #[error(transparent)]
+    InToto(#[from] in_toto::Error),
+
+    #[error("repository {repository} has no target {path}")]
+    UnknownImage { repository: String, path: TargetPath },
+    #[error("repository {repository} has no target {path}: the tag is not signed")]
+    UnknownTag { repository: String, path: TargetPath },
+    #[error("target {path} is signed by {chain}, the rule wants {wanted}")]
+    ImageRole { path: TargetPath, chain: RoleChain, wanted: RoleChain },
+    #[error("target {path} has {}, the image is sha256:{digest}", hash_of(.listed))]
+    ImageDigest { path: TargetPath, listed: Option<Sha256>, digest: Sha256 },
+    #[error("tag target {path} is signed for sha256:{signed}, the image is sha256:{digest}")]
+    TagMoved { path: TargetPath, signed: Sha256, digest: Sha256 },
+    #[error("sha256:{digest} is revoked by {chain}{}", because(.reason))]
+    Revoked { digest: Sha256, chain: RoleChain, reason: Option<String> },
+
+    #[error("target {path} lists nothing in custom[{member:?}]")]
+    NothingListed { path: TargetPath, member: String },
+    #[error("custom[{member:?}] of target {path} is not a list of target paths")]
+    MalformedList { path: TargetPath, member: String },
+    #[error("custom of target {path} lists {entry:?} twice")]
+    ListedTwice { path: TargetPath, entry: String },
+    #[error("target {path} lists {listed} files, at most {limit} are read")]
+    TooManyFiles { path: TargetPath, listed: usize, limit: usize },
+    #[error("with {path} the evidence is larger than {limit} bytes")]
+    TooManyBytes { path: TargetPath, limit: u64 },
+    #[error("{path}, listed by {by}, is not a target of the repository")]
+    NotATarget { path: TargetPath, by: TargetPath },
+    #[error("{path} is neither a layout nor named <step>.<keyid>.link")]
+    UnknownKind { path: TargetPath },
+    #[error("{first} and {second} are links of the same step by the same key")]
+    AmbiguousLink { first: TargetPath, second: TargetPath },
+    #[error("link {path} is signed by {chain}, the rule takes links from {}", any_of(.allowed))]
+    LinkRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
+
+    #[error("target {path} lists no layout")]
+    NoLayout { path: TargetPath },
+    #[error("target {path} lists two layouts, {first} and {second}")]
+    SeveralLayouts { path: TargetPath, first: TargetPath, second: TargetPath },
+    #[error("layout {path} is signed by {chain}, layouts are taken from {}", any_of(.allowed))]
+    LayoutRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
+    #[error("layout key {path} is signed by {chain}, keys are taken from {}", any_of(.allowed))]
+    KeyRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
+    #[error("layout {layout} is scoped neither by the rule (`layout:`) nor by the role that signed it (custom.images)")]
+    NotScoped { layout: TargetPath },
+    #[error("layout {layout} is not for {repository}: {by} limits it to {scope}")]
+    OutOfScope { layout: TargetPath, repository: Repository, by: &'static str, scope: String },
+    #[error("custom.images of layout {layout} is not a list of image patterns")]
+    MalformedScope { layout: TargetPath },
+    #[error("layout {layout} is retired: {list} does not list sha256:{digest}")]
+    Retired { layout: TargetPath, list: TargetPath, digest: Sha256 },
+    #[error("{list}, named by custom.digests of layout {layout}, is not a list of digests")]
+    MalformedDigestList { layout: TargetPath, list: TargetPath },
+    #[error("digest list {path} is signed by {chain}, such lists are taken from {}", any_of(.allowed))]
+    DigestListRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
+    #[error("layout key {path} is not usable: {why}")]
+    UnusableKey { path: TargetPath, why: LayoutKeyError },
+
+    #[error("the rule's target template gives no path for {repository}")]
+    UnusableTemplate { repository: Repository },
+    #[error("parameter {name:?} needs the tag of the image, and none was given")]
+    ParameterWithoutTag { name: String },
+    #[error("the layout has no step {step:?}, which the rule binds the image to")]
+    NoSuchStep { step: String },
+    #[error("no {kind} of step {step:?} is named {name} with sha256 {digest}{}", instead(.found))]
+    NotBound { step: String, kind: &'static str, name: String, digest: Sha256, found: Option<String> },
+    #[error("{name} of step {step:?} has the image's digest, but no rule of the step accounts for it")]
+    NotConsumed { step: String, name: String },
+    #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
+    TagNotAttested { step: String, name: String, digest: Sha256 },
+    #[error("tag {tag} is refused: the rule takes digests only")]
+    TagDenied { tag: Tag },
+}
+
+impl Error {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tuf(error) => error.code(),
+            Self::InToto(error) => error.code(),
+            Self::UnknownImage { .. } => "image/unknown",
+            Self::UnknownTag { .. } => "image/unknown-tag",
+            Self::ImageRole { .. } => "image/wrong-role",
+            Self::ImageDigest { .. } => "image/digest-mismatch",
+            Self::TagMoved { .. } => "image/tag-mismatch",
+            Self::TagDenied { .. } => "image/tag-denied",
+            Self::Revoked { .. } => "tuf/revoked",
+            Self::NothingListed { .. } => "evidence/nothing-listed",
+            Self::MalformedList { .. } | Self::ListedTwice { .. } => "evidence/malformed-list",
+            Self::TooManyFiles { .. } | Self::TooManyBytes { .. } => "evidence/limit",
+            Self::NotATarget { .. } => "evidence/not-a-target",
+            Self::UnknownKind { .. } => "evidence/unknown-kind",
+            Self::AmbiguousLink { .. } => "evidence/ambiguous-link",
+            Self::LinkRole { .. } => "evidence/wrong-role",
+            Self::NoLayout { .. } => "layout/missing",
+            Self::SeveralLayouts { .. } => "layout/ambiguous",
+            Self::LayoutRole { .. } => "layout/wrong-role",
+            Self::KeyRole { .. } => "layout/key-wrong-role",
+            Self::NotScoped { .. } => "layout/not-scoped",
+            Self::OutOfScope { .. } => "layout/out-of-scope",
+            Self::MalformedScope { .. } => "layout/malformed-scope",
+            Self::Retired { .. } => "layout/retired",
+            Self::MalformedDigestList { .. } => "layout/malformed-digest-list",
+            Self::DigestListRole { .. } => "layout/digest-list-wrong-role",
+            Self::UnusableKey { .. } => "layout/unusable-key",
+            Self::UnusableTemplate { .. } => "policy/unusable-template",
+            Self::ParameterWithoutTag { .. } => "evidence/parameter-without-tag",
+            Self::NoSuchStep { .. } => "evidence/no-such-step",
+            Self::NotBound { .. } => "evidence/not-bound",
+            Self::NotConsumed { .. } => "evidence/not-consumed",
+            Self::TagNotAttested { .. } => "evidence/tag-not-attested",
+        }
+    }
+}
+
+fn hash_of(digest: &Option<Sha256>) -> String {
+    digest.map_or_else(|| "no sha256".to_owned(), |digest| format!("sha256 {digest}"))
+}
+
+fn because(reason: &Option<String>) -> String {
+    reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+fn instead(found: &Option<String>) -> String {
+    found.as_ref().map_or_else(String::new, |found| format!("; found {found}"))
+}
+
+fn any_of(chains: &BTreeSet<RoleChain>) -> String {
+    chains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

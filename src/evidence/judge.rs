@@ -1,0 +1,316 @@
+//! The judgement itself: the rules of belief in their order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Error, Limits, Proof, Requirement, Subject, View,
+    binding::bind,
+    files::listed,
+    layout::layout_evidence,
+    proof::SupplyChainProof,
+    requirement::{Field, Fields, Inspections, Level, Tags, Template},
+    walk::{Progress, Stop, Walk},
+};
+use crate::{
+    crypto::Sha256,
+    image::{Repository, Tag},
+    in_toto::{self, LinkFile, LinkName, SupplyChain},
+    tuf::{Resolved, TargetPath},
+};
+
+/// Judges one image by its digest.
+pub fn judge(
+    subject: &Subject,
+    requirement: &Requirement,
+    view: View<'_>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Progress<Proof> {
+    let mut walk = Walk::new(view, now, limits);
+    let result = prove(&mut walk, subject, requirement);
+    walk.end(result)
+}
+
+/// What a tag names now: the digest of the signed tag target `N:<tag>`.
+pub fn resolve_tag(
+    repository: &Repository,
+    tag: &Tag,
+    requirement: &Requirement,
+    view: View<'_>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Progress<Sha256> {
+    let mut walk = Walk::new(view, now, limits);
+    let result = if requirement.tags == Tags::Deny {
+        Err(Error::TagDenied { tag: tag.clone() }.into())
+    } else {
+        tag_target(&mut walk, repository, tag, requirement)
+    };
+    walk.end(result)
+}
+
+fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Proof, Stop> {
+    let image = image_target(walk, subject, requirement)?;
+    let supply_chain = match requirement.level {
+        Level::Tuf => None,
+        Level::InToto => Some(supply_chain(walk, &image, subject, requirement)?),
+    };
+    Ok(Proof {
+        subject: subject.clone(),
+        repository: walk.view.repository.clone(),
+        image_chain: image.chain,
+        targets_version: walk.view.trusted.targets().version,
+        supply_chain,
+        valid_until: walk.valid_until(),
+    })
+}
+
+/// The image's target by digest, and that nobody who may has revoked the digest.
+fn image_target(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Resolved, Stop> {
+    let path = expand(&requirement.digest_target, &subject.repository, None, Some(subject.digest))?;
+    let image = walk.lookup(&path)?;
+    not_revoked(walk, subject, requirement)?;
+    walk.settle()?;
+    let Some(image) = image else {
+        return Err(Error::UnknownImage { repository: walk.view.repository.to_string(), path }.into());
+    };
+    expect_role(&image, requirement)?;
+    let listed = image.target.hashes.sha256();
+    if listed != Some(subject.digest) {
+        return Err(Error::ImageDigest { path, listed, digest: subject.digest }.into());
+    }
+    Ok(image)
+}
+
+/// T4: read from the layout roles alone and before everything else, so that no online role can shadow or undo it.
+fn not_revoked(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<(), Stop> {
+    let path = TargetPath::from(format!("revoked/sha256/{}", subject.digest));
+    for chain in &requirement.layout_roles {
+        if let Some(found) = walk.lookup_in(chain, &path)? {
+            let reason = found.target.custom.get("reason").and_then(|reason| reason.as_str()).map(str::to_owned);
+            return Err(Error::Revoked { digest: subject.digest, chain: chain.clone(), reason }.into());
+        }
+    }
+    Ok(())
+}
+
+fn expect_role(found: &Resolved, requirement: &Requirement) -> Result<(), Error> {
+    match &requirement.role {
+        Some(wanted) if *wanted != found.chain => Err(Error::ImageRole {
+            path: found.target.path.clone(),
+            chain: found.chain.clone(),
+            wanted: wanted.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn tag_target(
+    walk: &mut Walk<'_>,
+    repository: &Repository,
+    tag: &Tag,
+    requirement: &Requirement,
+) -> Result<Sha256, Stop> {
+    let path = expand(&requirement.tag_target, repository, Some(tag), None)?;
+    let found = walk.lookup(&path)?;
+    walk.settle()?;
+    let Some(found) = found else {
+        return Err(Error::UnknownTag { repository: walk.view.repository.to_string(), path }.into());
+    };
+    expect_role(&found, requirement)?;
+    let digest = found.target.hashes.sha256();
+    // A tag names an image by the hash that its digest is; another algorithm names nothing.
+    Ok(digest.ok_or_else(|| Error::UnknownTag { repository: walk.view.repository.to_string(), path })?)
+}
+
+fn supply_chain(
+    walk: &mut Walk<'_>,
+    image: &Resolved,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<SupplyChainProof, Stop> {
+    let parameters = parameters(walk, subject, requirement)?;
+    let evidence = collect(walk, image, subject, requirement)?;
+    walk.found_layout(&evidence.layout.target.path);
+    let layout = layout_evidence(walk, &evidence.layout, subject, requirement)?;
+
+    let links = evidence.links.iter();
+    let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
+    let verified = in_toto::verify(
+        &SupplyChain { layout: &layout.bytes, keys: layout.keys, links: links.collect() },
+        &in_toto::Options {
+            parameters,
+            raw_parameters: false,
+            layout_threshold: requirement.layout_threshold,
+            sublayouts: match requirement.sublayouts {
+                None => in_toto::Sublayouts::Deny,
+                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
+            },
+            inspections: match requirement.inspections {
+                Inspections::Refuse => in_toto::Inspections::Refuse,
+                Inspections::Skip => in_toto::Inspections::Skip,
+            },
+        },
+        walk.now,
+        &walk.limits.in_toto,
+    )?;
+    walk.expires(verified.earliest_expiry());
+    let bound = bind(&verified, subject, requirement)?;
+    Ok(SupplyChainProof {
+        layout: evidence.layout.target.path.clone(),
+        layout_chain: evidence.layout.chain,
+        layout_keys: layout.key_paths,
+        bound_step: bound.step,
+        bound_artifact: bound.artifact,
+        verified,
+    })
+}
+
+/// What the image's target lists, sorted into the root layout and the links.
+struct Collected {
+    layout: Resolved,
+    links: Vec<Placed>,
+}
+
+/// A link file at its place among the sublayouts.
+struct Placed {
+    dir: Vec<String>,
+    name: String,
+    bytes: Arc<[u8]>,
+}
+
+fn collect(
+    walk: &mut Walk<'_>,
+    image: &Resolved,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<Collected, Stop> {
+    let by = &image.target.path;
+    let paths = listed(by, &image.target.custom, &requirement.custom, walk.limits.evidence_files)?;
+    // A literal `layout:` in the rule overrides the listed one: the rule's author has pinned it.
+    let pin = requirement.layout.as_ref().and_then(|scope| scope.pinned(&subject.repository));
+
+    let mut resolved = Vec::with_capacity(paths.len());
+    for path in &paths {
+        // `custom` is not path-authorised: every listed path is resolved by the same walk as any other target.
+        resolved.push(walk.lookup(path)?);
+    }
+    let pinned = match &pin {
+        Some(path) => walk.lookup(path)?,
+        None => None,
+    };
+    walk.settle()?;
+
+    let mut found = Vec::with_capacity(paths.len());
+    for (path, target) in paths.iter().zip(resolved) {
+        let target = target.ok_or_else(|| Error::NotATarget { path: path.clone(), by: by.clone() })?;
+        let link = LinkName::parse(base_name(path)).is_some();
+        if let (true, Some(allowed)) = (link, &requirement.link_roles)
+            && !allowed.contains(&target.chain)
+        {
+            return Err(Error::LinkRole { path: path.clone(), chain: target.chain, allowed: allowed.clone() }.into());
+        }
+        let bytes = walk.file(&target.target)?;
+        found.push((target, link, bytes));
+    }
+    walk.settle()?;
+
+    let mut layouts = Vec::new();
+    let mut links = Vec::new();
+    for (target, link, bytes) in found {
+        let bytes = bytes.ok_or(Stop::Needs)?;
+        if link {
+            links.push((target.target.path.clone(), bytes));
+        } else if in_toto::is_layout(&bytes) {
+            layouts.push(target);
+        } else {
+            return Err(Error::UnknownKind { path: target.target.path.clone() }.into());
+        }
+    }
+    let layout = match pin {
+        Some(path) => pinned.ok_or_else(|| Error::NotATarget { path, by: by.clone() })?,
+        None => {
+            let mut layouts = layouts.into_iter();
+            let first = layouts.next().ok_or_else(|| Error::NoLayout { path: by.clone() })?;
+            if let Some(second) = layouts.next() {
+                return Err(Error::SeveralLayouts {
+                    path: by.clone(),
+                    first: first.target.path.clone(),
+                    second: second.target.path.clone(),
+                }
+                .into());
+            }
+            first
+        }
+    };
+    Ok(Collected { layout, links: place(links)? })
+}
+
+/// Places each link by the last components of its path: links of a sublayout lie below a folder that is named like
+/// the sublayout's own file, without `.link`.
+fn place(links: Vec<(TargetPath, Arc<[u8]>)>) -> Result<Vec<Placed>, Error> {
+    let paths: BTreeSet<String> = links.iter().map(|(path, _)| path.as_str().to_owned()).collect();
+    let mut places: BTreeMap<(Vec<String>, String), TargetPath> = BTreeMap::new();
+    let mut files = Vec::with_capacity(links.len());
+    for (path, bytes) in links {
+        let mut rest = path.as_str();
+        let mut folders = Vec::new();
+        let name = base_name(&path).to_owned();
+        while let Some((parent, _)) = rest.rsplit_once('/') {
+            if !paths.contains(&format!("{parent}.link")) {
+                break;
+            }
+            folders.push(parent.rsplit('/').next().unwrap_or(parent).to_owned());
+            rest = parent;
+        }
+        folders.reverse();
+        let place = (folders.clone(), name.clone());
+        if let Some(first) = places.get(&place) {
+            return Err(Error::AmbiguousLink { first: first.clone(), second: path });
+        }
+        places.insert(place, path);
+        files.push(Placed { dir: folders, name, bytes });
+    }
+    Ok(files)
+}
+
+fn base_name(path: &TargetPath) -> &str {
+    path.as_str().rsplit('/').next().unwrap_or_default()
+}
+
+/// The rule's parameters for this image. A tag is put into one only if the signed tag target has this digest.
+fn parameters(
+    walk: &mut Walk<'_>,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<Option<BTreeMap<String, String>>, Stop> {
+    if requirement.parameters.is_empty() {
+        return Ok(None);
+    }
+    if let Some((name, _)) = requirement.parameters.iter().find(|(_, template)| template.uses(Field::Tag)) {
+        let tag = subject.tag.as_ref().ok_or_else(|| Error::ParameterWithoutTag { name: name.clone() })?;
+        let signed = tag_target(walk, &subject.repository, tag, requirement)?;
+        if signed != subject.digest {
+            let path = expand(&requirement.tag_target, &subject.repository, Some(tag), None)?;
+            return Err(Error::TagMoved { path, signed, digest: subject.digest }.into());
+        }
+    }
+    let fields = Fields { repository: &subject.repository, tag: subject.tag.as_ref(), digest: Some(subject.digest) };
+    Ok(requirement.expand_parameters(&fields))
+}
+
+/// A target path from the rule's template. Policies are read so that nothing can lack here.
+fn expand(
+    template: &Template,
+    repository: &Repository,
+    tag: Option<&Tag>,
+    digest: Option<Sha256>,
+) -> Result<TargetPath, Error> {
+    let text = template.expand(&Fields { repository, tag, digest });
+    text.map(TargetPath::from).ok_or_else(|| Error::UnusableTemplate { repository: repository.clone() })
+}

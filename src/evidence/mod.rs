@@ -1,0 +1,31 @@
+//! Do the signed files that belong to this image prove it? (in-toto ITE-2)
+//!
+//! An image's target in a TUF repository lists its layout and links; the layout's target lists the keys that verify
+//! it. [`judge`] follows those lists through TUF, holds every file against the role that may sign it, has in-toto
+//! verify the whole, and binds the result to the image's digest. It ends in a [`Proof`] or an [`Error`].
+//!
+//! Pure: it sees one immutable [`View`] of a repository. Where a role or a file is not there yet it answers with what
+//! it [`Need`]s and is called again, from the start, when that has arrived.
+
+mod binding;
+mod error;
+mod files;
+mod judge;
+mod layout;
+mod proof;
+pub mod requirement;
+mod separation;
+mod subject;
+mod walk;
+
+pub use error::Error;
+pub use files::DigestList;
+pub use judge::{judge, resolve_tag};
+pub use proof::{Basis, Proof, Step};
+pub use requirement::{RepositoryName, Requirement};
+pub use separation::{NoSeparation, separation};
+pub use subject::Subject;
+pub use walk::{Judgement, Limits, Need, Progress, View};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What a judgement establishes, as types that only a judgement can make.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{RepositoryName, Subject};
+use crate::{
+    crypto::{KeyId, Sha256},
+    in_toto,
+    tuf::{RoleChain, TargetPath, Trusted, Visit},
+};
+
+/// The image was proven as the rule demands. Only [`super::judge`] makes one; without one nothing is admitted by a
+/// rule that verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    pub(super) subject: Subject,
+    pub(super) repository: RepositoryName,
+    pub(super) image_chain: RoleChain,
+    pub(super) targets_version: u64,
+    pub(super) supply_chain: Option<SupplyChainProof>,
+    pub(super) valid_until: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SupplyChainProof {
+    pub(super) layout: TargetPath,
+    pub(super) layout_chain: RoleChain,
+    pub(super) layout_keys: Vec<TargetPath>,
+    pub(super) bound_step: String,
+    pub(super) bound_artifact: String,
+    pub(super) verified: in_toto::Verified,
+}
+
+/// Who made one step of the supply chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The step's name in the layout.
+    pub name: String,
+    /// The functionaries whose links were verified and agree.
+    pub functionaries: Vec<KeyId>,
+}
+
+impl Proof {
+    /// What was proven.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The repository that the evidence came from.
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// The chain of the role that signed the image's target.
+    pub fn image_chain(&self) -> &RoleChain {
+        &self.image_chain
+    }
+
+    /// The version of the top-level targets role at the time.
+    pub fn targets_version(&self) -> u64 {
+        self.targets_version
+    }
+
+    /// The layout, unless the rule asks for TUF alone.
+    pub fn layout(&self) -> Option<&TargetPath> {
+        self.supply_chain.as_ref().map(|proof| &proof.layout)
+    }
+
+    /// The chain of the role that signed the layout's target.
+    pub fn layout_chain(&self) -> Option<&RoleChain> {
+        self.supply_chain.as_ref().map(|proof| &proof.layout_chain)
+    }
+
+    /// The key files that verified the layout.
+    pub fn layout_keys(&self) -> &[TargetPath] {
+        self.supply_chain.as_ref().map_or(&[], |proof| &proof.layout_keys)
+    }
+
+    /// The step and the artifact of it that carry the image's digest.
+    pub fn bound_to(&self) -> Option<(&str, &str)> {
+        self.supply_chain.as_ref().map(|proof| (proof.bound_step.as_str(), proof.bound_artifact.as_str()))
+    }
+
+    /// What in-toto verified, with its trail.
+    pub fn verified(&self) -> Option<&in_toto::Verified> {
+        self.supply_chain.as_ref().map(|proof| &proof.verified)
+    }
+
+    /// Who made which step, in the order of the step names.
+    pub fn steps(&self) -> Vec<Step> {
+        let Some(proof) = &self.supply_chain else { return Vec::new() };
+        proof
+            .verified
+            .steps()
+            .iter()
+            .map(|(name, step)| Step { name: name.to_string(), functionaries: step.functionaries.clone() })
+            .collect()
+    }
+
+    /// The earliest expiry of anything that the proof stands on.
+    pub fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+}
+
+/// The signed state that an outcome was read from: the root's version, and version and digest of every role that any
+/// walk visited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Basis {
+    root_version: u64,
+    visited: BTreeMap<RoleChain, (u64, Sha256)>,
+    valid_until: Timestamp,
+}
+
+impl Basis {
+    pub(super) fn new(trusted: &Trusted) -> Self {
+        Self { root_version: trusted.root().version, visited: BTreeMap::new(), valid_until: Timestamp::MAX }
+    }
+
+    pub(super) fn add_visits(&mut self, visits: &[Visit]) {
+        for visit in visits {
+            self.visited.insert(visit.chain.clone(), (visit.version, visit.sha256));
+            self.expires(visit.expires);
+        }
+    }
+
+    pub(super) fn expires(&mut self, expires: Timestamp) {
+        self.valid_until = self.valid_until.min(expires);
+    }
+
+    /// The version of the root under which everything was read.
+    pub fn root_version(&self) -> u64 {
+        self.root_version
+    }
+
+    /// Version and SHA-256 of every role that was read, by chain.
+    pub fn visited(&self) -> &BTreeMap<RoleChain, (u64, Sha256)> {
+        &self.visited
+    }
+
+    /// The earliest expiry of the roles, layouts and keys that were read. Timestamp and snapshot are not among them:
+    /// they are renewed without changing anything and are looked at anew each time.
+    pub fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+
+    /// Joins what a second judgement stood on.
+    pub fn join(&mut self, other: &Self) {
+        self.visited.extend(other.visited.iter().map(|(chain, state)| (chain.clone(), *state)));
+        self.valid_until = self.valid_until.min(other.valid_until);
+    }
+}

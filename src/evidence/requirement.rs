@@ -1,0 +1,185 @@
+//! What a rule demands of an image before it runs, as data that is valid once it exists.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroU32,
+    str::FromStr,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    pattern::Fnmatch,
+    tuf::{RoleChain, RoleName},
+};
+
+mod template;
+
+pub use template::{Field, Fields, LayoutScope, Template, TemplateError};
+
+/// What is to be proved about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// The repository whose metadata and evidence count.
+    pub repository: RepositoryName,
+    /// Which layouts may serve an image (trust.md T5); the layout's own `custom.images` must hold, too.
+    pub layout: Option<LayoutScope>,
+    /// The roles that may sign layout targets and their key targets (T1). Never empty.
+    pub layout_roles: BTreeSet<RoleChain>,
+    /// The roles that may sign link targets; any role when absent. Never empty.
+    pub link_roles: Option<BTreeSet<RoleChain>>,
+    /// The role that must sign the image target; any role when absent.
+    pub role: Option<RoleChain>,
+    /// How many of the layout's keys must sign it; all when absent.
+    pub layout_threshold: Option<NonZeroU32>,
+    /// Which artifact of the verified supply chain is the image (T2).
+    pub product: Product,
+    /// Values for the layout's parameters.
+    pub parameters: BTreeMap<String, Template>,
+    /// What becomes of a layout's inspections.
+    pub inspections: Inspections,
+    /// How many levels of sublayouts may be followed; none are allowed when absent.
+    pub sublayouts: Option<u32>,
+    /// What must be signed about a tag.
+    pub tags: Tags,
+    /// The member of `custom` that lists the evidence.
+    pub custom: String,
+    /// How much is to be proved.
+    pub level: Level,
+    /// Evidence that expires before this instant does not count.
+    pub not_before: Option<Timestamp>,
+    /// The target path of an image that is named by its digest.
+    pub digest_target: Template,
+    /// The target path of an image that is named by a tag.
+    pub tag_target: Template,
+}
+
+impl Requirement {
+    /// The strictest requirement: what a rule demands that names only its repository.
+    pub fn of(repository: RepositoryName) -> Self {
+        Self {
+            repository,
+            layout: None,
+            layout_roles: BTreeSet::from([RoleChain::top()]),
+            link_roles: None,
+            role: None,
+            layout_threshold: None,
+            product: Product::default(),
+            parameters: BTreeMap::new(),
+            inspections: Inspections::Refuse,
+            sublayouts: None,
+            tags: Tags::Signed,
+            custom: "in-toto".to_owned(),
+            level: Level::InToto,
+            not_before: None,
+            digest_target: Template::by_digest(),
+            tag_target: Template::by_tag(),
+        }
+    }
+
+    /// The layout's parameters for one image; `None` if one needs a tag or a digest that is not there.
+    pub fn expand_parameters(&self, fields: &Fields<'_>) -> Option<BTreeMap<String, String>> {
+        self.parameters.iter().map(|(name, value)| Some((name.clone(), value.expand(fields)?))).collect()
+    }
+}
+
+/// The name of a TUF repository in a policy: a DNS label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RepositoryName(Arc<str>);
+
+/// A text that is not a DNS label.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a DNS label: at most 63 of a-z, 0-9 and inner hyphens")]
+pub struct NotALabel(pub String);
+
+impl RepositoryName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = NotALabel;
+
+    fn from_str(text: &str) -> Result<Self, NotALabel> {
+        if is_dns_label(text) { Ok(Self(text.into())) } else { Err(NotALabel(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a text is a DNS label in lower case (RFC 1123 2.1), which is what names in a policy are.
+pub fn is_dns_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// Which artifact of which step has to be the image. The default is a product of the last step by the canonical name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Product {
+    /// The bound step; the last one when absent.
+    pub step: Option<String>,
+    /// On which side of the step the image stands.
+    pub from: ProductFrom,
+    /// A pattern on the artifact's name, in place of the canonical name.
+    pub name: Option<Fnmatch>,
+}
+
+/// A side of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProductFrom {
+    /// What the step made.
+    #[default]
+    Products,
+    /// What the step used.
+    Materials,
+}
+
+/// What becomes of a layout's inspections. None ever runs a command here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inspections {
+    /// A layout with an inspection that is not built in is refused.
+    Refuse,
+    /// Inspections that are not built in are passed over.
+    Skip,
+}
+
+/// What must be signed about a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tags {
+    /// A target of the tag's name with the image's digest.
+    Signed,
+    /// Also a verified product of the tag's name with the image's digest.
+    Attested,
+    /// Images are to be named by digest.
+    Deny,
+}
+
+/// How much is to be proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The whole supply chain.
+    InToto,
+    /// Only that a role signed the image target.
+    Tuf,
+}
+
+/// Whether `chain` is `ancestor` or lies below it, so that whoever signs `ancestor` decides who signs `chain`.
+pub fn is_at_or_below(chain: &RoleChain, ancestor: &RoleChain) -> bool {
+    chain.names().starts_with(ancestor.names() as &[RoleName])
+}

@@ -1,0 +1,6 @@
+//! Each rule of belief with the attack that it closes. In most of them the thief holds every online key.
+
+mod attacks;
+mod binding;
+mod fixture;
+mod layouts;

@@ -1,0 +1,252 @@
+//! The rule engine (in-toto 4.3.3.1): rules consume artifacts one after another; `DISALLOW` and `REQUIRE` judge.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::{
+    error::{Error, Unclean},
+    link::{Digests, Recorded, Side, show},
+    name::StepName,
+    rule::{Match, Rule},
+    verified::RuleTrail,
+};
+
+/// What steps, and where inspections are judged inspections too, recorded.
+pub(super) type Records<'a> = BTreeMap<&'a str, &'a Recorded>;
+
+/// A rule that refused, with what led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFailure {
+    /// The step or inspection whose rule it is.
+    pub item: StepName,
+    /// Which of its lists.
+    pub side: Side,
+    /// The rule, with parameters filled in.
+    pub rule: Rule,
+    /// Where it stands in its list, from 1.
+    pub position: usize,
+    /// The artifact: the first that a `DISALLOW` met, or the one that a `REQUIRE` did not find.
+    pub artifact: String,
+    /// The digests that the link gives for it; `None` when the link does not list it.
+    pub digests: Option<Digests>,
+    /// How many more artifacts a `DISALLOW` met.
+    pub more: usize,
+    /// Why the `MATCH` rules before it had not consumed the artifact; or, for a `REQUIRE`, the rule that had.
+    pub before: Vec<NearMiss>,
+}
+
+/// What an earlier rule did with the artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NearMiss {
+    /// A rule consumed it.
+    Consumed(Rule),
+    /// A `MATCH` rule found the name with other digests.
+    DigestsDiffer {
+        /// The rule.
+        rule: Rule,
+        /// The name that it looked for.
+        name: String,
+        /// What the other step has for it.
+        found: Digests,
+    },
+    /// A `MATCH` rule did not find the name.
+    NotThere {
+        /// The rule.
+        rule: Rule,
+        /// The name that it looked for.
+        name: String,
+    },
+    /// The digests are equal and prove nothing: there are none, or none of an algorithm that holds.
+    NoDigest(Rule),
+}
+
+/// Applies a list of rules to one side of what a step or inspection recorded.
+pub(super) fn apply(
+    item: &StepName,
+    side: Side,
+    rules: &[Rule],
+    recorded: &Recorded,
+    others: &Records<'_>,
+) -> Result<Vec<RuleTrail>, Error> {
+    let artifacts = recorded.side(side);
+    let mut queue: BTreeSet<&str> = artifacts.keys().map(String::as_str).collect();
+    let mut trail: Vec<RuleTrail> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let consumed: Vec<&str> = match rule {
+            Rule::Create(pattern) => filter(&queue, |name| {
+                pattern.matches(name) && recorded.products.contains_key(name) && !recorded.materials.contains_key(name)
+            }),
+            Rule::Delete(pattern) => filter(&queue, |name| {
+                pattern.matches(name) && recorded.materials.contains_key(name) && !recorded.products.contains_key(name)
+            }),
+            Rule::Modify(pattern) => filter(&queue, |name| {
+                let (before, after) = (recorded.materials.get(name), recorded.products.get(name));
+                pattern.matches(name) && before.is_some() && after.is_some() && before != after
+            }),
+            Rule::Allow(pattern) => filter(&queue, |name| pattern.matches(name)),
+            Rule::Match(rule) => {
+                let mut consumed = Vec::new();
+                for name in &queue {
+                    if compare(rule, item, side, name, artifacts.get(*name), others)? == Comparison::Equal {
+                        consumed.push(*name);
+                    }
+                }
+                consumed
+            }
+            // in-toto 4.3.3.3
+            Rule::Disallow(pattern) => {
+                let met = filter(&queue, |name| pattern.matches(name));
+                if let Some(first) = met.first() {
+                    let failure = failure(item, side, rule, &trail, first, met.len() - 1, recorded, others)?;
+                    return Err(Error::DisallowedArtifact(Box::new(failure)));
+                }
+                Vec::new()
+            }
+            Rule::Require(name) => {
+                if !queue.contains(name.as_str()) {
+                    let failure = failure(item, side, rule, &trail, name, 0, recorded, others)?;
+                    return Err(Error::RequiredArtifactMissing(Box::new(failure)));
+                }
+                Vec::new()
+            }
+        };
+        for name in &consumed {
+            queue.remove(name);
+        }
+        trail.push(RuleTrail { rule: rule.clone(), consumed: consumed.into_iter().map(str::to_owned).collect() });
+    }
+    // What is left is allowed: every list ends in an implicit `ALLOW *`.
+    Ok(trail)
+}
+
+fn filter<'a>(queue: &BTreeSet<&'a str>, fits: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    queue.iter().copied().filter(|name| fits(name)).collect()
+}
+
+/// What a `MATCH` rule makes of one artifact (in-toto 4.3.3.2).
+#[derive(Debug, PartialEq, Eq)]
+enum Comparison<'a> {
+    Equal,
+    /// The prefix or the pattern does not fit.
+    NotMeant,
+    NotThere(String),
+    Differs(String, &'a Digests),
+    NoDigest,
+}
+
+fn compare<'a>(
+    rule: &Match,
+    item: &StepName,
+    side: Side,
+    name: &str,
+    digests: Option<&Digests>,
+    others: &Records<'a>,
+) -> Result<Comparison<'a>, Error> {
+    let Some(remainder) = strip_folder(name, &rule.source) else { return Ok(Comparison::NotMeant) };
+    if !rule.pattern.matches(remainder) {
+        return Ok(Comparison::NotMeant);
+    }
+    let has_prefix = !rule.source.is_empty() || !rule.destination.is_empty();
+    let is_translated = |text: &str| text.contains('\\');
+    if has_prefix
+        && (remainder.starts_with('/') || [name, &rule.source, &rule.destination].into_iter().any(is_translated))
+    {
+        // The reference joins paths as the operating system does and turns backslashes into slashes afterwards, so
+        // that it compares another artifact than the one that fits.
+        let (file, name, why) = (item.to_string(), name.to_owned(), Unclean::Prefixed);
+        return Err(Error::UncleanArtifact { file, side, name, why });
+    }
+    let wanted = match rule.destination.as_str() {
+        "" => remainder.to_owned(),
+        folder if folder.ends_with('/') => format!("{folder}{remainder}"),
+        folder => format!("{folder}/{remainder}"),
+    };
+    let found = others.get(rule.step.as_str()).and_then(|recorded| recorded.side(rule.side).get(&wanted));
+    Ok(match (found, digests) {
+        (None, _) => Comparison::NotThere(wanted),
+        (Some(found), Some(digests)) if found == digests && holds(digests) => Comparison::Equal,
+        (Some(found), Some(digests)) if found == digests => Comparison::NoDigest,
+        (Some(found), _) => Comparison::Differs(wanted, found),
+    })
+}
+
+/// Takes `folder/` off the front of a name.
+fn strip_folder<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
+    if folder.is_empty() {
+        return Some(name);
+    }
+    let rest = name.strip_prefix(folder)?;
+    if folder.ends_with('/') { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+/// Whether equal digests prove equal contents: `{}` equals `{}` as well, and so do unknown algorithms.
+fn holds(digests: &Digests) -> bool {
+    ["sha256", "sha384", "sha512"].into_iter().any(|algorithm| digests.contains_key(algorithm))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one error, brought together at two places")]
+fn failure(
+    item: &StepName,
+    side: Side,
+    rule: &Rule,
+    trail: &[RuleTrail],
+    artifact: &str,
+    more: usize,
+    recorded: &Recorded,
+    others: &Records<'_>,
+) -> Result<RuleFailure, Error> {
+    let digests = recorded.side(side).get(artifact);
+    let mut before = Vec::new();
+    for RuleTrail { rule, consumed } in trail {
+        if consumed.contains(artifact) {
+            before.push(NearMiss::Consumed(rule.clone()));
+        }
+        let (Rule::Match(matching), Some(digests)) = (rule, digests) else { continue };
+        let rule = rule.clone();
+        match compare(matching, item, side, artifact, Some(digests), others)? {
+            Comparison::Equal | Comparison::NotMeant => {}
+            Comparison::NotThere(name) => before.push(NearMiss::NotThere { rule, name }),
+            Comparison::Differs(name, found) => {
+                before.push(NearMiss::DigestsDiffer { rule, name, found: found.clone() });
+            }
+            Comparison::NoDigest => before.push(NearMiss::NoDigest(rule)),
+        }
+    }
+    Ok(RuleFailure {
+        item: item.clone(),
+        side,
+        rule: rule.clone(),
+        position: trail.len() + 1,
+        artifact: artifact.to_owned(),
+        digests: digests.cloned(),
+        more,
+        before,
+    })
+}
+
+impl fmt::Display for RuleFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { item, side, rule, position, artifact, digests, more, before } = self;
+        let has =
+            digests.as_ref().map_or_else(|| "is not listed".to_owned(), |digests| format!("has {}", show(digests)));
+        write!(f, "{:?}, rule {position} for {side}, {rule}: ", item.as_str())?;
+        write!(f, "{artifact:?} {has}")?;
+        if *more > 0 {
+            write!(f, ", and {more} more")?;
+        }
+        before.iter().try_for_each(|near| write!(f, "; {near}"))
+    }
+}
+
+impl fmt::Display for NearMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consumed(rule) => write!(f, "{rule} consumed it before"),
+            Self::DigestsDiffer { rule, name, found } => write!(f, "{rule} found {name:?} with {}", show(found)),
+            Self::NotThere { rule, name } => write!(f, "{rule} did not find {name:?}"),
+            Self::NoDigest(rule) => write!(f, "{rule} found no sha256, sha384 or sha512 to compare"),
+        }
+    }
+}

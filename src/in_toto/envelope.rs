@@ -1,0 +1,129 @@
+//! What do these bytes say, and who signed them? Metablocks (in-toto 4.1) and DSSE envelopes (ITE-5) behind one type.
+
+use serde_json::Value;
+
+use super::{
+    error::{Error, Problem},
+    fields::{Form, Object, Source},
+    functionary::LayoutKey,
+    layout::Layout,
+    limits::Limits,
+    link::Link,
+    metablock,
+};
+use crate::crypto::{KeyId, dsse, json};
+
+const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// A parsed file; nothing in it is verified.
+pub(super) struct Envelope {
+    form: Form,
+    payload: Value,
+    /// The bytes that the signatures cover.
+    signed: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+pub(super) struct Signature {
+    pub keyid: KeyId,
+    /// `None` when the value cannot be a signature by a plain key: not hex, or one in OpenPGP's form.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// What a file holds.
+pub(super) enum Payload {
+    Layout(Layout),
+    Link(Link),
+}
+
+/// Why a key has no valid signature on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureProblem {
+    /// No signature claims to be by this key.
+    #[error("no signature")]
+    Missing,
+    /// There is one, and it does not verify.
+    #[error("signature invalid")]
+    Invalid,
+}
+
+/// Whether a file holds a layout, whoever signed it. Bytes that are no envelope are no layout.
+pub fn is_layout(bytes: &[u8]) -> bool {
+    let limits = Limits::default();
+    let envelope = Envelope::parse(bytes, "", limits.layout_bytes.max(limits.link_bytes), &limits);
+    envelope.is_ok_and(|envelope| envelope.payload.get("_type").is_some_and(|name| name == "layout"))
+}
+
+impl Envelope {
+    /// Reads a file of at most `max_bytes`.
+    pub(super) fn parse(bytes: &[u8], file: &str, max_bytes: usize, limits: &Limits) -> Result<Self, Error> {
+        let source = Source { file, form: Form::Metablock, limits };
+        source.limit("bytes", bytes.len(), max_bytes)?;
+        let mut document = json::parse(bytes).map_err(|error| source.malformed("", error))?;
+        let outer = Object::open(source, "", &document)?;
+        outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
+        match (outer.has("signed"), outer.has("payload") || outer.has("payloadType")) {
+            (true, true) => Err(source.malformed("", Problem::BothEnvelopes)),
+            (false, false) => Err(source.malformed("", Problem::NoEnvelope)),
+            (true, false) => {
+                let signatures = metablock::signatures(source, &outer)?;
+                let payload = document.get_mut("signed").map(Value::take).unwrap_or_default();
+                Ok(Self { form: Form::Metablock, signed: json::canonical(&payload), payload, signatures })
+            }
+            (false, true) => Self::dsse(Source { form: Form::Dsse, ..source }, &document),
+        }
+    }
+
+    fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
+        let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
+        if envelope.payload_type != PAYLOAD_TYPE {
+            return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
+        }
+        source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
+        let signed = envelope.pae();
+        let payload = json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?;
+        let mut signatures: Vec<Signature> = Vec::new();
+        for signature in envelope.signatures {
+            let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
+            if signatures.iter().any(|earlier| earlier.keyid == keyid) {
+                return Err(source.malformed("signatures", Problem::DuplicateSignature(keyid)));
+            }
+            signatures.push(Signature { keyid, bytes: Some(signature.sig) });
+        }
+        Ok(Self { form: Form::Dsse, payload, signed, signatures })
+    }
+
+    /// Verifies the signature of `key`: the first one that bears an id of the key, as the reference does it. In a DSSE
+    /// envelope there is no second.
+    pub(super) fn verify(&self, key: &LayoutKey) -> Result<(), SignatureProblem> {
+        let signature = self.signatures.iter().find(|signature| key.is_called(&signature.keyid));
+        let bytes = signature.ok_or(SignatureProblem::Missing)?.bytes.as_ref().ok_or(SignatureProblem::Invalid)?;
+        key.key().verify(&self.signed, bytes).map_err(|_| SignatureProblem::Invalid)
+    }
+
+    /// Reads the payload.
+    pub(super) fn payload(&self, file: &str, limits: &Limits) -> Result<Payload, Error> {
+        let source = Source { file, form: self.form, limits };
+        let found = self.payload.get("_type").and_then(Value::as_str).unwrap_or_default();
+        match found {
+            "layout" => Layout::parse(source, &self.payload).map(Payload::Layout),
+            "link" => Link::parse(source, &self.payload).map(Payload::Link),
+            other => {
+                let problem = Problem::WrongType { expected: "layout or link", found: other.to_owned() };
+                Err(source.malformed("_type", problem))
+            }
+        }
+    }
+
+    /// Reads the payload, which must be a layout.
+    pub(super) fn layout(&self, file: &str, limits: &Limits) -> Result<Layout, Error> {
+        match self.payload(file, limits)? {
+            Payload::Layout(layout) => Ok(layout),
+            Payload::Link(_) => {
+                let source = Source { file, form: self.form, limits };
+                let problem = Problem::WrongType { expected: "layout", found: "link".to_owned() };
+                Err(source.malformed("_type", problem))
+            }
+        }
+    }
+}

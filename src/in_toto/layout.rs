@@ -1,0 +1,209 @@
+//! Layouts: who shall do which steps, and what the artifacts must be (in-toto 4.3).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
+
+use jiff::{Timestamp, civil, tz::Offset};
+use serde_json::Value;
+
+use super::{
+    error::{Error, Problem},
+    fields::{Object, Source},
+    functionary,
+    name::StepName,
+    rule::Rule,
+};
+use crate::crypto::{KeyId, PublicKey};
+
+/// A parsed layout.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub expires: Timestamp,
+    pub keys: BTreeMap<KeyId, PublicKey>,
+    /// In their order; never empty.
+    pub steps: Vec<Step>,
+    pub inspections: Vec<Inspection>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub name: StepName,
+    pub threshold: NonZeroU32,
+    /// Without repetitions, in the order of the document.
+    pub pubkeys: Vec<KeyId>,
+    pub expected_command: Vec<String>,
+    pub expected_materials: Vec<Rule>,
+    pub expected_products: Vec<Rule>,
+}
+
+/// An inspection (in-toto 4.3.2): a command that the verifying side runs, and rules for what it recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Its name; no step has the same.
+    pub name: StepName,
+    /// Program and arguments; never empty.
+    pub run: Vec<String>,
+    /// Rules for what was there before.
+    pub expected_materials: Vec<Rule>,
+    /// Rules for what was there after.
+    pub expected_products: Vec<Rule>,
+}
+
+impl Layout {
+    pub(super) fn parse(source: Source<'_>, payload: &Value) -> Result<Self, Error> {
+        let layout = Object::open(source, "", payload)?;
+        layout.check(&["_type", "steps", "inspect", "keys", "expires"], &["readme"])?;
+        layout.check_type("layout")?;
+        if layout.has("readme") {
+            layout.text("readme")?;
+        }
+        let expires = expiry(layout.text("expires")?)
+            .ok_or_else(|| layout.not_a("expires", "a time as YYYY-MM-DDTHH:MM:SSZ (in-toto 4.2.2)"))?;
+        let keys = functionary::parse_keys(source, &layout)?;
+        let steps = parse_all(source, &layout, "steps", Step::parse)?;
+        if steps.is_empty() {
+            return Err(source.malformed("steps", Problem::NoSteps));
+        }
+        let inspections = parse_all(source, &layout, "inspect", Inspection::parse)?;
+        let mut seen = BTreeSet::new();
+        for name in steps.iter().map(|step| &step.name).chain(inspections.iter().map(|inspection| &inspection.name)) {
+            if !seen.insert(name) {
+                return Err(source.malformed("", Problem::DuplicateName(name.clone())));
+            }
+        }
+        Ok(Self { expires, keys, steps, inspections })
+    }
+}
+
+impl Step {
+    fn parse(source: Source<'_>, step: &Object<'_>) -> Result<Self, Error> {
+        step.check(
+            &["name", "threshold", "pubkeys", "expected_materials", "expected_products"],
+            &["_type", "expected_command"],
+        )?;
+        step.check_type("step")?;
+        let mut pubkeys: Vec<KeyId> = Vec::new();
+        for text in step.words("pubkeys")? {
+            let keyid = functionary::parse_id(source, &step.at("pubkeys"), &text)?;
+            if !pubkeys.contains(&keyid) {
+                source.limit("functionaries of a step", pubkeys.len() + 1, source.limits.functionaries)?;
+                pubkeys.push(keyid);
+            }
+        }
+        let threshold = step.get("threshold")?;
+        let usable = threshold.as_u64().filter(|number| *number <= pubkeys.len() as u64);
+        let usable = usable.and_then(|number| NonZeroU32::new(u32::try_from(number).ok()?));
+        let threshold = usable.ok_or_else(|| {
+            let problem = Problem::Threshold { found: threshold.to_string(), functionaries: pubkeys.len() };
+            source.malformed(step.at("threshold"), problem)
+        })?;
+        let expected_command = if step.has("expected_command") { step.words("expected_command")? } else { Vec::new() };
+        Ok(Self {
+            name: name(source, step)?,
+            threshold,
+            pubkeys,
+            expected_command,
+            expected_materials: rules(source, step, "expected_materials")?,
+            expected_products: rules(source, step, "expected_products")?,
+        })
+    }
+}
+
+impl Inspection {
+    fn parse(source: Source<'_>, inspection: &Object<'_>) -> Result<Self, Error> {
+        inspection.check(&["name", "run", "expected_materials", "expected_products"], &["_type"])?;
+        inspection.check_type("inspection")?;
+        let run = inspection.words("run")?;
+        if run.is_empty() {
+            return Err(inspection.not_a("run", "a command: it is empty"));
+        }
+        Ok(Self {
+            name: name(source, inspection)?,
+            run,
+            expected_materials: rules(source, inspection, "expected_materials")?,
+            expected_products: rules(source, inspection, "expected_products")?,
+        })
+    }
+}
+
+fn parse_all<T>(
+    source: Source<'_>,
+    layout: &Object<'_>,
+    list: &'static str,
+    parse: impl Fn(Source<'_>, &Object<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let values = layout.list(list)?;
+    source.limit(list, values.len(), source.limits.steps)?;
+    let objects =
+        values.iter().enumerate().map(|(index, value)| Object::open(source, format!("{list}[{index}]"), value));
+    objects.map(|object| parse(source, &object?)).collect()
+}
+
+fn name(source: Source<'_>, object: &Object<'_>) -> Result<StepName, Error> {
+    let text = object.text("name")?;
+    StepName::parse(text).ok_or_else(|| source.malformed(object.at("name"), Problem::Name(text.to_owned())))
+}
+
+fn rules(source: Source<'_>, object: &Object<'_>, list: &'static str) -> Result<Vec<Rule>, Error> {
+    let values = object.list(list)?;
+    source.limit("rules", values.len(), source.limits.rules)?;
+    let mut rules = Vec::with_capacity(values.len());
+    for (index, value) in values.iter().enumerate() {
+        let longest = value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::len).max();
+        source.limit("bytes in a word of a rule", longest.unwrap_or_default(), source.limits.rule_bytes)?;
+        let rule = Rule::parse(value).ok_or_else(|| {
+            source.malformed(format!("{}[{index}]", object.at(list)), Problem::Rule(value.to_string()))
+        })?;
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+/// Reads `YYYY-MM-DDTHH:MM:SSZ`, digits and all, and nothing else.
+fn expiry(text: &str) -> Option<Timestamp> {
+    let fits = text.len() == 20
+        && text.bytes().zip("0000-00-00T00:00:00Z".bytes()).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == form,
+        });
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i16>().ok();
+    let small = |from: usize| i8::try_from(part(from, from + 2)?).ok();
+    if !fits {
+        return None;
+    }
+    let time = civil::DateTime::new(part(0, 4)?, small(5)?, small(8)?, small(11)?, small(14)?, small(17)?, 0).ok()?;
+    // The last day of year 9999 is beyond what a timestamp can hold; the difference is of no account.
+    Some(Offset::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_one_form() {
+        for text in ["2099-12-31T23:59:59Z", "2024-02-29T00:00:00Z", "0001-01-01T00:00:00Z"] {
+            assert_eq!(expiry(text).unwrap().to_string(), text);
+        }
+        assert_eq!(expiry("9999-12-31T23:59:59Z"), Some(Timestamp::MAX));
+        for text in [
+            "",
+            "2099-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2099-01-01T24:00:00Z",
+            "2099-01-01T00:00:60Z",
+            "2099-01-01T00:00:00",
+            "2099-01-01T00:00:00+00:00",
+            "2099-01-01t00:00:00z",
+            "2099-01-01T00:00:00.5Z",
+            "2099-01-01T1:00:00Z",
+            "10000-01-01T00:00:00Z",
+            "+099-01-01T00:00:00Z",
+            "2099-01-01T00:00:00Z\n",
+        ] {
+            assert_eq!(expiry(text), None, "{text:?}");
+        }
+    }
+}

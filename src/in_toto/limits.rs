@@ -1,0 +1,53 @@
+//! The caps on everything that layouts and links may make this program read, walk or keep.
+
+/// Caps; every loop over foreign data is bounded by one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a layout file.
+    pub layout_bytes: usize,
+    /// Bytes of a link file.
+    pub link_bytes: usize,
+    /// Link files of one supply chain, those of its sublayouts included.
+    pub link_files: usize,
+    /// Readings of such files: one file is read for each functionary whose key id begins as its name says, and again
+    /// for each way that leads to the folder of its sublayout.
+    pub readings: usize,
+    /// Signatures of one file.
+    pub signatures: usize,
+    /// Keys that one layout lists.
+    pub keys: usize,
+    /// Steps of one layout, and likewise inspections.
+    pub steps: usize,
+    /// Functionaries that may perform one step, and so links per step.
+    pub functionaries: usize,
+    /// Rules in one list.
+    pub rules: usize,
+    /// Bytes of one word of a rule, after parameters are filled in.
+    pub rule_bytes: usize,
+    /// Materials of one link, and likewise products.
+    pub artifacts: usize,
+    /// Bytes of one artifact name.
+    pub artifact_name_bytes: usize,
+    /// Layouts within layouts, whatever the options allow.
+    pub sublayout_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            layout_bytes: 4 << 20,
+            link_bytes: 32 << 20,
+            link_files: 1024,
+            readings: 2048,
+            signatures: 64,
+            keys: 256,
+            steps: 256,
+            functionaries: 64,
+            rules: 256,
+            rule_bytes: 4 << 10,
+            artifacts: 200_000,
+            artifact_name_bytes: 4 << 10,
+            sublayout_depth: 8,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Links: what went into a step and what came out of it (in-toto 4.4).
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::{Error, Problem, Unclean},
+    fields::{Object, Source},
+};
+
+/// The digests of one artifact, hex by algorithm. Two are equal when the whole maps are, to the case of the hex digits.
+pub type Digests = BTreeMap<String, String>;
+
+/// Artifacts by name.
+pub type Artifacts = BTreeMap<String, Digests>;
+
+/// What a step or an inspection recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// What went in.
+    pub materials: Artifacts,
+    /// What came out.
+    pub products: Artifacts,
+}
+
+/// One of the two lists of a link, and of the two rule lists of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// `materials` and `expected_materials`.
+    Materials,
+    /// `products` and `expected_products`.
+    Products,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Materials => "materials",
+            Self::Products => "products",
+        })
+    }
+}
+
+impl Recorded {
+    /// The artifacts of one side.
+    pub fn side(&self, side: Side) -> &Artifacts {
+        match side {
+            Side::Materials => &self.materials,
+            Side::Products => &self.products,
+        }
+    }
+}
+
+/// A parsed link. `byproducts` and `environment` are never looked at.
+pub(super) struct Link {
+    /// `name`; some writers leave it empty, and then it fits no step.
+    pub name: Option<String>,
+    pub recorded: Recorded,
+    pub command: Vec<String>,
+}
+
+impl Link {
+    pub(super) fn parse(source: Source<'_>, payload: &Value) -> Result<Self, Error> {
+        let link = Object::open(source, "", payload)?;
+        link.check(&["_type", "name", "materials", "products"], &["byproducts", "command", "environment"])?;
+        link.check_type("link")?;
+        for name in ["byproducts", "environment"] {
+            if link.optional(name).is_some_and(|value| !value.is_object()) {
+                return Err(link.not_a(name, "an object"));
+            }
+        }
+        let command = match link.optional("command") {
+            // in-toto-golang writes `null` for a step without a command.
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => link.list("command")?.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect(),
+        };
+        let name = match link.get("name")? {
+            Value::Null => None,
+            _ => Some(link.text("name")?.to_owned()),
+        };
+        let recorded = Recorded {
+            materials: artifacts(source, Side::Materials, link.object("materials")?)?,
+            products: artifacts(source, Side::Products, link.object("products")?)?,
+        };
+        Ok(Self { name, recorded, command })
+    }
+}
+
+fn artifacts(source: Source<'_>, side: Side, listed: &Map<String, Value>) -> Result<Artifacts, Error> {
+    source.limit("artifacts", listed.len(), source.limits.artifacts)?;
+    let mut artifacts = Artifacts::new();
+    for (name, value) in listed {
+        source.limit("bytes of an artifact name", name.len(), source.limits.artifact_name_bytes)?;
+        if let Some(why) = unclean(name) {
+            return Err(Error::UncleanArtifact { file: source.file.to_owned(), side, name: name.clone(), why });
+        }
+        let digests = digests(value).ok_or_else(|| {
+            source.malformed(format!("{side}.{name}"), Problem::NotA("an object of digests in hex (in-toto 4.2.3)"))
+        })?;
+        artifacts.insert(name.clone(), digests);
+    }
+    Ok(artifacts)
+}
+
+fn digests(value: &Value) -> Option<Digests> {
+    let mut digests = Digests::new();
+    for (algorithm, digest) in value.as_object()? {
+        let digest = digest.as_str()?;
+        if digest.is_empty() || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        digests.insert(algorithm.clone(), digest.to_owned());
+    }
+    Some(digests)
+}
+
+/// What is wrong with a name. in-toto-golang cleans names as paths and the reference takes them literally: `./a` and `a`
+/// are one artifact to the former, two to the latter, and rules can be evaded between them (CVE-2021-41087). Only names
+/// on which both agree are accepted.
+fn unclean(name: &str) -> Option<Unclean> {
+    if name.is_empty() {
+        return Some(Unclean::Empty);
+    }
+    if name.contains('\0') {
+        return Some(Unclean::Nul);
+    }
+    let is_uri = name.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme));
+    let last = name.matches('/').count();
+    for (index, segment) in name.split('/').enumerate() {
+        // An absolute path begins with an empty segment, `oci://x` has one behind the scheme (ITE-4).
+        let may_be_empty = last > 0 && (index == 0 || (index == 1 && is_uri && last > 1)) && index != last;
+        match segment {
+            "" if !may_be_empty => return Some(Unclean::EmptySegment),
+            "." | ".." => return Some(Unclean::DotSegment),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+/// Digests as messages show them.
+pub(super) fn show(digests: &Digests) -> String {
+    if digests.is_empty() {
+        return "no digest".to_owned();
+    }
+    digests.iter().map(|(algorithm, digest)| format!("{algorithm}:{digest}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_clean_when_every_reader_reads_them_alike() {
+        for name in
+            ["a", "a/b", "/etc/passwd", "oci://registry.example/team/app", ".hidden", "a/..b", "a b\n", "*", "#"]
+        {
+            assert_eq!(unclean(name), None, "{name:?}");
+        }
+        for (name, why) in [
+            ("", Unclean::Empty),
+            ("a\0", Unclean::Nul),
+            (".", Unclean::DotSegment),
+            ("./a", Unclean::DotSegment),
+            ("a/../b", Unclean::DotSegment),
+            ("oci://../b", Unclean::DotSegment),
+            ("a/", Unclean::EmptySegment),
+            ("/", Unclean::EmptySegment),
+            ("//a", Unclean::EmptySegment),
+            ("a//b", Unclean::EmptySegment),
+            ("1x://b", Unclean::EmptySegment),
+            ("oci://", Unclean::EmptySegment),
+            ("oci:///b", Unclean::EmptySegment),
+            ("oci://a//b", Unclean::EmptySegment),
+        ] {
+            assert_eq!(unclean(name), Some(why), "{name:?}");
+        }
+    }
+}

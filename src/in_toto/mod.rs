@@ -1,0 +1,44 @@
+//! Was this made by the steps and people that the project owner laid down?
+//!
+//! Bytes, keys and `now` come in as values; what comes out is a [`Verified`] that only [`verify()`] can make, or an
+//! [`Error`] that says which check refused. The reference implementation in python is the baseline. Where it accepts
+//! what is ambiguous, this verifier refuses; it accepts nothing that the reference rejects, except `"command": null`,
+//! which the Go implementation writes.
+//!
+//! ```text
+//! layout ─envelope─▶ Layout ─signatures, expiry, parameters─▶ per Step: links ─functionaries─▶ agreement ─artifacts─▶ Verified
+//! ```
+
+mod artifacts;
+mod chain;
+mod envelope;
+mod error;
+mod fields;
+mod functionary;
+mod layout;
+mod limits;
+mod link;
+mod lint;
+mod metablock;
+mod name;
+mod parameters;
+mod rule;
+mod sublayout;
+#[cfg(test)]
+mod tests;
+mod verified;
+mod verify;
+
+pub use artifacts::{NearMiss, RuleFailure};
+pub use chain::{Inspected, InspectionProblem, Inspections, Inspector, LinkFile, Options, Sublayouts, SupplyChain};
+pub use envelope::{SignatureProblem, is_layout};
+pub use error::{Disagreement, Error, KeyProblem, ParameterProblem, Problem, Unclean};
+pub use functionary::{Finding, FunctionaryFinding, LayoutKey, LayoutKeyError};
+pub use layout::Inspection;
+pub use limits::Limits;
+pub use link::{Artifacts, Digests, Recorded, Side};
+pub use lint::{Lint, lint};
+pub use name::{LinkName, StepName};
+pub use rule::{Match, Rule};
+pub use verified::{RuleTrail, Verified, VerifiedInspection, VerifiedStep};
+pub use verify::{verify, verify_with};

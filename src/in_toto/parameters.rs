@@ -1,0 +1,118 @@
+//! Parameters: `{name}` in a layout's rules and commands.
+
+use std::collections::BTreeMap;
+
+use super::{
+    error::{Error, ParameterProblem},
+    layout::Layout,
+    limits::Limits,
+    rule::Rule,
+};
+
+/// Fills in `parameters` wherever the reference does: in rules, expected commands and inspections' commands. Names,
+/// keys and the expiry stay as they are.
+///
+/// The reference uses python's `str.format`, which evaluates what stands in the braces; here `{name}` is replaced and
+/// nothing else is a form. A value that could act as a pattern is refused unless `raw`.
+pub(super) fn substitute(
+    layout: &mut Layout,
+    parameters: &BTreeMap<String, String>,
+    raw: bool,
+    limits: &Limits,
+) -> Result<(), Error> {
+    for (name, value) in parameters {
+        check(name, value, raw).map_err(|problem| Error::Parameter { problem })?;
+    }
+    let fill = |text: &str| fill(text, parameters).map_err(|problem| Error::Parameter { problem });
+    let fill_word = |text: &str| {
+        let filled = fill(text)?;
+        if filled.len() > limits.rule_bytes {
+            let (what, limit, found) = ("bytes in a word of a rule", limits.rule_bytes, filled.len());
+            return Err(Error::Limit { file: "parameters".to_owned(), what, limit, found });
+        }
+        Ok(filled)
+    };
+    let all_rules = |rules: &mut Vec<Rule>| -> Result<(), Error> {
+        for rule in rules {
+            *rule = rule.try_map(&fill_word)?;
+        }
+        Ok(())
+    };
+    let all_words = |words: &mut Vec<String>| -> Result<(), Error> {
+        for word in words {
+            *word = fill(word)?;
+        }
+        Ok(())
+    };
+    for step in &mut layout.steps {
+        all_rules(&mut step.expected_materials)?;
+        all_rules(&mut step.expected_products)?;
+        all_words(&mut step.expected_command)?;
+    }
+    for inspection in &mut layout.inspections {
+        all_rules(&mut inspection.expected_materials)?;
+        all_rules(&mut inspection.expected_products)?;
+        all_words(&mut inspection.run)?;
+    }
+    Ok(())
+}
+
+fn check(name: &str, value: &str, raw: bool) -> Result<(), ParameterProblem> {
+    if !is_name(name) {
+        return Err(ParameterProblem::Name(name.to_owned()));
+    }
+    let active = |c: char| c.is_control() || "*?[]{}\\".contains(c);
+    match value.chars().find(|c| active(*c)) {
+        Some(found) if !raw => Err(ParameterProblem::Value { name: name.to_owned(), found }),
+        _ => Ok(()),
+    }
+}
+
+fn fill(text: &str, parameters: &BTreeMap<String, String>) -> Result<String, ParameterProblem> {
+    let braces = || ParameterProblem::Braces { text: text.to_owned() };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from_brace) = rest.split_at(at);
+        let (name, after) = from_brace.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or_else(braces)?;
+        if !is_name(name) {
+            return Err(braces());
+        }
+        let unknown = || ParameterProblem::Unknown { name: name.to_owned(), text: text.to_owned() };
+        out.push_str(before);
+        out.push_str(parameters.get(name).ok_or_else(unknown)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_braces_are_replaced_once() {
+        let parameters = BTreeMap::from([("A".into(), "{B}".into()), ("B".into(), "b".into())]);
+        assert_eq!(fill("x{A}y{B}z", &parameters).unwrap(), "x{B}ybz");
+        assert_eq!(fill("plain", &parameters).unwrap(), "plain");
+        for text in ["{", "}", "{A", "{{A}}", "{}", "{A.b}", "{A[0]}", "{A!r}", "${A b}"] {
+            assert!(matches!(fill(text, &parameters), Err(ParameterProblem::Braces { .. })), "{text}");
+        }
+        assert!(matches!(fill("{C}", &parameters), Err(ParameterProblem::Unknown { .. })));
+    }
+
+    #[test]
+    fn values_that_act_as_patterns_are_refused_unless_raw() {
+        for value in ["*", "a?", "[a", "a]", "{", "}", "\\", "a\n"] {
+            assert!(check("X", value, false).is_err(), "{value:?}");
+            assert!(check("X", value, true).is_ok(), "{value:?}");
+        }
+        assert!(check("X.y", "a", true).is_err());
+        assert!(check("X", "registry.example/team/app@sha256:00", false).is_ok());
+    }
+}

@@ -1,0 +1,138 @@
+//! What was verified, as data: only a successful verification makes a [`Verified`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    functionary::FunctionaryFinding,
+    link::{Artifacts, Recorded},
+    name::StepName,
+    rule::Rule,
+};
+use crate::crypto::{KeyId, PublicKey};
+
+/// A supply chain in which every check of [`verify()`](super::verify()) passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub(super) layout_signers: Vec<KeyId>,
+    pub(super) layout_expires: Timestamp,
+    pub(super) earliest_expiry: Timestamp,
+    pub(super) order: Vec<StepName>,
+    pub(super) steps: BTreeMap<StepName, VerifiedStep>,
+    pub(super) inspections: Vec<VerifiedInspection>,
+    pub(super) skipped: Vec<StepName>,
+}
+
+impl Verified {
+    /// The ids of the keys whose signatures on the layout were verified.
+    pub fn layout_signers(&self) -> &[KeyId] {
+        &self.layout_signers
+    }
+
+    /// When the layout expires.
+    pub fn layout_expires(&self) -> Timestamp {
+        self.layout_expires
+    }
+
+    /// When the first of the layout and its sublayouts expires.
+    pub fn earliest_expiry(&self) -> Timestamp {
+        self.earliest_expiry
+    }
+
+    /// The steps' names in the order of the layout.
+    pub fn order(&self) -> &[StepName] {
+        &self.order
+    }
+
+    /// The steps by name.
+    pub fn steps(&self) -> &BTreeMap<StepName, VerifiedStep> {
+        &self.steps
+    }
+
+    /// The first step and its name.
+    pub fn first_step(&self) -> Option<(&StepName, &VerifiedStep)> {
+        self.steps.get_key_value(self.order.first()?)
+    }
+
+    /// The last step and its name: what it produced is the final product.
+    pub fn last_step(&self) -> Option<(&StepName, &VerifiedStep)> {
+        self.steps.get_key_value(self.order.last()?)
+    }
+
+    /// The inspections that were carried out, in the order of the layout.
+    pub fn inspections(&self) -> &[VerifiedInspection] {
+        &self.inspections
+    }
+
+    /// The inspections that were left out because the options say so.
+    pub fn skipped_inspections(&self) -> &[StepName] {
+        &self.skipped
+    }
+
+    /// What stands in for this layout where it is a sublayout (in-toto 4.5.1): materials of the first step, products of
+    /// the last.
+    pub fn summary(&self) -> Recorded {
+        Recorded {
+            materials: self.first_step().map(|(_, step)| step.materials.clone()).unwrap_or_default(),
+            products: self.last_step().map(|(_, step)| step.products.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// A step on whose links enough functionaries agree, and whose rules hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedStep {
+    /// What all valid links say went in.
+    pub materials: Artifacts,
+    /// What all valid links say came out.
+    pub products: Artifacts,
+    /// How many distinct functionaries it needed.
+    pub threshold: u32,
+    /// Who signed a valid link, or a sublayout that was verified.
+    pub functionaries: Vec<KeyId>,
+    /// What was found of everyone who may sign.
+    pub findings: Vec<FunctionaryFinding>,
+    /// The keys that may sign for this step.
+    pub authorised: BTreeMap<KeyId, PublicKey>,
+    /// What each rule for materials consumed, in order.
+    pub material_rules: Vec<RuleTrail>,
+    /// What each rule for products consumed, in order.
+    pub product_rules: Vec<RuleTrail>,
+    /// Materials that a rule of this step consumed; what the implicit `ALLOW *` let through is not among them.
+    pub consumed_materials: BTreeSet<String>,
+    /// Products that a rule of this step consumed, likewise.
+    pub consumed_products: BTreeSet<String>,
+    /// The functionaries whose link names another command than the layout expects. The reference warns, no more.
+    pub other_command: Vec<KeyId>,
+    /// The sublayouts that stand in for links, by who signed them.
+    pub sublayouts: BTreeMap<KeyId, Verified>,
+}
+
+/// An inspection whose rules hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedInspection {
+    /// Its name.
+    pub name: StepName,
+    /// Its command, with parameters filled in.
+    pub run: Vec<String>,
+    /// What was recorded for it.
+    pub recorded: Recorded,
+    /// What each rule for materials consumed, in order.
+    pub material_rules: Vec<RuleTrail>,
+    /// What each rule for products consumed, in order.
+    pub product_rules: Vec<RuleTrail>,
+}
+
+/// A rule and what it consumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleTrail {
+    /// The rule, with parameters filled in.
+    pub rule: Rule,
+    /// The names that it took out of the queue; empty for `DISALLOW` and `REQUIRE`.
+    pub consumed: BTreeSet<String>,
+}
+
+pub(super) fn consumed(rules: &[RuleTrail]) -> BTreeSet<String> {
+    rules.iter().flat_map(|rule| rule.consumed.iter().cloned()).collect()
+}

@@ -1,0 +1,10 @@
+//! Does this name fit this pattern? Three dialects as three types without conversion, because one text means three
+//! things: [`ImagePattern`] (policy), [`TufPattern`] (delegated paths), [`Fnmatch`] (artifact rules).
+
+mod fnmatch;
+mod image;
+mod tuf;
+
+pub use fnmatch::Fnmatch;
+pub use image::{ImagePattern, NamePattern, PatternError};
+pub use tuf::TufPattern;

@@ -1,0 +1,207 @@
+use super::*;
+use crate::{
+    evidence::requirement::{Inspections, Level, ProductFrom, Tags},
+    policy::{DefaultAction, Scheme},
+    tuf::RoleChain,
+};
+
+mod refusals;
+mod weak;
+
+/// The policy of the documentation, with every word in it.
+const WHOLE: &str = "\
+version: 1
+repositories:
+  acme:
+    url: https://tuf.acme.example
+    root: acme.root.json
+    refresh: 90s
+    minimum: {root: 17, timestamp: 3574, snapshot: 40, targets: 9, targets/team-a/app: 4}
+    maxValidity: 14d
+    maxAge: 72h
+    caBundle: acme.ca.pem
+    epoch: 2
+  mirror:
+    metadataUrl: http://mirror.example:8080/meta/
+    targetsUrl: file:///srv/targets
+    root: mirror.root.json
+rules:
+  - name: own-images
+    match:
+      namespaces: [\"prod-*\", web]
+      images: [registry.acme.example/**, \"registry.acme.example:5000/*\"]
+      uses: [container, init]
+    verify:
+      repositories: [acme]
+      layout: layouts/{repository}/*
+      layoutRoles: [targets, targets/layouts]
+      linkRoles: [targets/team-a]
+      role: targets/team-a
+      product: {step: package}
+      parameters: {VERSION: \"{tag}\", source: https://git.acme.example/app}
+      inspections: refuse
+      sublayouts: {depth: 2}
+      tags: attested
+      custom: x-in-toto
+      level: in-toto
+      notBefore: 2026-01-01T00:00:00Z
+      target: images/{repository}@{digest}
+      tagTarget: images/{repository}:{tag}
+  - name: vendor
+    match: {images: [quay.io/vendor/*]}
+    verify: {repositories: [mirror]}
+    mode: warn
+  - name: platform
+    match: {namespaces: [monitoring], images: [\"quay.io/prometheus/*\"]}
+    allow: moved to our registry by March
+    until: 2027-03-31T00:00:00Z
+default: audit
+";
+
+/// The fewest words that load, with `verify` or `match` replaced.
+fn minimal(matcher: &str, verify: &str) -> String {
+    format!(
+        "version: 1\nrepositories:\n  acme: {{url: https://tuf.acme.example, root: acme.root.json}}\n\
+         rules:\n  - name: own\n    match: {matcher}\n    verify: {verify}\n"
+    )
+}
+
+fn requirement(verify: &str) -> crate::evidence::requirement::Requirement {
+    let policy = Policy::parse(&minimal("{images: [registry.example/**]}", verify)).unwrap();
+    match policy.rules()[0].action() {
+        Action::Verify(requirement) => (**requirement).clone(),
+        Action::Allow { .. } => panic!("not a verify rule"),
+    }
+}
+
+fn chains(texts: &[&str]) -> BTreeSet<RoleChain> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn every_word_arrives_in_the_model() {
+    let policy = Policy::parse(WHOLE).unwrap();
+    let names: Vec<&str> = policy.repositories().keys().map(RepositoryName::as_str).collect();
+    assert_eq!(names, ["acme", "mirror"]);
+    let acme = policy.repositories().values().next().unwrap();
+    assert_eq!(acme.metadata.as_str(), "https://tuf.acme.example/metadata/");
+    assert_eq!(acme.targets.as_str(), "https://tuf.acme.example/targets/");
+    assert_eq!(acme.root.as_str(), "acme.root.json");
+    assert_eq!(acme.refresh.as_secs(), 90);
+    assert_eq!(acme.max_validity.as_hours(), 14 * 24);
+    assert_eq!(acme.max_age.map(|age| age.as_hours()), Some(72));
+    assert_eq!(acme.ca_bundle.as_ref().map(|name| name.as_str()), Some("acme.ca.pem"));
+    assert_eq!(acme.epoch.get(), 2);
+    let minimum = &acme.minimum;
+    assert_eq!((minimum.root, minimum.timestamp, minimum.snapshot), (Some(17), Some(3574), Some(40)));
+    assert_eq!(minimum.roles.keys().cloned().collect::<BTreeSet<_>>(), chains(&["targets", "targets/team-a/app"]));
+    assert_eq!(minimum.roles.values().copied().collect::<Vec<_>>(), [9, 4]);
+
+    let mirror = policy.repositories().values().nth(1).unwrap();
+    assert_eq!(mirror.metadata.as_str(), "http://mirror.example:8080/meta/");
+    assert_eq!(mirror.targets.as_str(), "file:///srv/targets/");
+    assert_eq!((mirror.metadata.scheme(), mirror.targets.scheme()), (Scheme::Http, Scheme::File));
+
+    let [own, vendor, platform] = policy.rules() else { panic!() };
+    assert_eq!(own.matcher().uses, BTreeSet::from([UsedAs::Container, UsedAs::Init]));
+    assert_eq!(own.matcher().namespaces.iter().map(NamePattern::to_string).collect::<Vec<_>>(), ["prod-*", "web"]);
+    let Action::Verify(demand) = own.action() else { panic!() };
+    assert_eq!(demand.repository.as_str(), "acme");
+    assert_eq!(demand.layout.as_ref().map(ToString::to_string).as_deref(), Some("layouts/{repository}/*"));
+    assert_eq!(demand.layout_roles, chains(&["targets", "targets/layouts"]));
+    assert_eq!(demand.link_roles, Some(chains(&["targets/team-a"])));
+    assert_eq!(demand.role, "targets/team-a".parse().ok());
+    assert_eq!(demand.layout_threshold, None);
+    assert_eq!((demand.product.step.as_deref(), demand.product.from), (Some("package"), ProductFrom::Products));
+    assert_eq!(demand.parameters.keys().collect::<Vec<_>>(), ["VERSION", "source"]);
+    assert_eq!((demand.inspections, demand.tags, demand.level), (Inspections::Refuse, Tags::Attested, Level::InToto));
+    assert_eq!(demand.sublayouts, Some(2));
+    assert_eq!(demand.custom, "x-in-toto");
+    assert_eq!(demand.not_before, "2026-01-01T00:00:00Z".parse().ok());
+    assert_eq!(demand.digest_target.to_string(), "images/{repository}@{digest}");
+    assert_eq!(demand.tag_target.to_string(), "images/{repository}:{tag}");
+    assert!(!own.is_weak());
+
+    assert_eq!((vendor.mode(), vendor.is_weak()), (Mode::Warn, true));
+    let Action::Allow { reason, until } = platform.action() else { panic!() };
+    assert_eq!(reason, "moved to our registry by March");
+    assert_eq!(*until, "2027-03-31T00:00:00Z".parse().ok());
+    assert_eq!(policy.default_action(), DefaultAction::Audit);
+    assert_eq!(policy.warnings(), []);
+}
+
+#[test]
+fn what_is_left_out_is_the_strictest() {
+    let policy = Policy::parse(&minimal("{}", "{repositories: [acme]}")).unwrap();
+    let acme = policy.repositories().values().next().unwrap();
+    assert_eq!((acme.refresh.as_secs(), acme.max_validity.as_hours(), acme.max_age), (60, 720, None));
+    assert_eq!((acme.epoch.get(), &acme.minimum, &acme.ca_bundle), (1, &crate::policy::Minimum::default(), &None));
+    let rule = &policy.rules()[0];
+    assert_eq!((rule.mode(), rule.is_weak()), (Mode::Enforce, false));
+    let Action::Verify(demand) = rule.action() else { panic!() };
+    assert_eq!(**demand, crate::evidence::requirement::Requirement::of("acme".parse().unwrap()));
+    assert_eq!(demand.layout_roles, chains(&["targets"]));
+    assert_eq!(policy.default_action(), DefaultAction::Deny);
+}
+
+#[test]
+fn sublayouts_are_denied_unless_the_rule_says_otherwise() {
+    let depth = |word: &str| requirement(&format!("{{repositories: [acme], sublayouts: {word}}}")).sublayouts;
+    assert_eq!(requirement("{repositories: [acme]}").sublayouts, None);
+    assert_eq!(depth("deny"), None);
+    assert_eq!(depth("{depth: 0}"), None);
+    assert_eq!(depth("allow"), Some(8));
+    assert_eq!(depth("{depth: 3}"), Some(3));
+}
+
+#[test]
+fn the_hash_of_a_rule_follows_its_content_and_that_of_its_repository() {
+    let hash = |text: &str| Policy::parse(text).unwrap().rules()[0].hash();
+    let base = minimal("{}", "{repositories: [acme]}");
+    assert_eq!(hash(&base), hash(&base.replace("rules:", "# a comment\nrules:")));
+    assert_ne!(hash(&base), hash(&base.replace("repositories: [acme]", "repositories: [acme], tags: deny")));
+    assert_ne!(hash(&base), hash(&base.replace("name: own", "name: other")));
+    assert_ne!(hash(&base), hash(&base.replace("root: acme.root.json", "root: acme.root.json, epoch: 2")));
+    let other = "  other: {url: https://other.example, root: other.json}\nrules:";
+    assert_eq!(hash(&base), hash(&base.replace("rules:", other)));
+}
+
+#[test]
+fn the_hash_of_a_policy_follows_its_content() {
+    let hash = |text: &str| Policy::parse(text).unwrap().hash();
+    assert_eq!(hash(WHOLE), hash(&format!("# a comment\n{WHOLE}")));
+    assert_ne!(hash(WHOLE), hash(&WHOLE.replace("default: audit", "default: deny")));
+}
+
+#[test]
+fn a_rule_that_no_image_reaches_is_a_warning() {
+    let text = format!(
+        "{}{}",
+        minimal("{images: [registry.example/**], namespaces: [\"prod-*\"]}", "{repositories: [acme]}"),
+        "  - name: late\n    match: {images: [registry.example/team/app], namespaces: [prod-eu]}\n    \
+         verify: {repositories: [acme]}\n  - name: other-namespace\n    \
+         match: {images: [registry.example/team/app], namespaces: [dev]}\n    verify: {repositories: [acme]}\n"
+    );
+    let policy = Policy::parse(&text).unwrap();
+    let warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["8:5: rules[1]: no image reaches rule late: rule own stands before it and matches the same"]);
+}
+
+#[test]
+fn a_rule_behind_an_exemption_with_an_end_is_reached_one_day() {
+    let text = "version: 1\nrepositories:\n  acme: {url: https://tuf.acme.example, root: acme.root.json}\nrules:\n  \
+                - name: until-may\n    match: {images: [registry.example/app], namespaces: [web]}\n    \
+                allow: being signed\n    until: 2027-05-01T00:00:00Z\n  - name: then\n    \
+                match: {images: [registry.example/app], namespaces: [web]}\n    verify: {repositories: [acme]}\n";
+    assert_eq!(Policy::parse(text).unwrap().warnings(), []);
+    let forever = text.replace("    until: 2027-05-01T00:00:00Z\n", "");
+    assert!(matches!(Policy::parse(&forever).unwrap().warnings(), [Warning::Unreachable { .. }]));
+}
+
+#[test]
+fn a_repository_that_no_rule_names_is_a_warning() {
+    let text = minimal("{}", "{repositories: [acme]}")
+        .replace("rules:", "  spare: {url: https://spare.example, root: spare.json}\nrules:");
+    let warnings: Vec<String> = Policy::parse(&text).unwrap().warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["4:3: repositories.spare: no rule names repository spare"]);
+}

@@ -1,0 +1,182 @@
+//! What the words under `verify` demand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
+
+use super::{Repositories, list};
+use crate::{
+    evidence::requirement::{
+        Inspections, LayoutScope, Level, Product, ProductFrom, RepositoryName, Requirement, Tags, Template,
+        TemplateError, is_at_or_below,
+    },
+    pattern::Fnmatch,
+    policy::{
+        Fault, Matcher, Weak,
+        outline::{Located, Path},
+        raw::{RawProduct, RawSublayouts, RawVerify},
+        values,
+    },
+    tuf::RoleChain,
+};
+
+/// Levels of sublayouts behind the word `allow`.
+const SUBLAYOUT_DEPTH: u32 = 8;
+
+/// Reads the requirement of a rule, and in what it is weak.
+pub(super) fn requirement(
+    raw: &RawVerify,
+    matcher: &Matcher,
+    repositories: &Repositories,
+    at: &Path,
+) -> Result<(Requirement, BTreeSet<Weak>), Located> {
+    let level = raw.level.unwrap_or(Level::InToto);
+    if level == Level::Tuf {
+        refuse_words_of_in_toto(raw, at)?;
+        if raw.role.is_none() {
+            return Err(at.key("level").fault(Fault::TufWithoutRole));
+        }
+    }
+    let mut requirement = Requirement::of(load_repository(raw, repositories, &at.key("repositories"))?);
+    requirement.level = level;
+    requirement.layout = load_layout(raw, matcher, &at.key("layout"))?;
+    let chain = |text: &String, at: &Path| values::role_chain(text, at);
+    if let Some(roles) = list(&raw.layout_roles, &at.key("layoutRoles"), chain)? {
+        requirement.layout_roles = BTreeSet::from_iter(roles);
+    }
+    requirement.link_roles = list(&raw.link_roles, &at.key("linkRoles"), chain)?.map(BTreeSet::from_iter);
+    requirement.role = raw.role.as_ref().map(|text| chain(text, &at.key("role"))).transpose()?;
+    requirement.layout_threshold = raw
+        .layout_threshold
+        .map(|count| {
+            let fault = || at.key("layoutThreshold").fault(values::value("0", "a number of keys: at least 1"));
+            NonZeroU32::new(count).ok_or_else(fault)
+        })
+        .transpose()?;
+    if let Some(product) = &raw.product {
+        requirement.product = load_product(product, &at.key("product"))?;
+    }
+    requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
+    requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
+    requirement.sublayouts = match &raw.sublayouts {
+        None | Some(RawSublayouts::Deny | RawSublayouts::Depth(0)) => None,
+        Some(RawSublayouts::Allow) => Some(SUBLAYOUT_DEPTH),
+        Some(RawSublayouts::Depth(depth)) if *depth <= SUBLAYOUT_DEPTH => Some(*depth),
+        Some(RawSublayouts::Depth(depth)) => {
+            let fault = values::value(&depth.to_string(), "a depth of at most 8");
+            return Err(at.key("sublayouts").key("depth").fault(fault));
+        }
+    };
+    requirement.tags = raw.tags.unwrap_or(requirement.tags);
+    if let Some(custom) = &raw.custom {
+        requirement.custom = values::plain(custom, &at.key("custom"))?;
+    }
+    requirement.not_before =
+        raw.not_before.as_deref().map(|text| values::instant(text, &at.key("notBefore"))).transpose()?;
+    if let Some(text) = &raw.target {
+        requirement.digest_target = template(text, &at.key("target"), Template::digest_target)?;
+    }
+    if let Some(text) = &raw.tag_target {
+        requirement.tag_target = template(text, &at.key("tagTarget"), Template::tag_target)?;
+    }
+    let weak = weak_words(&requirement);
+    Ok((requirement, weak))
+}
+
+/// In what a requirement proves less than the promise (trust.md §4).
+fn weak_words(requirement: &Requirement) -> BTreeSet<Weak> {
+    let product = &requirement.product;
+    let words = [
+        (Weak::Tuf, requirement.level == Level::Tuf),
+        (Weak::SkipInspections, requirement.inspections == Inspections::Skip),
+        (Weak::Product, product.name.is_some() || product.from == ProductFrom::Materials),
+        (Weak::LayoutRoles, requirement.layout_roles.iter().any(|chain| may_be_online(chain, requirement))),
+        // The number of keys stands in the layout, so any number may be below it.
+        (Weak::LayoutThreshold, requirement.layout_threshold.is_some()),
+    ];
+    words.into_iter().filter(|(_, holds)| *holds).map(|(word, _)| word).collect()
+}
+
+/// Whether whoever signs images or links may also sign this chain, which is to sign layouts: it is a role that signs
+/// them or stands below one, or nothing says which role does. `targets` is offline by definition.
+fn may_be_online(chain: &RoleChain, requirement: &Requirement) -> bool {
+    if *chain == RoleChain::top() {
+        return false;
+    }
+    let Some(role) = &requirement.role else { return true };
+    let signs_evidence = requirement.link_roles.iter().flatten().chain([role]);
+    signs_evidence.filter(|role| **role != RoleChain::top()).any(|role| is_at_or_below(chain, role))
+}
+
+/// Beside `level: tuf` these would silently not be looked at.
+fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
+    let words = [
+        ("layout", raw.layout.is_some()),
+        ("layoutRoles", raw.layout_roles.is_some()),
+        ("linkRoles", raw.link_roles.is_some()),
+        ("layoutThreshold", raw.layout_threshold.is_some()),
+        ("product", raw.product.is_some()),
+        ("parameters", raw.parameters.is_some()),
+        ("inspections", raw.inspections.is_some()),
+        ("sublayouts", raw.sublayouts.is_some()),
+        ("custom", raw.custom.is_some()),
+        ("tags", raw.tags == Some(Tags::Attested)),
+    ];
+    match words.into_iter().find(|(_, given)| *given) {
+        Some((word, _)) => Err(at.key(word).fault(Fault::MeansNothing { beside: "level: tuf" })),
+        None => Ok(()),
+    }
+}
+
+fn load_repository(raw: &RawVerify, repositories: &Repositories, at: &Path) -> Result<RepositoryName, Located> {
+    match raw.repositories.as_slice() {
+        [] => Err(at.fault(Fault::EmptyList)),
+        [name] => repositories.keys().find(|known| known.as_str() == name).cloned().ok_or_else(|| {
+            let known = repositories.keys().map(RepositoryName::to_string).collect();
+            at.index(0).fault(Fault::UnknownRepository { name: name.clone(), known })
+        }),
+        _ => Err(at.fault(Fault::NotSupported("more than one repository in a rule"))),
+    }
+}
+
+fn load_layout(raw: &RawVerify, matcher: &Matcher, at: &Path) -> Result<Option<LayoutScope>, Located> {
+    let Some(text) = &raw.layout else { return Ok(None) };
+    let scope = template(text, at, LayoutScope::new)?;
+    // Without the repository's name in it, a pattern would let any project's layout serve any image (trust.md T5).
+    let written_out = matcher.images.iter().all(|image| image.pattern.is_literal());
+    if scope.is_glob() && !scope.names_repository() && !written_out {
+        return Err(at.fault(Fault::UnscopedLayout { scope: text.clone() }));
+    }
+    Ok(Some(scope))
+}
+
+fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
+    Ok(Product {
+        step: raw.step.as_deref().map(|text| values::plain(text, &at.key("step"))).transpose()?,
+        from: raw.from.unwrap_or_default(),
+        name: raw
+            .name
+            .as_deref()
+            .map(|text| values::plain(text, &at.key("name")))
+            .transpose()?
+            .map(|text| Fnmatch::new(&text)),
+    })
+}
+
+fn load_parameters(raw: &RawVerify, at: &Path) -> Result<BTreeMap<String, Template>, Located> {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let mut parameters = BTreeMap::new();
+    for (name, text) in raw.parameters.iter().flatten() {
+        let at = at.key(name);
+        if name.is_empty() || !name.bytes().all(word) {
+            return Err(at.fault(values::value(name, "the name of a parameter: letters, digits, \"_\" and \"-\"")));
+        }
+        parameters.insert(name.clone(), template(text, &at, Template::parameter)?);
+    }
+    Ok(parameters)
+}
+
+fn template<T>(text: &str, at: &Path, read: impl Fn(&str) -> Result<T, TemplateError>) -> Result<T, Located> {
+    read(text).map_err(|fault| at.fault(Fault::Template { template: text.to_owned(), fault }))
+}

@@ -1,0 +1,22 @@
+//! Which rule judges this image, and what does it demand?
+//!
+//! ```text
+//! policy.yaml ─raw─▶ as typed ─load─▶ Policy (always valid) ─select─▶ Rule | default
+//! ```
+//!
+//! A policy either loads as a whole or not at all, and an error names the line. Whoever can choose an image's name also
+//! chooses its rule, so a rule that proves less than the promise of this program must write out where it applies.
+
+mod error;
+mod load;
+mod model;
+mod outline;
+mod raw;
+mod repository;
+mod select;
+mod values;
+
+pub use error::{Error, Fault, Place};
+pub use model::{Action, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak};
+pub use repository::{BaseUrl, FileName, Minimum, Scheme, TufRepository};
+pub use select::{Selected, Subject};

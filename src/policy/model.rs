@@ -1,0 +1,290 @@
+//! A policy that is valid because it exists: only [`Policy::parse`] makes one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Place, TufRepository, load};
+use crate::{
+    crypto::Sha256,
+    evidence::requirement::{RepositoryName, Requirement},
+    pattern::{ImagePattern, NamePattern},
+};
+
+/// What may run where, on whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) repositories: BTreeMap<RepositoryName, TufRepository>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) default: DefaultAction,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) hash: Sha256,
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// The first fault, with its line: everything that is not known to have one meaning, and weak rules that do not
+    /// write out where they apply.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        load::policy(text)
+    }
+
+    /// The repositories that its rules may name.
+    pub fn repositories(&self) -> &BTreeMap<RepositoryName, TufRepository> {
+        &self.repositories
+    }
+
+    /// The rules, in the order in which they are tried.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What becomes of an image that no rule matches.
+    pub fn default_action(&self) -> DefaultAction {
+        self.default
+    }
+
+    /// The rules that prove less than the promise, in order.
+    pub fn weak_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.is_weak())
+    }
+
+    /// What is probably a mistake but has a meaning.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Identifies its content: comments, order of keys and layout of the text do not count.
+    pub fn hash(&self) -> Sha256 {
+        self.hash
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub(super) name: RuleName,
+    pub(super) matcher: Matcher,
+    pub(super) action: Action,
+    pub(super) mode: Mode,
+    pub(super) weak: BTreeSet<Weak>,
+    pub(super) hash: Sha256,
+}
+
+impl Rule {
+    /// Its name, unique in the policy.
+    pub fn name(&self) -> &RuleName {
+        &self.name
+    }
+
+    /// Which images it judges.
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
+    /// What it says about them.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// What becomes of a refusal.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// In what it proves less than the promise; empty for most rules.
+    pub fn weak(&self) -> &BTreeSet<Weak> {
+        &self.weak
+    }
+
+    /// Whether it proves less than the promise.
+    pub fn is_weak(&self) -> bool {
+        !self.weak.is_empty()
+    }
+
+    /// Identifies the rule and the repository that it names: part of the key of a cached verdict.
+    pub fn hash(&self) -> Sha256 {
+        self.hash
+    }
+}
+
+/// The name of a rule: a DNS label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RuleName(pub(super) Arc<str>);
+
+impl RuleName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which images a rule judges: those that fit one entry of every list. None of the lists is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matcher {
+    /// Of the workload; `*` when the rule names none.
+    pub namespaces: Vec<NamePattern>,
+    /// Of the image; `**` when the rule names none.
+    pub images: Vec<ImageMatch>,
+    /// As what the image is used; every use when the rule names none.
+    pub uses: BTreeSet<UsedAs>,
+}
+
+/// Repositories by pattern, or with `@sha256:…` one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageMatch {
+    /// On the canonical name.
+    pub pattern: ImagePattern,
+    /// The only digest that fits, if one is given.
+    pub digest: Option<Sha256>,
+}
+
+impl fmt::Display for ImageMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pattern)?;
+        match self.digest {
+            Some(digest) => write!(f, "@sha256:{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As what a workload uses an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsedAs {
+    /// `containers`
+    Container,
+    /// `initContainers`
+    Init,
+    /// `ephemeralContainers`
+    Ephemeral,
+    /// `volumes[].image`
+    Volume,
+}
+
+impl UsedAs {
+    /// Every use there is.
+    pub const ALL: [Self; 4] = [Self::Container, Self::Init, Self::Ephemeral, Self::Volume];
+}
+
+/// What a rule says about the images that it matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// They run if this is proved.
+    Verify(Box<Requirement>),
+    /// They run unproved.
+    Allow {
+        /// Why, for people.
+        reason: String,
+        /// From this instant on the rule matches nothing.
+        until: Option<Timestamp>,
+    },
+}
+
+/// What becomes of a refusal by a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The workload is refused.
+    #[default]
+    Enforce,
+    /// The workload is admitted with a warning to whoever created it.
+    Warn,
+    /// The workload is admitted; the refusal is only recorded.
+    Audit,
+}
+
+/// What becomes of an image that no rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultAction {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It is admitted, and recorded as weakly so.
+    Audit,
+}
+
+/// In what a rule proves less than the promise (trust.md §4). Displays as the words of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weak {
+    /// Nothing is proved.
+    Allow,
+    /// No supply chain is proved: whoever holds the role's key decides.
+    Tuf,
+    /// Refusals do not refuse; whoever created the workload is told.
+    Warn,
+    /// Refusals do not refuse.
+    Audit,
+    /// Inspections of the layout are passed over.
+    SkipInspections,
+    /// The image is bound by another name than its own, or by what a step used.
+    Product,
+    /// Layouts may be signed by a role that may also sign images, so an online one.
+    LayoutRoles,
+    /// Not all keys of the layout must sign it.
+    LayoutThreshold,
+}
+
+impl fmt::Display for Weak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Tuf => "level: tuf",
+            Self::Warn => "mode: warn",
+            Self::Audit => "mode: audit",
+            Self::SkipInspections => "inspections: skip",
+            Self::Product => "product",
+            Self::LayoutRoles => "layoutRoles",
+            Self::LayoutThreshold => "layoutThreshold",
+        })
+    }
+}
+
+/// What is probably a mistake. Displays as `12:5: rules[1]: …`; whoever prints it knows the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// Whatever the rule matches is already matched by an earlier one.
+    Unreachable {
+        /// Where the rule stands.
+        place: Place,
+        /// The rule.
+        rule: RuleName,
+        /// The earlier one.
+        by: RuleName,
+    },
+    /// No rule names the repository.
+    UnusedRepository {
+        /// Where the repository is described.
+        place: Place,
+        /// Its name.
+        repository: RepositoryName,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { place, rule, by } => {
+                write!(f, "{place}: no image reaches rule {rule}: rule {by} stands before it and matches the same")
+            }
+            Self::UnusedRepository { place, repository } => write!(f, "{place}: no rule names repository {repository}"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The TUF repositories of a policy: where they are, which root is pinned, what is never believed again.
+
+use core::net::Ipv6Addr;
+use std::{collections::BTreeMap, fmt, num::NonZeroU64};
+
+use jiff::SignedDuration;
+
+use super::{
+    Fault,
+    outline::{Located, Path},
+    raw::RawRepository,
+    values,
+};
+use crate::tuf::RoleChain;
+
+/// A TUF repository as a policy describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TufRepository {
+    /// Below which its metadata are.
+    pub metadata: BaseUrl,
+    /// Below which its target files are.
+    pub targets: BaseUrl,
+    /// The key (of the ConfigMap of roots) or file of the pinned root.
+    pub root: FileName,
+    /// How long after one refresh the next one begins.
+    pub refresh: SignedDuration,
+    /// Versions below which nothing is believed, even by a cluster without a memory (trust.md §5, R6).
+    pub minimum: Minimum,
+    /// How far ahead of now a timestamp or snapshot may expire (trust.md §2.8).
+    pub max_validity: SignedDuration,
+    /// How old the last refresh may be; bounded by TUF's own expiries alone when absent.
+    pub max_age: Option<SignedDuration>,
+    /// The key (of the ConfigMap of roots) or file of the certificates that its server is trusted by; the usual ones
+    /// when absent.
+    pub ca_bundle: Option<FileName>,
+    /// Counted up by hand to drop every rollback floor (trust.md §5, R7).
+    pub epoch: NonZeroU64,
+}
+
+/// Versions below which metadata are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Minimum {
+    /// Of the root.
+    pub root: Option<u64>,
+    /// Of the timestamp.
+    pub timestamp: Option<u64>,
+    /// Of the snapshot.
+    pub snapshot: Option<u64>,
+    /// Of targets roles.
+    pub roles: BTreeMap<RoleChain, u64>,
+}
+
+/// An absolute location that ends in `/`, without credentials, query and fragment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    text: String,
+}
+
+/// How a location is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Over TLS.
+    Https,
+    /// In the clear: TUF does not rely on the transport.
+    Http,
+    /// From a folder.
+    File,
+}
+
+/// The name of a file without a folder, which is also a key of a ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileName(String);
+
+impl TufRepository {
+    pub(super) fn load(raw: &RawRepository, at: &Path) -> Result<Self, Located> {
+        let (metadata, targets) = locations(raw, at)?;
+        let duration = |text: &Option<String>, key: &str| {
+            text.as_deref().map(|text| values::duration(text, &at.key(key))).transpose()
+        };
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        let ca_bundle = raw.ca_bundle.as_deref().map(|text| FileName::load(text, &at.key("caBundle"))).transpose()?;
+        if ca_bundle.is_some() && metadata.scheme != Scheme::Https && targets.scheme != Scheme::Https {
+            return Err(at.key("caBundle").fault(Fault::MeansNothing { beside: "a location that is not https" }));
+        }
+        let epoch = raw.epoch.unwrap_or(1);
+        let epoch = NonZeroU64::new(epoch)
+            .ok_or_else(|| at.key("epoch").fault(values::value("0", "an epoch: the first one is 1")))?;
+        Ok(Self {
+            metadata,
+            targets,
+            root: FileName::load(&raw.root, &at.key("root"))?,
+            refresh: duration(&raw.refresh, "refresh")?.unwrap_or(SignedDuration::from_secs(60)),
+            minimum: Minimum::load(raw.minimum.as_ref(), &at.key("minimum"))?,
+            max_validity: duration(&raw.max_validity, "maxValidity")?.unwrap_or(days(30)),
+            max_age: duration(&raw.max_age, "maxAge")?,
+            ca_bundle,
+            epoch,
+        })
+    }
+}
+
+impl Minimum {
+    fn load(raw: Option<&BTreeMap<String, u64>>, at: &Path) -> Result<Self, Located> {
+        let mut minimum = Self::default();
+        for (role, &version) in raw.into_iter().flatten() {
+            let at = at.key(role);
+            if version == 0 {
+                return Err(at.fault(values::value("0", "a version: the first one is 1")));
+            }
+            match role.as_str() {
+                "root" => minimum.root = Some(version),
+                "timestamp" => minimum.timestamp = Some(version),
+                "snapshot" => minimum.snapshot = Some(version),
+                chain => {
+                    minimum.roles.insert(values::role_chain(chain, &at)?, version);
+                }
+            }
+        }
+        Ok(minimum)
+    }
+}
+
+impl BaseUrl {
+    /// The location, which ends in `/`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How it is read.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    fn load(text: &str, at: &Path) -> Result<Self, Located> {
+        let fault = |wanted| at.fault(Fault::Url { url: text.to_owned(), wanted });
+        if text.starts_with("oci://") {
+            return Err(at.fault(Fault::NotSupported("oci://")));
+        }
+        let (scheme, rest) = [("https://", Scheme::Https), ("http://", Scheme::Http), ("file://", Scheme::File)]
+            .into_iter()
+            .find_map(|(prefix, scheme)| Some((scheme, text.strip_prefix(prefix)?)))
+            .ok_or_else(|| fault("it begins with https://, http:// or file://"))?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            // The text holds a password: it is not repeated.
+            let wanted = "credentials do not stand in a URL";
+            return Err(at.fault(Fault::Url { url: format!("{scheme}://…"), wanted }));
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
+        if !rest.bytes().all(plain) {
+            return Err(fault("it has no query, fragment, space or character that needs encoding"));
+        }
+        match scheme {
+            Scheme::File if !rest.starts_with('/') => return Err(fault("file:// is followed by an absolute path")),
+            Scheme::Https | Scheme::Http if !is_authority(authority) => return Err(fault("it names a host")),
+            _ => {}
+        }
+        let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
+        Ok(Self { scheme, text })
+    }
+
+    fn join(&self, folder: &str) -> Self {
+        Self { scheme: self.scheme, text: format!("{}{folder}/", self.text) }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::File => "file",
+        })
+    }
+}
+
+impl FileName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn load(text: &str, at: &Path) -> Result<Self, Located> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let fits = (1..=253).contains(&text.len()) && text.bytes().all(plain) && text != "." && !text.starts_with("..");
+        let wanted = "the name of a file without a folder: letters, digits, \".\", \"_\" and \"-\"";
+        if fits { Ok(Self(text.to_owned())) } else { Err(at.fault(values::value(text, wanted))) }
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn locations(raw: &RawRepository, at: &Path) -> Result<(BaseUrl, BaseUrl), Located> {
+    match (&raw.url, &raw.metadata_url, &raw.targets_url) {
+        (Some(url), None, None) => {
+            let base = BaseUrl::load(url, &at.key("url"))?;
+            Ok((base.join("metadata"), base.join("targets")))
+        }
+        (None, Some(metadata), Some(targets)) => {
+            Ok((BaseUrl::load(metadata, &at.key("metadataUrl"))?, BaseUrl::load(targets, &at.key("targetsUrl"))?))
+        }
+        (url, metadata, targets) => {
+            let given = [("url", url), ("metadataUrl", metadata), ("targetsUrl", targets)];
+            let found = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
+            Err(at.fault(Fault::OneOf { wanted: "url, and metadataUrl with targetsUrl", found }))
+        }
+    }
+}
+
+/// A host name or address, perhaps with a port.
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => match (address.parse::<Ipv6Addr>(), rest.strip_prefix(':')) {
+            (Ok(_), port) if rest.is_empty() || port.is_some() => ("ipv6", port),
+            _ => return false,
+        },
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let digits =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    host.split('.').all(label) && port.is_none_or(digits)
+}

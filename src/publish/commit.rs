@@ -1,0 +1,163 @@
+//! Signing and writing what was changed.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use serde_json::Value;
+
+use super::{Document, Error, KeyRing, Publisher, SigningKey, metadata};
+use crate::{crypto::KeyId, tuf::RoleName};
+
+/// The member of a role's signed part that says for how long its next version is to hold. Clients ignore it.
+const VALIDITY: &str = "x-pratique-validity";
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// The roles that were signed, in that order.
+    pub signed: Vec<SignedRole>,
+    /// Snapshot or timestamp, if their keys are not at hand: clients see nothing of the rest until whoever has them
+    /// signs.
+    pub pending: Vec<RoleName>,
+}
+
+/// A role that was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRole {
+    /// The role.
+    pub role: RoleName,
+    /// Its new version.
+    pub version: u64,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// The keys that signed.
+    pub keyids: Vec<KeyId>,
+}
+
+impl Commit {
+    /// The new version of a role, if it was signed.
+    pub fn version(&self, role: &str) -> Option<u64> {
+        self.signed.iter().find(|signed| signed.role.as_str() == role).map(|signed| signed.version)
+    }
+}
+
+impl Publisher {
+    /// Signs every changed role with the keys at hand, then snapshot and timestamp, and writes it all. Each gets the
+    /// next version and a new expiry. Nothing is written when a key is missing.
+    pub fn commit(&mut self) -> Result<Commit, Error> {
+        let mut commit = Commit::default();
+        let changed: Vec<RoleName> = self.editor.drafts().filter(|role| !is_derived(role)).cloned().collect();
+        // Root first: it says which keys the others are signed with.
+        let (root, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|role| role.as_str() == "root");
+        for role in root.into_iter().chain(others) {
+            let signed = self.sign_next(&role)?;
+            commit.signed.push(signed);
+        }
+        for role in ["snapshot", "timestamp"].map(RoleName::from) {
+            let (objects, entry) = self.authority(role.as_str())?;
+            if !commit.pending.is_empty() || self.keys.signers(objects, entry).is_empty() {
+                commit.pending.push(role);
+                continue;
+            }
+            let signed = self.sign_next(&role)?;
+            commit.signed.push(signed);
+        }
+        self.editor.write()?;
+        let editor = &self.editor;
+        let written = commit
+            .signed
+            .iter()
+            .filter_map(|signed| Some((signed.role.clone(), editor.document(signed.role.as_str())?)));
+        self.keys.remember(written)?;
+        Ok(commit)
+    }
+
+    /// Sets for how long a role holds each time it is signed.
+    pub fn set_validity(&mut self, role: &str, validity: SignedDuration) -> Result<(), Error> {
+        set_validity(self.editor.edit(role)?, validity);
+        Ok(())
+    }
+
+    fn sign_next(&mut self, role: &RoleName) -> Result<SignedRole, Error> {
+        let name = role.as_str();
+        let version = self.editor.version(name)?.checked_add(1).ok_or_else(|| Error::member(role, "version"))?;
+        let validity = validity(self.editor.signed(name)?).unwrap_or_else(|| default_validity(role));
+        let expires = self.now.checked_add(validity).map_err(|error| Error::input(VALIDITY, error.to_string()))?;
+        match name {
+            "snapshot" => self.editor.draft_snapshot(version, expires)?,
+            "timestamp" => self.editor.draft_timestamp(version, expires)?,
+            _ => {
+                self.editor.set_version(name, version)?;
+                self.editor.set_expires(name, expires)?;
+            }
+        }
+        set_validity(self.editor.edit(name)?, validity);
+        let mut signers = signers_of(&self.keys, role, self.authority(name)?)?;
+        // A new root also needs the keys of the one before it (TUF 5.3.4).
+        if name == "root"
+            && let Some(before) = self.editor.last_signed("root").map(Document::signed)
+        {
+            let entry = before.pointer("/roles/root").ok_or_else(|| Error::member(role, "roles.root"))?;
+            let new: BTreeSet<KeyId> = signers.iter().map(|(keyid, _)| keyid.clone()).collect();
+            let old = signers_of(&self.keys, role, (&before["keys"], entry))?;
+            signers.extend(old.into_iter().filter(|(keyid, _)| !new.contains(keyid)));
+        }
+        let keyids = signers.iter().map(|(keyid, _)| keyid.clone()).collect();
+        self.editor.sign_as(name, &signers)?;
+        Ok(SignedRole { role: role.clone(), version, expires, keyids })
+    }
+}
+
+/// The keys of a role that are at hand, if they are enough.
+fn signers_of<'a>(
+    keys: &'a KeyRing,
+    role: &RoleName,
+    (objects, entry): (&Value, &Value),
+) -> Result<Vec<(KeyId, &'a SigningKey)>, Error> {
+    let signers = keys.signers(objects, entry);
+    let threshold = entry["threshold"].as_u64().and_then(|n| u32::try_from(n).ok());
+    let threshold = threshold.ok_or_else(|| Error::member(role, "threshold"))?;
+    let available = signers.len();
+    if available < threshold as usize {
+        let listed = entry["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(KeyId::from);
+        let missing = listed.filter(|keyid| signers.iter().all(|(at_hand, _)| at_hand != keyid)).collect();
+        return Err(Error::MissingKeys { role: role.clone(), threshold, available, missing });
+    }
+    Ok(signers)
+}
+
+/// Snapshot and timestamp follow from the other roles and are signed in every commit.
+fn is_derived(role: &RoleName) -> bool {
+    matches!(role.as_str(), "snapshot" | "timestamp")
+}
+
+/// Reads a length of time as people write it: `14d`, `36h`, `1y`. A day has 24 hours and a year 365 days.
+pub fn parse_validity(text: &str) -> Result<SignedDuration, Error> {
+    let failed = |error: jiff::Error| Error::input(text, error.to_string());
+    let span: Span = text.parse().map_err(failed)?;
+    let days = i64::from(span.get_years()) * 365 + i64::from(span.get_months()) * 30;
+    let days = i32::try_from(days).map_err(|_| Error::input(text, "too long"))?;
+    let rest = span.try_years(0).and_then(|span| span.try_months(0)).map_err(failed)?;
+    let rest = rest.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(failed)?;
+    let length = SignedDuration::from_hours(24).checked_mul(days).and_then(|days| days.checked_add(rest));
+    length.filter(SignedDuration::is_positive).ok_or_else(|| Error::input(text, "not a length of time"))
+}
+
+pub(super) fn set_validity(signed: &mut Value, validity: SignedDuration) {
+    metadata::set(signed, VALIDITY, Value::from(format!("{validity:#}")));
+}
+
+fn validity(signed: &Value) -> Option<SignedDuration> {
+    parse_validity(signed.get(VALIDITY)?.as_str()?).ok()
+}
+
+/// For repositories made by other tools.
+fn default_validity(role: &RoleName) -> SignedDuration {
+    let plan = super::Plan::default();
+    match role.as_str() {
+        "root" | "targets" => plan.offline_validity,
+        "snapshot" => plan.snapshot_validity,
+        "timestamp" => plan.timestamp_validity,
+        _ => plan.online_validity,
+    }
+}

@@ -1,0 +1,38 @@
+//! The other side of the trust: keys, signatures, TUF repositories, layouts and links.
+//!
+//! Used by the command line, the demonstration and tests; no admission depends on it.
+//!
+//! - [`Publisher`] is what a release engineer needs: it knows which role signs what, verifies what it signs on top of,
+//!   and raises versions.
+//! - [`Editor`] below it does what it is told: any role, any version, any key. Tests build attacked repositories with it.
+//! - [`layout`] and [`link`] write in-toto metadata, as Metablocks or in DSSE envelopes.
+
+mod commit;
+mod documents;
+mod editor;
+mod error;
+mod folder;
+mod init;
+pub mod key;
+mod keyring;
+pub mod layout;
+pub mod link;
+pub mod metadata;
+mod publisher;
+mod roles;
+mod sign;
+mod targets;
+
+pub use commit::{Commit, SignedRole, parse_validity};
+pub use documents::Document;
+pub use editor::Editor;
+pub use error::Error;
+pub use init::{Plan, RoleKeyPlan};
+pub use key::{SigningKey, SigningKeyError};
+pub use keyring::{KeyRing, Side};
+pub use layout::{Layout, Step};
+pub use link::Link;
+pub use publisher::{Publisher, RoleStatus};
+pub use roles::NewRole;
+pub use sign::Format;
+pub use targets::{AddedImage, LinkSource, NewImage, NewLayout, Revoked};

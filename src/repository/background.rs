@@ -1,0 +1,91 @@
+//! Keeping a repository fresh while the process lives.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Repository, RepositoryError};
+use crate::{
+    telemetry::{Metrics, metrics::RefreshOutcome},
+    tuf::{self, Role, RoleChain},
+};
+
+/// After a failed refresh the next one comes sooner than usual, but not at once.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Repository {
+    /// Refreshes every `pause`, a little more or less, for ever. `clock` is read at every refresh.
+    pub async fn keep_fresh(self: Arc<Self>, pause: Duration, metrics: Arc<Metrics>, clock: impl Fn() -> Timestamp) {
+        loop {
+            let refreshed = self.refresh_and_tell(&metrics, clock()).await;
+            let pause = if refreshed { pause } else { pause.min(RETRY) };
+            tokio::time::sleep(jittered(pause)).await;
+        }
+    }
+
+    /// One refresh, counted and logged. Whether it succeeded.
+    pub async fn refresh_and_tell(&self, metrics: &Metrics, now: Timestamp) -> bool {
+        let before = self.generation();
+        let name = self.name().as_str();
+        match self.refresh(now).await {
+            Ok(generation) => {
+                let unchanged = before.is_some_and(|before| Arc::ptr_eq(&before, &generation));
+                let outcome = if unchanged { RefreshOutcome::Unchanged } else { RefreshOutcome::Updated };
+                metrics.refreshed(name, outcome, now);
+                let trusted = generation.trusted();
+                for (role, file) in [
+                    (Role::Root, trusted.root()),
+                    (Role::Timestamp, trusted.timestamp()),
+                    (Role::Snapshot, trusted.snapshot()),
+                    (Role::Targets(RoleChain::top()), trusted.targets()),
+                ] {
+                    metrics.expires(name, &role.to_string(), file.expires);
+                }
+                if !unchanged {
+                    tracing::info!(
+                        repository = name,
+                        root = trusted.root().version,
+                        timestamp = trusted.timestamp().version,
+                        snapshot = trusted.snapshot().version,
+                        targets = trusted.targets().version,
+                        "a new generation is trusted"
+                    );
+                }
+                true
+            }
+            Err(error) => {
+                let outcome = if is_outage(&error) { RefreshOutcome::Unavailable } else { RefreshOutcome::Refused };
+                metrics.refreshed(name, outcome, now);
+                tracing::warn!(repository = name, code = error.code(), %error, "the refresh failed");
+                false
+            }
+        }
+    }
+}
+
+fn is_outage(error: &RepositoryError) -> bool {
+    !matches!(error, RepositoryError::Tuf(error)
+        if !matches!(error, tuf::Error::Fetch { .. } | tuf::Error::Missing { .. }))
+}
+
+/// Between nine and eleven tenths of a pause, so that replicas do not come all at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [128];
+    // Without randomness they come together, which costs the repository a little and nobody else anything.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    pause.mul_f64(0.9 + 0.2 * f64::from(byte[0]) / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jittered_pause_stays_near_the_pause() {
+        let pause = Duration::from_secs(100);
+        for _ in 0..1000 {
+            let jittered = jittered(pause);
+            assert!((Duration::from_secs(90)..=Duration::from_secs(110)).contains(&jittered), "{jittered:?}");
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! A repository that lives as long as the process: refreshed in the background, read from memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    store::{self, Store, Writer},
+    transport::Transport,
+};
+use crate::{
+    evidence::{Judgement, Need, Progress, RepositoryName, View},
+    tuf::{self, Delegated, Notice, Persist, Refresh, RoleRequest, Settings, Stored, TargetFile, TargetPath, Trusted},
+};
+
+/// How long one refresh may take in all, whatever the repository does.
+pub const REFRESH_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long the judgement of one image may take, whoever waits for it.
+pub const JUDGEMENT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A refresh that a review asks for comes no sooner than this after the one before it.
+const MISS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Rounds of "needs, fetch, judge again" that one judgement may take: delegations deep times lists of lists.
+const MAX_ROUNDS: usize = 64;
+
+/// One TUF repository.
+#[derive(Debug)]
+pub struct Repository {
+    name: RepositoryName,
+    pinned_root: Vec<u8>,
+    pinned_version: u64,
+    settings: Settings,
+    transport: Transport,
+    store: Option<Store>,
+    current: ArcSwapOption<Generation>,
+    refreshing: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    tried: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempted: Option<Instant>,
+    succeeded_at: Option<Timestamp>,
+    failure: Option<Error>,
+}
+
+/// One immutable trusted set, and what of its delegated roles is loaded.
+#[derive(Debug)]
+pub struct Generation {
+    trusted: Trusted,
+    roles: ArcSwap<Delegated>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Generation {
+    fn new(trusted: Trusted, roles: Delegated) -> Self {
+        Self { trusted, roles: ArcSwap::from_pointee(roles), loading: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Root, timestamp, snapshot and top-level targets.
+    pub fn trusted(&self) -> &Trusted {
+        &self.trusted
+    }
+
+    /// The delegated roles that are loaded now.
+    pub fn roles(&self) -> Arc<Delegated> {
+        self.roles.load_full()
+    }
+}
+
+/// Why a repository has nothing to judge by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It answered, and the client workflow of TUF refuses the answer.
+    #[error(transparent)]
+    Tuf(#[from] tuf::Error),
+    /// What is trusted could not be kept on disk, so it is not used: else a restart would forget it.
+    #[error("{0}")]
+    Store(String),
+    /// No refresh was attempted yet.
+    #[error("not refreshed yet")]
+    NotYet,
+    /// A task of this program ended without a result.
+    #[error("{0}")]
+    Internal(String),
+    /// The judgement asked for more than any evidence needs.
+    #[error("the evidence asks for more rounds of fetching than {0}")]
+    TooManyRounds(usize),
+}
+
+impl Error {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tuf(error) => error.code(),
+            Self::Store(_) => "internal/store",
+            Self::NotYet => "admission/fetching",
+            Self::Internal(_) | Self::TooManyRounds(_) => "internal/failure",
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl Repository {
+    /// A repository of which nothing is known but its first root. Nothing is contacted.
+    pub fn new(
+        name: RepositoryName,
+        pinned_root: Vec<u8>,
+        settings: Settings,
+        transport: Transport,
+        store: Option<Store>,
+    ) -> Result<Self, Error> {
+        let pinned_version = tuf::root_version(&pinned_root)?;
+        Ok(Self {
+            name,
+            pinned_root,
+            pinned_version,
+            settings,
+            transport,
+            store,
+            current: ArcSwapOption::empty(),
+            refreshing: tokio::sync::Mutex::new(()),
+            state: Mutex::default(),
+            tried: watch::Sender::new(false),
+        })
+    }
+
+    /// The name in the policy.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// The trusted set in use, if any refresh or the cache gave one.
+    pub fn generation(&self) -> Option<Arc<Generation>> {
+        self.current.load_full()
+    }
+
+    /// Why the last refresh failed, if it did.
+    pub fn failure(&self) -> Option<Error> {
+        self.with_state(|state| state.failure.clone())
+    }
+
+    /// When a refresh last succeeded.
+    pub fn succeeded_at(&self) -> Option<Timestamp> {
+        self.with_state(|state| state.succeeded_at)
+    }
+
+    /// Waits until there is a trusted set, or one refresh was tried, however it ended (A5).
+    pub async fn tried(&self) {
+        let mut tried = self.tried.subscribe();
+        // The sender lives as long as this repository.
+        let _ = tried.wait_for(|tried| *tried).await;
+    }
+
+    fn with_state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs the client workflow of TUF 5.3 to 5.6 once. On failure the set in use stays in use until it expires.
+    pub async fn refresh(&self, now: Timestamp) -> Result<Arc<Generation>, Error> {
+        let _alone = self.refreshing.lock().await;
+        self.refresh_alone(now).await
+    }
+
+    /// One refresh for all reviews that lack something at the same time. `None` where one has just been made.
+    pub async fn refresh_for_miss(&self, now: Timestamp) -> Option<Arc<Generation>> {
+        let before = self.current.load_full();
+        let _alone = self.refreshing.lock().await;
+        let after = self.current.load_full();
+        if !same(before.as_ref(), after.as_ref()) {
+            return after;
+        }
+        let recent = |state: &mut State| state.attempted.is_some_and(|at| at.elapsed() < MISS_INTERVAL);
+        if self.with_state(recent) {
+            return None;
+        }
+        let fresh = self.refresh_alone(now).await.ok()?;
+        (!same(before.as_ref(), Some(&fresh))).then_some(fresh)
+    }
+
+    async fn refresh_alone(&self, now: Timestamp) -> Result<Arc<Generation>, Error> {
+        let result = self.run_refresh(now).await;
+        self.with_state(|state| {
+            state.attempted = Some(Instant::now());
+            match &result {
+                Ok(_) => {
+                    state.succeeded_at = Some(now);
+                    state.failure = None;
+                }
+                Err(error) => state.failure = Some(error.clone()),
+            }
+        });
+        self.tried.send_replace(true);
+        let trusted = result?;
+        let previous = self.current.load_full();
+        if let Some(previous) = &previous
+            && same_files(&previous.trusted, &trusted)
+        {
+            return Ok(previous.clone());
+        }
+        let mut roles = previous.map_or_else(Delegated::default, |previous| Delegated::clone(&previous.roles()));
+        roles.retain_current(&trusted);
+        let generation = Arc::new(Generation::new(trusted, roles));
+        self.current.store(Some(generation.clone()));
+        Ok(generation)
+    }
+
+    /// Uses what the disk holds, verified again, without contacting anybody.
+    pub async fn load_cache(&self, now: Timestamp) -> Result<(), Error> {
+        let _alone = self.refreshing.lock().await;
+        let stored = self.stored().await;
+        let (trusted, notices) = Trusted::from_stored(&self.pinned_root, stored, self.settings.clone(), now)?;
+        self.tell(&notices);
+        self.current.store(Some(Arc::new(Generation::new(trusted, Delegated::default()))));
+        self.tried.send_replace(true);
+        Ok(())
+    }
+
+    async fn run_refresh(&self, now: Timestamp) -> Result<Trusted, Error> {
+        let deadline = Instant::now() + REFRESH_DEADLINE;
+        // Held from before the first byte is read until after the last is written: two processes on one folder must
+        // not replace each other's newer files by older ones.
+        let writer = match &self.store {
+            Some(store) => Some(store.writer(deadline).await?),
+            None => None,
+        };
+        let mut refresh = match self.current.load_full() {
+            Some(current) => Refresh::after(&current.trusted, self.settings.clone(), now),
+            None => Refresh::start(&self.pinned_root, self.stored().await, self.settings.clone(), now)?,
+        };
+        while let Some(request) = refresh.next() {
+            let answer = self.transport.fetch(&request, deadline).await;
+            for file in refresh.supply(answer)? {
+                // TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6: before anything else is asked for.
+                if let Some(writer) = &writer {
+                    persist(writer, file).await?;
+                }
+            }
+        }
+        self.tell(refresh.notices());
+        Ok(refresh.finish()?)
+    }
+
+    /// What was stored is told apart by version: the pinned root is 1 or later, and those after it are in order.
+    async fn stored(&self) -> Stored {
+        let Some(store) = &self.store else { return Stored::default() };
+        let limits = &self.settings.limits;
+        let first = self.pinned_version.saturating_add(1);
+        Stored {
+            roots: store.roots(first, limits).await,
+            timestamp: store.metadata("timestamp.json", limits.timestamp_bytes).await,
+            snapshot: store.metadata("snapshot.json", limits.snapshot_bytes).await,
+            targets: store.metadata("targets.json", limits.targets_bytes).await,
+        }
+    }
+
+    fn tell(&self, notices: &[Notice]) {
+        for notice in notices {
+            match notice {
+                Notice::Ignored { role, error } => {
+                    tracing::warn!(repository = %self.name, %role, %error, "a stored file does not verify, ignored");
+                }
+                Notice::Equivocation { role, version, stored, .. } => {
+                    tracing::error!(
+                        repository = %self.name, %role, version, kept = %stored, code = "trust/equivocation",
+                        "two contents were signed for one version"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Judges against one generation, fetching what the judgement lacks until it ends.
+    pub async fn judge<T>(
+        &self,
+        generation: &Generation,
+        now: Timestamp,
+        deadline: Instant,
+        judge: impl Fn(View<'_>) -> Progress<T>,
+    ) -> Result<Judgement<T>, Error> {
+        let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
+        for _ in 0..MAX_ROUNDS {
+            let roles = generation.roles();
+            let view = View { repository: &self.name, trusted: &generation.trusted, roles: &roles, files: &files };
+            let needs = match judge(view) {
+                Progress::Done(judgement) => return Ok(judgement),
+                Progress::Needs(needs) => needs,
+            };
+            let (roles, targets) = split(needs);
+            let fetched = futures::future::try_join(
+                self.load_roles(generation, roles, now, deadline),
+                futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
+            );
+            let ((), bodies) = fetched.await?;
+            for (target, bytes) in targets.iter().zip(bodies) {
+                files.insert(target.path.clone(), bytes);
+            }
+        }
+        Err(Error::TooManyRounds(MAX_ROUNDS))
+    }
+
+    async fn load_roles(
+        &self,
+        generation: &Generation,
+        requests: Vec<RoleRequest>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        if requests.is_empty() {
+            return Ok(());
+        }
+        // One at a time for all reviews: whoever waited finds the role loaded.
+        let _alone = generation.loading.lock().await;
+        for request in requests {
+            let mut roles = Delegated::clone(&generation.roles());
+            if roles.holds(&request) {
+                continue;
+            }
+            let cached = match &self.store {
+                Some(store) => store.metadata(&request.file_name, request.fetch.max_bytes).await,
+                None => None,
+            };
+            let supplied = cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &bytes, now).is_ok());
+            if !supplied {
+                let fetched = self.transport.fetch(&request.fetch, deadline).await;
+                let bytes = fetched.map_err(|cause| request.failed(cause))?;
+                roles.supply(&generation.trusted, &request, &bytes, now)?;
+                if let Some(store) = &self.store {
+                    store.writer(deadline).await?.put(&request.file_name, bytes).await?;
+                }
+            }
+            generation.roles.store(Arc::new(roles));
+        }
+        Ok(())
+    }
+
+    /// One target file, verified by all its hashes and its length (TUF 5.7).
+    pub async fn file(
+        &self,
+        generation: &Generation,
+        target: &TargetFile,
+        deadline: Instant,
+    ) -> Result<Arc<[u8]>, Error> {
+        if let (Some(store), Some(digest)) = (&self.store, target.hashes.sha256())
+            && let Some(bytes) = store.target(digest, target.length).await
+            && target.verify(&bytes).is_ok()
+        {
+            return Ok(bytes.into());
+        }
+        let request = generation.trusted.target_request(target);
+        let fetched = self.transport.fetch(&request, deadline).await;
+        let bytes = fetched.map_err(|cause| tuf::Error::fetching(tuf::What::Target(target.path.clone()), cause))?;
+        target.verify(&bytes)?;
+        if let Some(store) = &self.store
+            && target.hashes.sha256().is_some()
+        {
+            store.put_target(&bytes).await?;
+        }
+        Ok(bytes.into())
+    }
+}
+
+fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>) {
+    let mut roles = Vec::new();
+    let mut files = Vec::new();
+    for need in needs {
+        match need {
+            Need::Role(request) => roles.push(*request),
+            Need::File(target) => files.push(target),
+        }
+    }
+    (roles, files)
+}
+
+async fn persist(writer: &Writer, change: Persist) -> Result<(), store::Error> {
+    match change {
+        Persist::Remove { file_name } => writer.remove(file_name).await,
+        Persist::Store { file_name, version, bytes } => {
+            if file_name == "root.json" {
+                writer.put_root(version, bytes.clone()).await?;
+            }
+            writer.put(file_name, bytes).await
+        }
+    }
+}
+
+/// Whether nothing was renewed, not even the timestamp.
+fn same_files(a: &Trusted, b: &Trusted) -> bool {
+    a.root() == b.root() && a.timestamp() == b.timestamp() && a.snapshot() == b.snapshot() && a.targets() == b.targets()
+}
+
+fn same(a: Option<&Arc<Generation>>, b: Option<&Arc<Generation>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}

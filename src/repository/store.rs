@@ -1,0 +1,331 @@
+//! What of a repository is kept on disk, and what happens when the disk lies?
+//!
+//! ```text
+//! root.json timestamp.json snapshot.json targets.json <role>.json   the trusted metadata, as it was received
+//! roots/<version>.root.json                                         every root on the way to the newest one
+//! targets/<sha256>                                                  target files by their content
+//! .lock                                                             held by whoever writes metadata
+//! ```
+//!
+//! The disk is a cache (trust.md §5): nothing read from it is believed before it is verified again, so what cannot be
+//! read counts as absent and is fetched anew. Writes are whole or not at all: a temporary file in the same folder,
+//! synced, renamed, and the folder synced.
+
+#![expect(clippy::disallowed_methods, reason = "the store is files")]
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    crypto::Sha256,
+    tuf::{Limits, RoleName},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The folder of one repository. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: Arc<Path>,
+}
+
+/// The right to change the metadata of a [`Store`]: held by one process at a time, from before the first byte is read
+/// until after the last is written, so that nobody replaces a version by an older one that he began with earlier.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    _lock: File,
+}
+
+/// Why something was not stored. What cannot be *read* is no error, it is absent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: {why}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+    /// Another process held the lock until the deadline.
+    #[error("{}: another process is writing there", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A name that is not the name of a metadata file.
+    #[error("{name:?} is not the name of a metadata file")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } | Self::BadName { .. } => "internal/store",
+            Self::Locked { .. } => "internal/store-locked",
+        }
+    }
+}
+
+/// Pause between two attempts at a lock that another process holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// The longest file name written; file systems end at 255 bytes.
+const MAX_NAME: usize = 200;
+const TEMPORARY: &str = ".new-";
+
+/// The name of the file in which the metadata of a role is kept: percent-encoded as in its URL.
+pub fn file_name(role: &RoleName) -> String {
+    /// What Python's `quote(role, safe="")` encodes.
+    const ENCODED: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    format!("{}.json", percent_encoding::utf8_percent_encode(role.as_str(), ENCODED))
+}
+
+/// Replaces a file as a whole, or leaves it as it was. The folder must exist.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "a file is in a folder"))?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The rename itself is an entry in the folder.
+    File::open(dir)?.sync_all()
+}
+
+impl Store {
+    /// The store in a folder, which is made if it is missing.
+    pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let dir: PathBuf = dir.into();
+        let store = Self { dir: dir.as_path().into() };
+        store.blocking(move |_| fs::create_dir_all(&dir).map_err(at(&dir))).await?;
+        Ok(store)
+    }
+
+    /// Waits until nobody else writes here, at most until `deadline`.
+    pub async fn writer(&self, deadline: Instant) -> Result<Writer, Error> {
+        loop {
+            let lock = self.blocking(|dir| lock(&dir.join(".lock"))).await?;
+            if let Some(lock) = lock {
+                self.blocking(sweep).await?;
+                return Ok(Writer { store: self.clone(), _lock: lock });
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Locked { path: self.dir.to_path_buf() });
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
+    }
+
+    /// The metadata file `name` (see [`file_name`]), unverified.
+    pub async fn metadata(&self, name: &str, max_bytes: u64) -> Option<Vec<u8>> {
+        let name = metadata_name(name).ok()?;
+        self.blocking(move |dir| read(&dir.join(name), max_bytes)).await
+    }
+
+    /// The stored roots from version `first` on, without gaps, unverified.
+    pub async fn roots(&self, first: u64, limits: &Limits) -> Vec<Vec<u8>> {
+        let (max_bytes, rotations) = (limits.root_bytes, u64::from(limits.root_rotations));
+        let read_all = move |dir: &Path| {
+            let versions = first..first.saturating_add(rotations);
+            versions.map_while(|version| read(&dir.join(root_name(version)), max_bytes)).collect()
+        };
+        self.blocking(read_all).await
+    }
+
+    /// The target file with this content, if it is here and still has it.
+    pub async fn target(&self, digest: Sha256, max_bytes: u64) -> Option<Vec<u8>> {
+        let read_checked = move |dir: &Path| {
+            let path = dir.join(target_name(digest));
+            let bytes = read(&path, max_bytes)?;
+            let found = Sha256::of(&bytes);
+            if found != digest {
+                tracing::warn!(path = %path.display(), %found, "a stored target file has another content, ignored");
+                return None;
+            }
+            Some(bytes)
+        };
+        self.blocking(read_checked).await
+    }
+
+    /// Keeps a target file under its content.
+    pub async fn put_target(&self, bytes: &[u8]) -> Result<Sha256, Error> {
+        let bytes = bytes.to_vec();
+        let digest = Sha256::of(&bytes);
+        self.blocking(move |dir| write(&dir.join(target_name(digest)), &bytes)).await?;
+        Ok(digest)
+    }
+
+    /// Removes the target files written longest ago until the others have at most `max_bytes` together.
+    pub async fn prune_targets(&self, max_bytes: u64) -> Result<(), Error> {
+        self.blocking(move |dir| prune(&dir.join("targets"), max_bytes)).await
+    }
+
+    /// Runs what blocks where it may.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> T {
+        let dir = self.dir.clone();
+        match tokio::task::spawn_blocking(move || work(&dir)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Blocking tasks are cancelled only before they start, when the runtime goes down: nobody is left to
+                // see an answer.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl Writer {
+    /// Keeps the metadata file `name` (see [`file_name`]), the exact bytes that were received.
+    pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let name = metadata_name(name)?;
+        self.store.blocking(move |dir| write(&dir.join(name), &bytes)).await
+    }
+
+    /// Keeps one root of the chain.
+    pub async fn put_root(&self, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
+        self.store.blocking(move |dir| write(&dir.join(root_name(version)), &bytes)).await
+    }
+
+    /// Forgets a metadata file (TUF 5.3.11: fast-forward recovery). It may be absent already.
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        let name = metadata_name(name)?;
+        self.store
+            .blocking(move |dir| {
+                let path = dir.join(name);
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                    removed => removed.and_then(|()| File::open(dir)?.sync_all()).map_err(at(&path)),
+                }
+            })
+            .await
+    }
+}
+
+/// Turns an IO error into ours.
+fn at(path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.to_owned();
+    move |error| Error::Io { path: path.clone(), why: error.to_string() }
+}
+
+/// A name that stays in the folder and is read as metadata; one that file systems find too long is shortened.
+fn metadata_name(name: &str) -> Result<String, Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte);
+    match name.strip_suffix(".json") {
+        Some(stem) if !stem.is_empty() && stem.bytes().all(plain) => {
+            let long = stem.len() > MAX_NAME;
+            Ok(if long { format!("~{}.json", Sha256::of(stem.as_bytes())) } else { name.to_owned() })
+        }
+        _ => Err(Error::BadName { name: name.to_owned() }),
+    }
+}
+
+fn root_name(version: u64) -> String {
+    format!("roots/{version}.root.json")
+}
+
+fn target_name(digest: Sha256) -> String {
+    format!("targets/{digest}")
+}
+
+/// A whole file, or `None` with a warning for whatever is wrong with it.
+fn read(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
+    let open = || -> io::Result<Vec<u8>> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+        match u64::try_from(bytes.len()) {
+            // A file system that lost power may keep the name and lose the content.
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "empty")),
+            Ok(length) if length <= max_bytes => Ok(bytes),
+            _ => Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {max_bytes} bytes"))),
+        }
+    };
+    match open() {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "a stored file cannot be used and counts as absent");
+            None
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    // Most refreshes find what is here already.
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let here = fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == length);
+    if here && read(path, length).is_some_and(|found| found == bytes) {
+        return Ok(());
+    }
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(at(dir))?;
+    }
+    write_atomically(path, bytes).map_err(at(path))
+}
+
+/// The lock, or `None` while another process (or another `Writer` of this one) has it.
+fn lock(path: &Path) -> Result<Option<File>, Error> {
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(at(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(at(path)(error)),
+    }
+}
+
+/// Removes what writers that were killed left behind. Under the lock: nobody is writing now.
+fn sweep(dir: &Path) -> Result<(), Error> {
+    for dir in [dir.to_owned(), dir.join("roots")] {
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.map_err(at(&dir))?,
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+                fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn prune(dir: &Path, max_bytes: u64) -> Result<(), Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(at(dir))?,
+    };
+    // A file that went away meanwhile is one less to remove.
+    let facts = |entry: fs::DirEntry| {
+        let metadata = entry.metadata().ok()?;
+        Some((metadata.modified().ok()?, entry.path(), metadata.len()))
+    };
+    let mut files: Vec<_> = entries.flatten().filter_map(facts).collect();
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, _, length)| length).sum();
+    for (_, path, length) in files {
+        if total <= max_bytes {
+            break;
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(at(&path)(error)),
+            _ => total = total.saturating_sub(length),
+        }
+    }
+    Ok(())
+}

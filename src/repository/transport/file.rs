@@ -1,0 +1,64 @@
+//! A repository in a folder: mounted into the pod, unpacked from a bundle, or made by `pratique repo`.
+
+#![expect(clippy::disallowed_methods, reason = "a repository in a folder is files")]
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use reqwest::Url;
+
+use super::{Error, is_plain, outside, printable};
+use crate::tuf::FetchError;
+
+/// One folder. A name in it is what a static web server over the same folder would serve under it: percent-encoding
+/// is undone. Symbolic links are followed, mounted ConfigMaps consist of them.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn open(url: &Url) -> Result<Self, Error> {
+        let path = url.to_file_path().map_err(|()| Error::BadUrl {
+            url: printable(url),
+            why: "it names no folder of this machine".to_owned(),
+        })?;
+        Ok(Self { path })
+    }
+
+    pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
+        let file = self.join(path).ok_or_else(|| outside(path))?;
+        tokio::task::spawn_blocking(move || read(&file, max_bytes))
+            .await
+            .unwrap_or_else(|error| Err(FetchError::Unreachable(error.to_string())))
+    }
+
+    /// Where a file of the repository would be, or `None` if that is not below the folder. Nothing touches the disk.
+    fn join(&self, path: &str) -> Option<PathBuf> {
+        // Decoded first: `..%2F..` is as much a way out as `../..`.
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+        let below = decoded.split('/').all(is_plain) && !decoded.contains('\\');
+        below.then(|| self.path.iter().chain(Path::new(decoded.as_ref()).iter()).collect())
+    }
+}
+
+fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => FetchError::NotFound,
+        _ => FetchError::Unreachable(format!("{}: {error}", path.display())),
+    };
+    // Before opening: to open a named pipe is to wait for whoever writes it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FetchError::NotFound);
+    }
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max_bytes {
+        return Err(FetchError::TooLarge { limit: max_bytes });
+    }
+    Ok(bytes)
+}

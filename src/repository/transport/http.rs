@@ -1,0 +1,195 @@
+//! A repository behind a web server.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+    redirect,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use rustls_native_certs::CertificateResult;
+
+use super::{Error, is_plain, is_web, outside};
+use crate::tuf::FetchError;
+
+/// With what a repository is approached.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// PEM certificates of the authorities to believe *instead of* the machine's.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// The value of the `Authorization` header. Never printed.
+    pub authorization: Option<Authorization>,
+}
+
+/// The value of an `Authorization` header; its `Debug` form is empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authorization(pub String);
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authorization(…)")
+    }
+}
+
+/// How much of a library's account of a failed connection goes into a message.
+const MAX_CAUSE: usize = 300;
+/// How long an idle connection is kept: long enough for the files of one refresh, too short for a connection that
+/// died unseen to be found in the pool and to use up the next refresh's deadline.
+const IDLE: Duration = Duration::from_secs(15);
+/// After this much silence during a transfer the other side is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// One folder behind a web server.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: Client,
+    base: Url,
+}
+
+/// The client that all folders of one repository share, or `None` where no URL needs one.
+pub(super) fn client(urls: &[&Url], access: &Access) -> Result<Option<Client>, Error> {
+    let Some(first) = urls.iter().find(|url| is_web(url)) else { return Ok(None) };
+    let host = host(first);
+    let mut builder = Client::builder()
+        .user_agent(concat!("pratique/", env!("CARGO_PKG_VERSION")))
+        // A redirect would let the repository send us to any address inside the cluster.
+        .redirect(redirect::Policy::none())
+        // The environment of the process says nothing about who may see these requests.
+        .no_proxy()
+        .referer(false)
+        .pool_idle_timeout(IDLE)
+        .tcp_keepalive(KEEP_ALIVE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE)
+        .tls_backend_preconfigured(tls(urls, access)?);
+    if let Some(Authorization(value)) = &access.authorization {
+        let mut value = HeaderValue::from_str(value).map_err(|_| Error::BadCredentials { host: host.clone() })?;
+        value.set_sensitive(true);
+        builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+    }
+    builder.build().map(Some).map_err(|error| Error::Client { why: causes(&error) })
+}
+
+impl Http {
+    pub(super) fn new(client: Client, base: Url) -> Self {
+        Self { client, base }
+    }
+
+    pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
+        let failed = |error: reqwest::Error| {
+            FetchError::Unreachable(format!("{}: {}", host(&self.base), causes(&error.without_url())))
+        };
+        let mut response = self.client.get(self.url(path)?).send().await.map_err(failed)?;
+        self.accept(&response)?;
+        let too_large = FetchError::TooLarge { limit: max_bytes };
+        if response.content_length().is_some_and(|length| length > max_bytes) {
+            return Err(too_large);
+        }
+        // What the head says about the length is a hint at best, so the bytes are counted as they come.
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            let length = bytes.len().saturating_add(chunk.len());
+            if u64::try_from(length).unwrap_or(u64::MAX) > max_bytes {
+                return Err(too_large);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn url(&self, path: &str) -> Result<Url, FetchError> {
+        // What the client would resolve itself (`..`, also as `%2e%2e`) or cut off (`?`) never gets into a URL. An
+        // encoded slash may: to the server it is a part of the name (`1.team%2Fa.json`).
+        let decoded = |segment| percent_encoding::percent_decode_str(segment).decode_utf8();
+        let plain = |segment| decoded(segment).is_ok_and(|segment| is_plain(&segment));
+        if path.contains(['?', '#', '\\']) || !path.split('/').all(plain) {
+            return Err(outside(path));
+        }
+        let mut url = self.base.clone();
+        // The path goes in as it is: its encoding is part of the request that TUF names.
+        url.set_path(&format!("{}{path}", self.base.path()));
+        Ok(url)
+    }
+
+    fn accept(&self, response: &Response) -> Result<(), FetchError> {
+        let status = response.status();
+        let host = host(&self.base);
+        if status.is_redirection() {
+            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let target = target.and_then(|text| self.base.join(text).ok());
+            let target = target.map_or_else(|| "nowhere".to_owned(), |url| self::host(&url));
+            let message = format!("{host} redirects to {target} (HTTP {}), which is not followed", status.as_u16());
+            return Err(FetchError::Unreachable(message));
+        }
+        match status {
+            StatusCode::OK => Ok(()),
+            // Object stores that may not be listed answer 403 for what they do not have (TUF 5.3.3).
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Err(FetchError::NotFound),
+            _ => Err(FetchError::Unreachable(format!("{host} answered HTTP {}", status.as_u16()))),
+        }
+    }
+}
+
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn tls(urls: &[&Url], access: &Access) -> Result<ClientConfig, Error> {
+    let roots = authorities(urls, access, rustls_native_certs::load_native_certs)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Client { why: error.to_string() })?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The authorities to believe. `machine` is asked only where it matters, and its certificates are the default so that
+/// an administrator can add and remove some without a new image; compiled-in ones would age with the binary.
+pub(super) fn authorities(
+    urls: &[&Url],
+    access: &Access,
+    machine: impl FnOnce() -> CertificateResult,
+) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = &access.ca_bundle {
+        let bad = |why: String| Error::BadCaBundle { why };
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(bad("it holds no PEM certificate".to_owned()));
+        }
+    } else if let Some(url) = urls.iter().find(|url| url.scheme() == "https") {
+        let found = machine();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Error::NoCaCertificates { host: host(url), why });
+        }
+    }
+    Ok(roots)
+}
+
+/// An error and its sources on one line; the outermost alone ("error sending request") helps nobody.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut parts: Vec<String> = Vec::new();
+    for text in chain.map(ToString::to_string) {
+        // Many wrappers repeat the text of what they wrap.
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    let mut text = parts.join(": ");
+    text.truncate(text.floor_char_boundary(MAX_CAUSE));
+    text
+}

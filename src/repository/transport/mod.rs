@@ -1,0 +1,194 @@
+//! How does one file of a repository get here, and when is the attempt given up?
+//!
+//! What a repository may do to whoever fetches from it is bounded in one place each: bytes by the request's
+//! `max_bytes` (endless data, TUF 1.5.2), time by one deadline over the whole transfer (slow retrieval), places by
+//! refusing to follow redirects and by joining paths only after every segment was looked at.
+
+mod file;
+mod http;
+#[cfg(test)]
+mod tests;
+
+use reqwest::Url;
+use tokio::time::Instant;
+
+pub use self::http::Access;
+use self::{file::Folder, http::Http};
+use crate::tuf::{FetchError, FetchRequest, fetch::FetchBase};
+
+/// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locations {
+    /// The folder of `root.json` and the other roles.
+    pub metadata: String,
+    /// The folder of the target files; a client that only refreshes needs none.
+    pub targets: Option<String>,
+}
+
+impl Locations {
+    /// The usual layout: `metadata/` and `targets/` under one URL.
+    pub fn below(url: &str) -> Self {
+        let url = url.trim_end_matches('/');
+        Self { metadata: format!("{url}/metadata/"), targets: Some(format!("{url}/targets/")) }
+    }
+}
+
+/// Fetches files of one repository. Cheap to clone; clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    metadata: Source,
+    targets: Option<Source>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Http(Http),
+    Folder(Folder),
+}
+
+/// Why a repository cannot be fetched from at all: its configuration, never its content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not a URL, or one that cannot name a folder.
+    #[error("{url:?} is not the URL of a repository: {why}")]
+    BadUrl {
+        /// The text, without user name and password.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A URL of a scheme that this transport does not speak.
+    #[error("{url:?} has the scheme {scheme:?}, a repository has http, https or file")]
+    UnknownScheme {
+        /// The URL, without user name and password.
+        url: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A CA bundle that holds no certificate, or one that is none.
+    #[error("the CA bundle cannot be used: {why}")]
+    BadCaBundle {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An `https` repository, and nothing on this machine says which authorities to believe.
+    #[error("no CA certificate was found to check {host} with: give a CA bundle, or name one in SSL_CERT_FILE{why}")]
+    NoCaCertificates {
+        /// The host of the repository.
+        host: String,
+        /// `: ` and what went wrong on the way, or nothing.
+        why: String,
+    },
+    /// Credentials that do not fit into an HTTP header.
+    #[error("the credentials for {host} hold characters that an HTTP header cannot carry")]
+    BadCredentials {
+        /// The host of the repository.
+        host: String,
+    },
+    /// The HTTP client could not be built.
+    #[error("the HTTP client cannot be built: {why}")]
+    Client {
+        /// What its library says.
+        why: String,
+    },
+}
+
+impl Error {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadUrl { .. } | Self::UnknownScheme { .. } => "policy/bad-repository-url",
+            Self::BadCaBundle { .. } => "policy/bad-ca-bundle",
+            Self::BadCredentials { .. } => "policy/bad-credentials",
+            Self::NoCaCertificates { .. } => "internal/no-ca-certificates",
+            Self::Client { .. } => "internal/http-client",
+        }
+    }
+}
+
+impl Transport {
+    /// A transport to `locations`. Nothing is contacted; CA certificates are read only where one URL is `https`.
+    pub fn open(locations: &Locations, access: &Access) -> Result<Self, Error> {
+        let metadata = parse(&locations.metadata)?;
+        let targets = locations.targets.as_deref().map(parse).transpose()?;
+        let urls: Vec<&Url> = [Some(&metadata), targets.as_ref()].into_iter().flatten().collect();
+        let client = http::client(&urls, access)?;
+        Ok(Self {
+            metadata: Source::open(&metadata, &client)?,
+            targets: targets.map(|url| Source::open(&url, &client)).transpose()?,
+        })
+    }
+
+    /// The whole file, or why there is none, by `deadline` at the latest. Never more than `request.max_bytes`.
+    pub async fn fetch(&self, request: &FetchRequest, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        let source = match request.base {
+            FetchBase::Metadata => &self.metadata,
+            FetchBase::Targets => self
+                .targets
+                .as_ref()
+                .ok_or_else(|| FetchError::Unreachable("no location of target files is configured".to_owned()))?,
+        };
+        // One deadline over name lookup, connection, handshake, head and body: a timeout per read would let a
+        // server that sends a byte a second hold the caller for ever.
+        let transfer = async {
+            match source {
+                Source::Http(http) => http.fetch(&request.path, request.max_bytes).await,
+                Source::Folder(folder) => folder.fetch(&request.path, request.max_bytes).await,
+            }
+        };
+        tokio::time::timeout_at(deadline, transfer).await.unwrap_or(Err(FetchError::TimedOut))
+    }
+}
+
+impl Source {
+    fn open(url: &Url, client: &Option<reqwest::Client>) -> Result<Self, Error> {
+        match client {
+            Some(client) if is_web(url) => Ok(Self::Http(Http::new(client.clone(), url.clone()))),
+            _ => Folder::open(url).map(Self::Folder),
+        }
+    }
+}
+
+/// Whether a URL is fetched by HTTP, with or without TLS.
+fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
+/// The URL of a folder: its path ends in a slash, so that joining adds to it.
+fn parse(text: &str) -> Result<Url, Error> {
+    // What does not parse is not printed: it may hold a password that only a parser could cut out.
+    let bad = |why: &str| Error::BadUrl { url: "…".to_owned(), why: why.to_owned() };
+    let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https" | "file") {
+        return Err(Error::UnknownScheme { url: printable(&url), scheme: url.scheme().to_owned() });
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Error::BadUrl { url: printable(&url), why: "it has a query or a fragment".to_owned() });
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+/// A URL as it may stand in messages and logs: without user name, password and query.
+fn printable(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+/// Whether a decoded segment of a path is the name of something, not a direction.
+fn is_plain(segment: &str) -> bool {
+    !matches!(segment, "" | "." | "..") && !segment.contains(char::is_control)
+}
+
+/// The error for a path that leads anywhere but below the repository.
+fn outside(path: &str) -> FetchError {
+    FetchError::Unreachable(format!("the path {path:?} does not stay below the repository"))
+}

@@ -1,0 +1,419 @@
+//! Against real sockets on the loopback interface and real folders.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{
+    http::{Access, Authorization},
+    *,
+};
+
+/// Far away: what must end for another reason than time.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(150)
+}
+
+fn metadata(path: &str, max_bytes: u64) -> FetchRequest {
+    FetchRequest { base: FetchBase::Metadata, path: path.to_owned(), max_bytes }
+}
+
+/// Serves every connection with `talk`, which gets the head of the request; returns the URL.
+async fn server<F>(talk: impl Fn(TcpStream, String) -> F + Send + Sync + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let talk = Arc::new(talk);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let talk = talk.clone();
+            tokio::spawn(async move {
+                let head = read_head(&mut stream).await;
+                talk(stream, head).await;
+            });
+        }
+    });
+    url
+}
+
+async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// A server that gives one answer, whatever it is asked.
+async fn answering(answer: impl Into<Vec<u8>>) -> String {
+    let answer: Arc<[u8]> = answer.into().into();
+    server(move |mut stream, _| {
+        let answer = answer.clone();
+        async move {
+            let _ = stream.write_all(&answer).await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await
+}
+
+fn open(url: &str) -> Transport {
+    Transport::open(&Locations::below(url), &Access::default()).unwrap()
+}
+
+async fn fetch(url: &str, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
+    open(url).fetch(&metadata(path, max_bytes), later()).await
+}
+
+fn unreachable(result: Result<Vec<u8>, FetchError>) -> String {
+    match result {
+        Err(FetchError::Unreachable(why)) => why,
+        other => panic!("expected Unreachable, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn fetches_from_both_folders_with_the_encoding_that_was_asked_for() {
+    let url = server(|mut stream, head| async move {
+        let line = head.lines().next().unwrap().to_owned();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{line}", line.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let base = format!("{url}/acme");
+    let role = fetch(&base, "1...%2Fa%3F.json", 99).await.unwrap();
+    assert_eq!(String::from_utf8(role).unwrap(), "GET /acme/metadata/1...%2Fa%3F.json HTTP/1.1");
+    let request =
+        FetchRequest { base: FetchBase::Targets, path: "r.example/team/00.app@sha256:1".into(), max_bytes: 99 };
+    let target = open(&base).fetch(&request, later()).await.unwrap();
+    assert_eq!(String::from_utf8(target).unwrap(), "GET /acme/targets/r.example/team/00.app@sha256:1 HTTP/1.1");
+}
+
+#[tokio::test]
+async fn asks_without_a_proxy_or_an_encoding_and_with_the_given_credentials() {
+    let url = server(|mut stream, head| async move {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let access = Access { authorization: Some(Authorization("Bearer s3cret".into())), ..Access::default() };
+    assert!(!format!("{access:?}").contains("s3cret"));
+    let transport = Transport::open(&Locations::below(&url), &access).unwrap();
+    let head = transport.fetch(&metadata("root.json", 999), later()).await.unwrap();
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.contains("authorization: bearer s3cret"), "{head}");
+    assert!(head.contains("user-agent: pratique/"), "{head}");
+    assert!(!head.contains("accept-encoding"), "{head}");
+}
+
+#[tokio::test]
+async fn keeps_the_connection_for_the_next_file() {
+    let connections = Arc::new(AtomicU64::new(0));
+    let counted = connections.clone();
+    let url = server(move |mut stream, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            loop {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                if read_head(&mut stream).await.is_empty() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let transport = open(&url);
+    for _ in 0..5 {
+        assert_eq!(transport.fetch(&metadata("timestamp.json", 9), later()).await.unwrap(), b"{}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn takes_404_and_403_as_the_answer_that_there_is_no_such_file() {
+    for status in ["404 Not Found", "403 Forbidden"] {
+        let url = answering(format!("HTTP/1.1 {status}\r\ncontent-length: 4\r\n\r\nnope")).await;
+        assert_eq!(fetch(&url, "2.root.json", 9).await, Err(FetchError::NotFound), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn takes_every_other_status_as_no_answer_and_names_it() {
+    for status in ["500 Oops", "503 Busy", "401 Who", "410 Gone", "206 Part", "204 Nothing"] {
+        let url = answering(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+        let why = unreachable(fetch(&url, "2.root.json", 9).await);
+        assert!(why.contains(&format!("HTTP {}", &status[..3])), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn does_not_follow_a_redirect_and_names_its_host() {
+    let to = "http://user:secret@169.254.169.254/latest/meta-data?token=secret";
+    let url = answering(format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")).await;
+    let why = unreachable(fetch(&url, "root.json", 9).await);
+    assert!(why.contains("redirects to 169.254.169.254 (HTTP 302)"), "{why}");
+    assert!(!why.contains("secret"), "{why}");
+}
+
+#[tokio::test]
+async fn refuses_a_body_that_is_announced_too_long_before_it_comes() {
+    let url = server(|mut stream, _| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    assert_eq!(fetch(&url, "root.json", 999_999).await, Err(FetchError::TooLarge { limit: 999_999 }));
+}
+
+#[tokio::test]
+async fn cuts_an_endless_body_soon_after_the_limit() {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = sent.clone();
+    let (closed, mut was_closed) = tokio::sync::mpsc::channel(1);
+    let url = server(move |mut stream, _| {
+        let (counted, closed) = (counted.clone(), closed.clone());
+        async move {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {
+                counted.fetch_add(4096, Ordering::SeqCst);
+            }
+            let _ = closed.send(()).await;
+        }
+    })
+    .await;
+    assert_eq!(fetch(&url, "timestamp.json", 10_000).await, Err(FetchError::TooLarge { limit: 10_000 }));
+    was_closed.recv().await.unwrap();
+    // What lay in the buffers of both sockets, not the gigabytes of a transfer that goes on.
+    assert!(sent.load(Ordering::SeqCst) < 64 << 20);
+}
+
+#[tokio::test]
+async fn cuts_an_endless_chunked_body() {
+    let url = server(|mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        while stream.write_all(b"4\r\nxxxx\r\n").await.is_ok() {}
+    })
+    .await;
+    assert_eq!(fetch(&url, "timestamp.json", 1000).await, Err(FetchError::TooLarge { limit: 1000 }));
+}
+
+#[tokio::test]
+async fn does_not_take_a_truncated_body_for_the_file() {
+    let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"signed\"").await;
+    unreachable(fetch(&url, "root.json", 999).await);
+    let url = answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"signed\"\r\n").await;
+    unreachable(fetch(&url, "root.json", 999).await);
+}
+
+#[tokio::test]
+async fn reads_no_further_than_the_announced_length() {
+    let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}{\"more\": true}").await;
+    assert_eq!(fetch(&url, "root.json", 999).await.unwrap(), b"{}");
+}
+
+#[tokio::test]
+async fn a_file_of_exactly_the_limit_is_not_too_large() {
+    let url = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n12345").await;
+    assert_eq!(fetch(&url, "root.json", 5).await.unwrap(), b"12345");
+    assert_eq!(fetch(&url, "root.json", 4).await, Err(FetchError::TooLarge { limit: 4 }));
+}
+
+#[tokio::test]
+async fn gives_up_at_the_deadline_on_a_server_that_never_answers() {
+    let url = server(|stream, _| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+    .await;
+    assert_eq!(open(&url).fetch(&metadata("root.json", 999), soon()).await, Err(FetchError::TimedOut));
+}
+
+#[tokio::test]
+async fn gives_up_at_the_deadline_on_a_server_that_drips() {
+    let url = server(|mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await;
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        while stream.write_all(b"x").await.is_ok() {
+            pace.tick().await;
+        }
+    })
+    .await;
+    assert_eq!(open(&url).fetch(&metadata("root.json", 9999), soon()).await, Err(FetchError::TimedOut));
+}
+
+#[tokio::test]
+async fn a_closed_port_is_unreachable_and_the_reason_holds_no_credentials() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let why = unreachable(fetch(&format!("http://user:secret@{address}/x"), "root.json", 9).await);
+    assert!(why.starts_with(&format!("{address}: ")) && why.contains("refused"), "{why}");
+    assert!(!why.contains("secret") && !why.contains("user"), "{why}");
+}
+
+#[tokio::test]
+async fn refuses_paths_that_lead_out_before_anything_is_contacted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("repo/metadata/a")).unwrap();
+    std::fs::write(folder.path().join("secret"), "secret").unwrap();
+    std::fs::write(folder.path().join("repo/secret"), "secret").unwrap();
+    let local = Url::from_directory_path(folder.path().join("repo")).unwrap();
+    let url = server(|_, head| async move { panic!("was asked {head}") }).await;
+    for path in [
+        "..",
+        "../secret",
+        "a/../../secret",
+        "../../secret",
+        ".",
+        "./secret",
+        "/etc/passwd",
+        "//etc/passwd",
+        "",
+        "a//b",
+        "%2e%2e/secret",
+        "a/%2E%2e/secret",
+        "..\\secret",
+        "a\0b",
+        "a%00b",
+        "a\nb",
+        "secret?x",
+        "secret#x",
+    ] {
+        for base in [url.as_str(), local.as_str()] {
+            if base == local.as_str() && path.contains(['?', '#']) {
+                continue;
+            }
+            let why = unreachable(fetch(base, path, 999).await);
+            assert!(why.contains("does not stay below"), "{path:?}: {why}");
+        }
+    }
+    for path in ["..%2Fsecret", "a/..%2f..%2fsecret", "%2Fetc%2Fpasswd", "..%5Csecret"] {
+        let why = unreachable(fetch(local.as_str(), path, 999).await);
+        assert!(why.contains("does not stay below"), "{path:?}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn reads_a_folder_as_a_web_server_over_it_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("metadata");
+    std::fs::create_dir_all(dir.join("1.team")).unwrap();
+    std::fs::write(dir.join("root.json"), "{}").unwrap();
+    std::fs::write(dir.join("1.team/a.json"), "{ }").unwrap();
+    let url = Url::from_directory_path(folder.path()).unwrap();
+    assert_eq!(fetch(url.as_str(), "root.json", 2).await.unwrap(), b"{}");
+    assert_eq!(fetch(url.as_str(), "1.team%2Fa.json", 9).await.unwrap(), b"{ }");
+    assert_eq!(fetch(url.as_str(), "root.json", 1).await, Err(FetchError::TooLarge { limit: 1 }));
+    assert_eq!(fetch(url.as_str(), "2.root.json", 9).await, Err(FetchError::NotFound));
+    assert_eq!(fetch(url.as_str(), "root.json/x", 9).await, Err(FetchError::NotFound));
+    assert_eq!(fetch(url.as_str(), "1.team", 9).await, Err(FetchError::NotFound));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn reads_through_the_links_of_a_mounted_config_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("metadata");
+    std::fs::create_dir_all(dir.join("..2026_01_01")).unwrap();
+    std::fs::write(dir.join("..2026_01_01/root.json"), "{}").unwrap();
+    std::os::unix::fs::symlink("..2026_01_01", dir.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/root.json", dir.join("root.json")).unwrap();
+    let url = Url::from_directory_path(folder.path()).unwrap();
+    assert_eq!(fetch(url.as_str(), "root.json", 9).await.unwrap(), b"{}");
+    std::os::unix::fs::symlink("/dev/zero", dir.join("2.root.json")).unwrap();
+    assert_eq!(fetch(url.as_str(), "2.root.json", 9).await, Err(FetchError::NotFound));
+}
+
+#[test]
+fn refuses_locations_that_are_none() {
+    let open = |metadata: &str| {
+        let locations = Locations { metadata: metadata.to_owned(), targets: None };
+        Transport::open(&locations, &Access::default()).map(|_| ())
+    };
+    assert!(matches!(open("tuf.example"), Err(Error::BadUrl { .. })));
+    assert!(matches!(open("https://tuf.example/?x=y"), Err(Error::BadUrl { .. })));
+    assert!(matches!(open("file://elsewhere/repo"), Err(Error::BadUrl { .. })));
+    assert_eq!(
+        open("ftp://user:secret@tuf.example/"),
+        Err(Error::UnknownScheme { url: "ftp://tuf.example/".into(), scheme: "ftp".into() })
+    );
+    let access = |access: Access| Transport::open(&Locations::below("https://tuf.example"), &access).map(|_| ());
+    let bundle = |pem: &str| access(Access { ca_bundle: Some(pem.into()), ..Access::default() });
+    assert!(matches!(bundle("no certificate"), Err(Error::BadCaBundle { .. })));
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(matches!(bundle(broken), Err(Error::BadCaBundle { .. })));
+}
+
+#[test]
+fn https_without_any_authority_is_refused_at_once_and_http_needs_none() {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let (plain, secure) = (url("http://tuf.example/"), url("https://tuf.example:8443/"));
+    let found = http::authorities(&[&plain, &secure], &Access::default(), Default::default);
+    let Err(error) = found else { panic!("nothing to check certificates with") };
+    assert_eq!(error, Error::NoCaCertificates { host: "tuf.example:8443".into(), why: String::new() });
+    let found = http::authorities(&[&plain], &Access::default(), || panic!("the machine's are not needed"));
+    assert!(found.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_location_of_targets_there_are_none_to_fetch() {
+    let locations = Locations { metadata: "http://127.0.0.1:1/".into(), targets: None };
+    let transport = Transport::open(&locations, &Access::default()).unwrap();
+    let request = FetchRequest { base: FetchBase::Targets, path: "x".into(), max_bytes: 1 };
+    unreachable(transport.fetch(&request, later()).await);
+}
+
+/// A TLS server with a certificate of its own for `name`, and that certificate.
+async fn tls_server(name: &str) -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let app = axum::Router::new().route("/metadata/root.json", axum::routing::get(|| async { "{}" }));
+    let handle = axum_server::Handle::new();
+    let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
+    let server =
+        axum_server::bind_rustls(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), config).handle(handle.clone());
+    tokio::spawn(server.serve(app.into_make_service()));
+    (handle.listening().await.unwrap().port(), made.cert.pem())
+}
+
+#[tokio::test]
+async fn believes_only_the_authorities_of_the_ca_bundle() {
+    let (port, pem) = tls_server("localhost").await;
+    let (_, other) = tls_server("localhost").await;
+    let fetch = async |host: &str, pem: &str| {
+        let access = Access { ca_bundle: Some(pem.into()), ..Access::default() };
+        let transport = Transport::open(&Locations::below(&format!("https://{host}:{port}")), &access).unwrap();
+        transport.fetch(&metadata("root.json", 9), later()).await
+    };
+    assert_eq!(fetch("localhost", &pem).await.unwrap(), b"{}");
+    let why = unreachable(fetch("localhost", &other).await);
+    assert!(why.contains("certificate"), "{why}");
+    let why = unreachable(fetch("127.0.0.1", &pem).await);
+    assert!(why.contains("certificate"), "{why}");
+}

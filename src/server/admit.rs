@@ -1,0 +1,237 @@
+//! From a call to its answer: the whole line, once for each review.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use axum::{
+    Json, Router,
+    extract::{FromRef, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use super::{Call, Entry, Gate, Limits};
+use crate::{
+    admission::{self, Answer, ImageKind, ImageUse, Reply, Request, Workload, config_map_entry},
+    policy::{Policy, UsedAs},
+    telemetry::{Metrics, metrics::Decision},
+    verdict::{Cause, Context, Pinning, Refusal, Verdict},
+    verifier::{Question, TagUse, Verifier, World},
+};
+
+/// The key of the policy's ConfigMap.
+pub const POLICY_KEY: &str = "policy.yaml";
+
+/// The name of the policy's ConfigMap.
+const POLICY_NAME: &str = "pratique-policy";
+
+/// What the webhook answers from.
+#[derive(Debug)]
+pub struct Webhook {
+    /// The policy in force with its repositories; none until there has been a good one.
+    pub world: Arc<ArcSwapOption<World>>,
+    /// Judges images.
+    pub verifier: Arc<Verifier>,
+    /// Where decisions are counted.
+    pub metrics: Arc<Metrics>,
+    /// Which tags the mutating entry pins.
+    pub pin: Pin,
+}
+
+/// Which objects have their tags pinned to digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// None.
+    Off,
+    /// Pods.
+    Pods,
+    /// Pods and templates.
+    All,
+}
+
+#[derive(Clone)]
+struct Shared {
+    webhook: Arc<Webhook>,
+    gate: Gate,
+}
+
+impl FromRef<Shared> for Gate {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.gate.clone()
+    }
+}
+
+impl Webhook {
+    /// The routes of the four entries.
+    pub fn entries(self: Arc<Self>, limits: &Limits) -> Router {
+        let shared = Shared { webhook: self, gate: Gate::new(limits) };
+        [Entry::Verify, Entry::Bootstrap, Entry::Pin, Entry::Policy]
+            .into_iter()
+            .fold(Router::new(), |router, entry| router.route(entry.path(), post(admit)))
+            .with_state(shared)
+    }
+
+    async fn answer(&self, call: &Call, request: &Request, now: Timestamp) -> Answer {
+        if call.entry == Entry::Policy {
+            return edited_policy(request);
+        }
+        let workload = match Workload::read(request, &[], &admission::Limits::default()) {
+            Ok(workload) => workload,
+            Err(_) if call.entry == Entry::Pin => return Answer::silent(request),
+            Err(error) => return Answer::unreadable(request, &error),
+        };
+        // One policy and one set of repositories from here to the end.
+        let world = self.world.load_full();
+        if call.entry == Entry::Pin {
+            return self.pin(world.as_deref(), request, &workload, call, now).await;
+        }
+        let verdicts = match &world {
+            Some(world) => self.judge(world, request, &workload, call, now).await,
+            None => workload.uses.iter().map(no_policy).collect(),
+        };
+        for verdict in &verdicts {
+            self.tell(request, call.entry, verdict);
+        }
+        Answer::judged(request, &workload, &verdicts)
+    }
+
+    async fn judge(
+        &self,
+        world: &World,
+        request: &Request,
+        workload: &Workload,
+        call: &Call,
+        now: Timestamp,
+    ) -> Vec<Verdict> {
+        let tag = match (workload.is_pod, self.pin) {
+            (_, Pin::Off) => TagUse::Refused(Pinning::Off),
+            (true, Pin::Pods | Pin::All) => TagUse::Refused(Pinning::Undone),
+            (false, Pin::Pods | Pin::All) => TagUse::NamesNow,
+        };
+        join_all(workload.uses.iter().map(async |image_use| {
+            let question = question(image_use, request, tag);
+            self.verifier.verify(world, &question, now, call.deadline).await
+        }))
+        .await
+    }
+
+    async fn pin(
+        &self,
+        world: Option<&World>,
+        request: &Request,
+        workload: &Workload,
+        call: &Call,
+        now: Timestamp,
+    ) -> Answer {
+        let wanted = match self.pin {
+            Pin::Off => false,
+            Pin::Pods => workload.is_pod,
+            Pin::All => true,
+        };
+        let Some(world) = world.filter(|_| wanted) else { return Answer::silent(request) };
+        let digests = join_all(workload.uses.iter().map(async |image_use| {
+            let question = question(image_use, request, TagUse::NamesNow);
+            let digest = self.verifier.pin(world, &question, now, call.deadline).await?;
+            Some((image_use.field.clone(), digest))
+        }))
+        .await;
+        let digests: BTreeMap<_, _> = digests.into_iter().flatten().collect();
+        Answer::pinned(request, &workload.uses, &digests)
+    }
+
+    /// One count and one line in the log for each decision.
+    fn tell(&self, request: &Request, entry: Entry, verdict: &Verdict) {
+        let refusal = verdict.refusal();
+        let (code, class) = refusal.map_or(("", ""), |refusal| (refusal.code(), refusal.class().as_str()));
+        let decided = match verdict {
+            Verdict::Admitted(admitted) => admitted.kind(),
+            Verdict::Refused(_) => "refused",
+        };
+        let rule = verdict.rule().unwrap_or_default();
+        self.metrics.decided(&Decision { verdict: decided, class, code, rule: rule.to_owned() });
+        tracing::info!(
+            entry = entry.path(),
+            uid = request.uid,
+            namespace = request.namespace.as_deref().unwrap_or_default(),
+            kind = request.kind.kind,
+            name = request.name,
+            dry_run = request.dry_run,
+            field = verdict.field(),
+            image = verdict.reference(),
+            digest = verdict.digest().map(tracing::field::display),
+            rule,
+            verdict = decided,
+            code,
+            "decided"
+        );
+    }
+}
+
+async fn admit(State(shared): State<Shared>, call: Call) -> Response {
+    #[expect(clippy::disallowed_methods, reason = "one `now` for the whole review, read where the review comes in")]
+    let now = Timestamp::now();
+    let request = match Request::parse(&call.body) {
+        Ok(request) => request,
+        // Without a uid there is no review to answer: `failurePolicy` decides.
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    let answer = shared.webhook.answer(&call, &request, now).await;
+    let entry = match call.entry {
+        Entry::Bootstrap => admission::Entry::Bootstrap,
+        Entry::Verify | Entry::Pin | Entry::Policy => admission::Entry::Closed,
+    };
+    match answer.reply(entry) {
+        Reply::Review(review) => Json(review).into_response(),
+        Reply::CallFailure(text) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{text}\n")).into_response(),
+    }
+}
+
+/// An edit of our own ConfigMap: a policy that does not load is refused where the admin sees it.
+fn edited_policy(request: &Request) -> Answer {
+    // Other ConfigMaps of our namespace are none of our business: the roots, the API server's CA.
+    if request.name != POLICY_NAME {
+        return Answer::silent(request);
+    }
+    let text = match config_map_entry(request, POLICY_KEY) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Answer::silent(request),
+        Err(error) => return Answer::unreadable(request, &error),
+    };
+    match Policy::parse(&text) {
+        Ok(policy) => {
+            let warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+            Answer::policy_edited(request, Ok(&warnings))
+        }
+        Err(error) => Answer::policy_edited(request, Err(&error)),
+    }
+}
+
+fn question<'a>(image_use: &'a ImageUse, request: &'a Request, tag: TagUse) -> Question<'a> {
+    Question {
+        field: &image_use.field,
+        reference: &image_use.image,
+        namespace: request.namespace.as_deref().unwrap_or_default(),
+        used_as: match image_use.kind {
+            ImageKind::Container => UsedAs::Container,
+            ImageKind::Init => UsedAs::Init,
+            ImageKind::Ephemeral => UsedAs::Ephemeral,
+            ImageKind::Volume => UsedAs::Volume,
+        },
+        tag,
+    }
+}
+
+fn no_policy(image_use: &ImageUse) -> Verdict {
+    Refusal {
+        field: image_use.field.clone(),
+        reference: image_use.image.clone(),
+        digest: None,
+        rule: None,
+        context: Context::default(),
+        cause: Cause::NoPolicy { reason: "none has loaded yet".to_owned() },
+    }
+    .into()
+}

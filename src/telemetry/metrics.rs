@@ -1,0 +1,393 @@
+//! Every metric family, in one place.
+//!
+//! Instants are exported as instants (`…_timestamp_seconds`), never as "seconds left": that would be wrong between
+//! two scrapes, and `metric - time()` is easily written.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+/// What the answer to [`Metrics::render`] is to be labelled as.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds. The API server waits ten by default, so beyond that it does not matter how long it was.
+const REVIEW_BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
+
+/// One decision about one image.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Decision {
+    /// `verified`, `exempt`, `refused`.
+    pub verdict: &'static str,
+    /// The class of a refusal, or empty.
+    pub class: &'static str,
+    /// The code of a refusal (a closed list), or empty.
+    pub code: &'static str,
+    /// The name of the rule; as many as the policy has.
+    pub rule: String,
+}
+
+/// What became of an attempt to refresh a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefreshOutcome {
+    /// Newer metadata is trusted now.
+    Updated,
+    /// Everything that is trusted is still the newest.
+    Unchanged,
+    /// The repository gave no answer.
+    Unavailable,
+    /// The repository's answer was not believed.
+    Refused,
+}
+
+impl RefreshOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of an attempt to load something that is read again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoadOutcome {
+    /// It is in force now.
+    Loaded,
+    /// It is wrong; the last good one stays in force.
+    Kept,
+    /// It is wrong, and nothing was in force before.
+    Missing,
+}
+
+impl LoadOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Kept => "kept",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// How a connection ended that brought no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionError {
+    /// Too many are open.
+    Limit,
+    /// The TLS handshake failed or took too long.
+    Handshake,
+    /// The operating system did not hand it over.
+    Accept,
+}
+
+impl ConnectionError {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Handshake => "handshake",
+            Self::Accept => "accept",
+        }
+    }
+}
+
+/// The answer of the HTTP server to one request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answer {
+    /// The route, or `other`.
+    pub path: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Path {
+    path: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refresh {
+    repository: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Repository {
+    repository: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Role {
+    repository: String,
+    role: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Alert {
+    repository: String,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Load {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Connection {
+    error: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sent {
+    sent: &'static str,
+}
+
+/// All families. One per process, shared.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    decisions: Family<Decision, Counter>,
+    review_duration: Family<Path, Histogram>,
+    answers: Family<Answer, Counter>,
+    connections: Gauge,
+    connection_errors: Family<Connection, Counter>,
+    refreshes: Family<Refresh, Counter>,
+    refreshed: Family<Repository, Gauge>,
+    expires: Family<Role, Gauge>,
+    trust_alerts: Family<Alert, Counter>,
+    policy_loads: Family<Load, Counter>,
+    policy_stale: Gauge,
+    policy_loaded: Gauge,
+    certificate_loads: Family<Load, Counter>,
+    certificate_expires: Gauge,
+    events: Family<Sent, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("pratique"),
+            decisions: Family::default(),
+            review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
+            answers: Family::default(),
+            connections: Gauge::default(),
+            connection_errors: Family::default(),
+            refreshes: Family::default(),
+            refreshed: Family::default(),
+            expires: Family::default(),
+            trust_alerts: Family::default(),
+            policy_loads: Family::default(),
+            policy_stale: Gauge::default(),
+            policy_loaded: Gauge::default(),
+            certificate_loads: Family::default(),
+            certificate_expires: Gauge::default(),
+            events: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The families, each with the sentence that `/metrics` shows. Counters get `_total` from the encoder.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which program this is", version);
+        registry.register("decisions", "Images decided on", self.decisions.clone());
+        registry.register(
+            "review_duration_seconds",
+            "Time from the head of a review request to its answer",
+            self.review_duration.clone(),
+        );
+        registry.register("http_answers", "Answers of the HTTP server", self.answers.clone());
+        registry.register("connections", "Connections that are open", self.connections.clone());
+        registry.register(
+            "connection_errors",
+            "Connections that were closed before a request",
+            self.connection_errors.clone(),
+        );
+        registry.register("repository_refreshes", "Attempts to refresh a TUF repository", self.refreshes.clone());
+        registry.register(
+            "repository_last_success_timestamp_seconds",
+            "When a refresh of a TUF repository last succeeded",
+            self.refreshed.clone(),
+        );
+        registry.register(
+            "repository_expiry_timestamp_seconds",
+            "When the trusted metadata of a role expires",
+            self.expires.clone(),
+        );
+        registry.register(
+            "trust_alerts",
+            "Signs that somebody tampers with a repository or with what is remembered of it",
+            self.trust_alerts.clone(),
+        );
+        registry.register("policy_loads", "Attempts to load a new policy", self.policy_loads.clone());
+        registry.register(
+            "policy_stale",
+            "1 while the newest policy text is wrong and an older one is in force",
+            self.policy_stale.clone(),
+        );
+        registry.register(
+            "policy_load_timestamp_seconds",
+            "When the policy in force was loaded",
+            self.policy_loaded.clone(),
+        );
+        registry.register(
+            "certificate_loads",
+            "Attempts to load a new serving certificate",
+            self.certificate_loads.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires",
+            self.certificate_expires.clone(),
+        );
+        registry.register("events", "Kubernetes Events written", self.events.clone());
+    }
+
+    /// Everything, in the OpenMetrics text format (see [`CONTENT_TYPE`]).
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail; what a label's encoder could fail with, it would show here as a cut text.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// One image was decided on.
+    pub fn decided(&self, decision: &Decision) {
+        self.decisions.get_or_create(decision).inc();
+    }
+
+    /// One request was answered. Only those of a webhook entry have a duration worth a histogram.
+    pub fn answered(&self, answer: &Answer, review: Option<Duration>) {
+        self.answers.get_or_create(answer).inc();
+        if let Some(duration) = review {
+            self.review_duration.get_or_create(&Path { path: answer.path }).observe(duration.as_secs_f64());
+        }
+    }
+
+    /// A connection was opened.
+    pub fn connected(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection was closed.
+    pub fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    /// A connection was closed before it brought a request.
+    pub fn connection_failed(&self, error: ConnectionError) {
+        self.connection_errors.get_or_create(&Connection { error: error.label() }).inc();
+    }
+
+    /// An attempt to refresh a repository ended.
+    pub fn refreshed(&self, repository: &str, outcome: RefreshOutcome, now: Timestamp) {
+        let repository = repository.to_owned();
+        self.refreshes.get_or_create(&Refresh { repository: repository.clone(), outcome: outcome.label() }).inc();
+        if matches!(outcome, RefreshOutcome::Updated | RefreshOutcome::Unchanged) {
+            self.refreshed.get_or_create(&Repository { repository }).set(now.as_second());
+        }
+    }
+
+    /// A role's metadata is trusted until `expires`. For the four top-level roles and delegated *layout* roles; image
+    /// roles may be thousands.
+    pub fn expires(&self, repository: &str, role: &str, expires: Timestamp) {
+        let role = Role { repository: repository.to_owned(), role: role.to_owned() };
+        self.expires.get_or_create(&role).set(expires.as_second());
+    }
+
+    /// Something was seen that an honest repository and an honest cluster never show (`trust/tampered`, …).
+    pub fn trust_alert(&self, repository: &str, code: &'static str) {
+        self.trust_alerts.get_or_create(&Alert { repository: repository.to_owned(), code }).inc();
+    }
+
+    /// A new policy text was looked at.
+    pub fn policy_loaded(&self, outcome: LoadOutcome, now: Timestamp) {
+        self.policy_loads.get_or_create(&Load { outcome: outcome.label() }).inc();
+        self.policy_stale.set(i64::from(outcome == LoadOutcome::Kept));
+        if outcome == LoadOutcome::Loaded {
+            self.policy_loaded.set(now.as_second());
+        }
+    }
+
+    /// A new pair of certificate and key was looked at.
+    pub fn certificate_loaded(&self, outcome: LoadOutcome) {
+        self.certificate_loads.get_or_create(&Load { outcome: outcome.label() }).inc();
+    }
+
+    /// The serving certificate expires then.
+    pub fn certificate_expires(&self, expires: Timestamp) {
+        self.certificate_expires.set(expires.as_second());
+    }
+
+    /// A Kubernetes Event was written, or could not be.
+    pub fn event_written(&self, written: bool) {
+        self.events.get_or_create(&Sent { sent: if written { "yes" } else { "no" } }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_every_family_under_its_documented_name() {
+        let metrics = Metrics::default();
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        metrics.decided(&Decision {
+            verdict: "refused",
+            class: "denied",
+            code: "in-toto/threshold-not-met",
+            rule: "own \"images\"".to_owned(),
+        });
+        metrics.answered(&Answer { path: "/verify", status: 200 }, Some(Duration::from_millis(3)));
+        metrics.answered(&Answer { path: "/healthz", status: 200 }, None);
+        metrics.connected();
+        metrics.connection_failed(ConnectionError::Handshake);
+        metrics.refreshed("acme", RefreshOutcome::Unavailable, at(10));
+        metrics.refreshed("acme", RefreshOutcome::Updated, at(20));
+        metrics.refreshed("acme", RefreshOutcome::Refused, at(30));
+        metrics.expires("acme", "timestamp", at(40));
+        metrics.trust_alert("acme", "trust/equivocation");
+        metrics.policy_loaded(LoadOutcome::Loaded, at(50));
+        metrics.policy_loaded(LoadOutcome::Kept, at(60));
+        metrics.certificate_loaded(LoadOutcome::Loaded);
+        metrics.certificate_expires(at(70));
+        metrics.event_written(true);
+        let text = metrics.render();
+        for line in [
+            "pratique_build_info{version=\"0.1.0\"} 1",
+            "pratique_decisions_total{verdict=\"refused\",class=\"denied\",code=\"in-toto/threshold-not-met\",\
+             rule=\"own \\\"images\\\"\"} 1",
+            "pratique_review_duration_seconds_count{path=\"/verify\"} 1",
+            "pratique_http_answers_total{path=\"/healthz\",status=\"200\"} 1",
+            "pratique_connections 1",
+            "pratique_connection_errors_total{error=\"handshake\"} 1",
+            "pratique_repository_refreshes_total{repository=\"acme\",outcome=\"refused\"} 1",
+            "pratique_repository_last_success_timestamp_seconds{repository=\"acme\"} 20",
+            "pratique_repository_expiry_timestamp_seconds{repository=\"acme\",role=\"timestamp\"} 40",
+            "pratique_trust_alerts_total{repository=\"acme\",code=\"trust/equivocation\"} 1",
+            "pratique_policy_loads_total{outcome=\"kept\"} 1",
+            "pratique_policy_stale 1",
+            "pratique_policy_load_timestamp_seconds 50",
+            "pratique_certificate_loads_total{outcome=\"loaded\"} 1",
+            "pratique_certificate_expiry_timestamp_seconds 70",
+            "pratique_events_total{sent=\"yes\"} 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+        }
+        assert!(!text.contains("path=\"/healthz\"} "), "only webhook entries have durations");
+        assert!(text.lines().all(|line| line.starts_with('#') || line.starts_with("pratique_")));
+    }
+}

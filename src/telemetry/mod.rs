@@ -1,0 +1,9 @@
+//! What does this process tell those who watch over it?
+//!
+//! Numbers ([`metrics`]) for alerts, lines ([`tracing`]) for whoever looks into one. Neither ever holds more than a
+//! bounded number of different names: no image, namespace or text of an error becomes a label.
+
+pub mod metrics;
+pub mod tracing;
+
+pub use metrics::Metrics;

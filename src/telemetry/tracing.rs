@@ -1,0 +1,114 @@
+//! Lines about what happens, as text for people or JSON for machines.
+
+use std::io;
+
+use tracing::Subscriber;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// One JSON object per line. No value can begin a line of its own.
+    #[default]
+    Json,
+    /// For reading at a terminal.
+    Text,
+}
+
+/// Why nothing can be logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not a filter.
+    #[error("{filter:?} is not a log filter such as \"info\" or \"info,pratique=debug\": {why}")]
+    BadFilter {
+        /// The text.
+        filter: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something else in this process logs already.
+    #[error("the process has a logger already")]
+    Twice,
+}
+
+impl Error {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadFilter { .. } | Self::Twice => "internal/logging",
+        }
+    }
+}
+
+/// From now on the lines of the whole process that pass `filter` go to standard error. Once per process.
+pub fn start(format: Format, filter: &str) -> Result<(), Error> {
+    tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr)?).map_err(|_| Error::Twice)
+}
+
+/// The same for one thread or task and any writer.
+pub fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let bad = |why: String| Error::BadFilter { filter: filter.to_owned(), why };
+    let filter = EnvFilter::builder().parse(filter).map_err(|error| bad(error.to_string()))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    Ok(match format {
+        Format::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),
+        Format::Text => Box::new(lines.with_ansi(false).finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_lines_keep_a_hostile_value_on_one_line() {
+        let text = logged(Format::Json, "info", || {
+            tracing::info!(image = "a\n{\"level\":\"INFO\"}\u{1b}[2K", "refused");
+            tracing::debug!("not this one");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "refused");
+        assert_eq!(line["image"], "a\n{\"level\":\"INFO\"}\u{1b}[2K");
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn text_lines_name_their_fields() {
+        let text = logged(Format::Text, "info", || tracing::warn!(repository = "acme", "is behind"));
+        assert!(text.contains("WARN") && text.contains("is behind repository=\"acme\""), "{text}");
+    }
+
+    #[test]
+    fn refuses_what_is_no_filter() {
+        let error = subscriber(Format::Text, "pratique=loud", io::stderr).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::BadFilter { .. }));
+    }
+}

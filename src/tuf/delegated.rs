@@ -1,0 +1,158 @@
+//! Delegated roles that were fetched and verified so far.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{
+    Error, FetchError, FetchRequest,
+    check::{role_request, verify_targets},
+    error::What,
+    metadata::{DelegatedRole, MetaFile, Targets},
+    name::{Role, RoleChain},
+    trusted::{FileInfo, TopLevel, Trusted},
+    verify::{Authority, Signers, Verified},
+};
+use crate::crypto::Sha256;
+
+/// Verified delegated roles. It may outlive the generation it was filled under: a role counts in a lookup only if the
+/// same bytes of its delegator delegate to it there and the snapshot lists it in the same way. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Delegated {
+    /// By chain and never by bare name: authority that came down one way is none on another (python-tuf #2977).
+    roles: Arc<BTreeMap<RoleChain, Entry>>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    delegator: Sha256,
+    listed: MetaFile,
+    file: Arc<Verified<Targets>>,
+}
+
+/// A delegated role that a lookup needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleRequest {
+    /// The role.
+    pub chain: RoleChain,
+    /// Where its file is.
+    pub fetch: FetchRequest,
+    /// The name of its file without a version, safe in a folder (`team%2Fa.json`).
+    pub file_name: String,
+    role: DelegatedRole,
+    delegator: (RoleChain, FileInfo),
+    listed: MetaFile,
+}
+
+impl RoleRequest {
+    /// The error that a failed fetch of this role is. It ends the lookup: a role that cannot be read is not absent.
+    pub fn failed(&self, cause: FetchError) -> Error {
+        Error::fetching(What::Role(Role::Targets(self.chain.clone())), cause)
+    }
+}
+
+impl Delegated {
+    /// Verifies the file that a lookup under `trusted` asked for, and keeps it. On an error nothing changes, so bytes
+    /// from a cache can be tried before those from the repository.
+    pub fn supply(
+        &mut self,
+        trusted: &Trusted,
+        request: &RoleRequest,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (delegator_chain, delegator) = &request.delegator;
+        let authority = Authority {
+            role: &Role::Targets(delegator_chain.clone()),
+            version: delegator.version,
+            keys: &request.role.keys,
+            signers: &request.role.signers,
+        };
+        let role = Role::Targets(request.chain.clone());
+        let file = verify_targets(&role, bytes, &request.listed, authority, now, &trusted.settings)?;
+        let entry = Entry { delegator: delegator.sha256, listed: request.listed.clone(), file: Arc::new(file) };
+        Arc::make_mut(&mut self.roles).insert(request.chain.clone(), entry);
+        Ok(())
+    }
+
+    /// Whether the role that a lookup needed has been loaded since.
+    pub fn holds(&self, request: &RoleRequest) -> bool {
+        self.roles
+            .get(&request.chain)
+            .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
+    }
+
+    /// How many roles are held.
+    pub fn len(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.roles.is_empty()
+    }
+
+    /// Lets go of the roles that can no longer count under `trusted`.
+    pub fn retain_current(&mut self, trusted: &Trusted) {
+        let mut kept = Self::default();
+        // Parents come before their children, for a chain sorts before its continuations.
+        for (chain, entry) in self.roles.iter() {
+            let delegator = chain.parent().and_then(|parent| kept.at(trusted, &parent));
+            let is_current = delegator.is_some_and(|delegator| delegator.sha256() == entry.delegator)
+                && trusted.snapshot.file.role(chain.name()) == Some(&entry.listed);
+            if is_current {
+                Arc::make_mut(&mut kept.roles).insert(chain.clone(), entry.clone());
+            }
+        }
+        *self = kept;
+    }
+
+    /// Who may sign for a role, as its delegator says under `trusted`; none if the roles above it are not loaded or do
+    /// not delegate to it.
+    pub fn signers(&self, trusted: &Trusted, chain: &RoleChain) -> Option<Signers> {
+        let Some(parent) = chain.parent() else {
+            return Some(trusted.signers(TopLevel::Targets));
+        };
+        let delegator = self.at(trusted, &parent)?;
+        let role = delegator.delegations.as_ref()?.named(chain.name())?;
+        Some(role.keys.signers(&role.signers))
+    }
+
+    /// The role at `chain`, if it and all above it count under `trusted`.
+    pub(super) fn at(&self, trusted: &Trusted, chain: &RoleChain) -> Option<Arc<Verified<Targets>>> {
+        let mut at = RoleChain::top();
+        let mut file = trusted.targets.clone();
+        for name in chain.names().iter().skip(1) {
+            at = at.child(name);
+            file = self.under(&at, &file, trusted.snapshot.file.role(name)?)?.clone();
+        }
+        Some(file)
+    }
+
+    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it.
+    pub(super) fn under(
+        &self,
+        chain: &RoleChain,
+        delegator: &Verified<Targets>,
+        listed: &MetaFile,
+    ) -> Option<&Arc<Verified<Targets>>> {
+        let entry = self.roles.get(chain)?;
+        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(&entry.file)
+    }
+}
+
+impl Trusted {
+    /// What to fetch for a role to which `delegator` delegates.
+    pub(super) fn role_request(
+        &self,
+        role: DelegatedRole,
+        chain: RoleChain,
+        delegator: (RoleChain, &Verified<Targets>),
+        listed: &MetaFile,
+    ) -> RoleRequest {
+        let file_name = role.name.file_name();
+        let fetch = role_request(&self.root, &file_name, listed, self.settings.limits.targets_bytes);
+        let delegator = (delegator.0, FileInfo::new(delegator.1.header(), delegator.1.sha256()));
+        RoleRequest { chain, fetch, file_name, role, delegator, listed: listed.clone() }
+    }
+}

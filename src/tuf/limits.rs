@@ -1,0 +1,79 @@
+//! The caps on everything a repository may make this program read, walk or keep.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::name::{Role, RoleChain};
+
+/// Caps; every loop over foreign data names one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one root file.
+    pub root_bytes: u64,
+    /// Roots that one refresh steps through (TUF 5.3.3, "Y").
+    pub root_rotations: u32,
+    /// Bytes of a timestamp file.
+    pub timestamp_bytes: u64,
+    /// Bytes of a snapshot file where the timestamp gives no length.
+    pub snapshot_bytes: u64,
+    /// Bytes of a targets file, top-level or delegated, where the snapshot gives no length.
+    pub targets_bytes: u64,
+    /// Roles that one lookup visits (TUF 5.6.7.1).
+    pub roles_visited: usize,
+    /// Delegations below the top-level role that one lookup follows.
+    pub delegation_depth: usize,
+    /// Bytes of one target file (layout, link, key, manifest).
+    pub target_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            root_bytes: 512 << 10,
+            root_rotations: 1024,
+            timestamp_bytes: 64 << 10,
+            snapshot_bytes: 16 << 20,
+            targets_bytes: 128 << 20,
+            roles_visited: 64,
+            delegation_depth: 16,
+            target_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What a repository is held to, beyond what the specification demands of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The caps.
+    pub limits: Limits,
+    /// How far ahead of now a timestamp or a snapshot may expire; a stolen key must not buy an endless freeze.
+    pub max_validity: Option<SignedDuration>,
+    /// The least versions that are believed.
+    pub minimum: Floors,
+}
+
+/// Versions below which nothing is believed, even by a client that has never seen a newer one. Zero: no floor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Floors {
+    /// Of the root.
+    pub root: u64,
+    /// Of the timestamp.
+    pub timestamp: u64,
+    /// Of the snapshot.
+    pub snapshot: u64,
+    /// Of targets roles, by chain.
+    pub roles: BTreeMap<RoleChain, u64>,
+}
+
+impl Floors {
+    /// The floor of one file.
+    pub fn of(&self, role: &Role) -> u64 {
+        match role {
+            Role::Root => self.root,
+            Role::Timestamp => self.timestamp,
+            Role::Snapshot => self.snapshot,
+            Role::Targets(chain) => self.roles.get(chain).copied().unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The outcome of the client workflow: one verified, immutable generation of a repository.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{
+    Error, FetchRequest,
+    check::{at_least_minimum, fresh, unexpired},
+    fetch::FetchBase,
+    limits::Settings,
+    metadata::{self, Header, Root, Snapshot, TargetFile, Targets},
+    name::{Role, RoleChain, percent_encoded},
+    roots::{Kept, Roots},
+    stored::{Notice, Stored},
+    verify::{Signers, Verified},
+};
+use crate::crypto::Sha256;
+
+/// Root, timestamp, snapshot and top-level targets, verified together under one [`Settings`]. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Trusted {
+    pub(super) settings: Arc<Settings>,
+    pub(super) root: Arc<Verified<Root>>,
+    /// The bytes of every root after the pinned one.
+    pub(super) chain: Vec<Arc<[u8]>>,
+    pub(super) timestamp: Arc<Kept<metadata::Timestamp>>,
+    pub(super) snapshot: Arc<Kept<Snapshot>>,
+    pub(super) targets: Arc<Verified<Targets>>,
+}
+
+/// What messages and caches need to know of a verified file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its version.
+    pub version: u64,
+    /// From this instant on it is not to be used.
+    pub expires: Timestamp,
+    /// The digest of its bytes.
+    pub sha256: Sha256,
+}
+
+impl FileInfo {
+    pub(super) fn new(header: Header, sha256: Sha256) -> Self {
+        Self { version: header.version, expires: header.expires, sha256 }
+    }
+}
+
+impl Trusted {
+    /// Builds a generation from stored files alone, without a network: for a start from the cache, and for offline use.
+    /// Everything must be valid at `now`; what is missing is [`Error::NotStored`].
+    pub fn from_stored(
+        pinned_root: &[u8],
+        stored: Stored,
+        settings: Settings,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Notice>), Error> {
+        let mut roots = Roots::pinned(pinned_root, Arc::new(settings))?;
+        let mut notices = roots.remember(stored);
+        let snapshots = roots.finish(now)?.stored(now)?;
+        let trusted = snapshots.only_stored(now, &mut notices)?.only_stored(now)?;
+        Ok((trusted, notices))
+    }
+
+    /// The root.
+    pub fn root(&self) -> FileInfo {
+        FileInfo::new(self.root.header(), self.root.sha256())
+    }
+
+    /// The timestamp.
+    pub fn timestamp(&self) -> FileInfo {
+        FileInfo::new(self.timestamp.file.header(), self.timestamp.file.sha256())
+    }
+
+    /// The snapshot.
+    pub fn snapshot(&self) -> FileInfo {
+        FileInfo::new(self.snapshot.file.header(), self.snapshot.file.sha256())
+    }
+
+    /// The top-level targets file.
+    pub fn targets(&self) -> FileInfo {
+        FileInfo::new(self.targets.header(), self.targets.sha256())
+    }
+
+    /// The targets files that the snapshot lists, with their versions, by file name (`targets.json`).
+    pub fn listed(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.snapshot.file.meta.iter().map(|(name, listed)| (name.as_str(), listed.version))
+    }
+
+    /// The settings under which all of it was verified.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The first of the four files to expire, and when. From then on every lookup fails.
+    pub fn earliest_expiry(&self) -> (Role, Timestamp) {
+        let (role, header) = self
+            .files()
+            .into_iter()
+            .min_by_key(|(_, header)| header.expires)
+            .unwrap_or((Role::Timestamp, self.timestamp.file.header()));
+        (role, header.expires)
+    }
+
+    /// The signed files of this generation as evidence for others: all roots after the pinned one, the timestamp and the
+    /// snapshot it names. The targets file is not among them.
+    pub fn memory(&self) -> Stored {
+        Stored {
+            roots: self.chain.iter().map(|bytes| bytes.to_vec()).collect(),
+            timestamp: Some(self.timestamp.bytes.to_vec()),
+            snapshot: Some(self.snapshot.bytes.to_vec()),
+            targets: None,
+        }
+    }
+
+    /// The same generation under other settings, if it is valid under them at `now`.
+    pub fn under(&self, settings: Settings, now: Timestamp) -> Result<Self, Error> {
+        self.unexpired(now)?;
+        for (role, header) in self.files() {
+            at_least_minimum(&role, header, &settings)?;
+        }
+        fresh(&Role::Timestamp, self.timestamp.file.header(), now, &settings)?;
+        fresh(&Role::Snapshot, self.snapshot.file.header(), now, &settings)?;
+        Ok(Self { settings: Arc::new(settings), ..self.clone() })
+    }
+
+    /// Who may sign one of the four files.
+    pub fn signers(&self, role: TopLevel) -> Signers {
+        let root = &self.root;
+        let keys = match role {
+            TopLevel::Root => &root.root,
+            TopLevel::Timestamp => &root.timestamp,
+            TopLevel::Snapshot => &root.snapshot,
+            TopLevel::Targets => &root.targets,
+        };
+        root.keys.signers(keys)
+    }
+
+    /// What to fetch for a target. With consistent snapshots its hash stands before the last segment of its path (6.2).
+    pub fn target_request(&self, target: &TargetFile) -> FetchRequest {
+        let path = target.path.as_str();
+        let named = if self.root.consistent_snapshot {
+            let hash = target.hashes.sha256().map(|hash| hash.to_string()).or_else(|| target.hashes.sha512_hex());
+            let hash = hash.unwrap_or_default();
+            match path.rsplit_once('/') {
+                Some((folders, name)) => format!("{folders}/{hash}.{name}"),
+                None => format!("{hash}.{path}"),
+            }
+        } else {
+            path.to_owned()
+        };
+        let limit = self.settings.limits.target_bytes;
+        FetchRequest {
+            base: FetchBase::Targets,
+            // What RFC 3986 allows in a path stays readable, `@` and `:` of image references above all.
+            path: percent_encoded(&named, b"/!$&'()*+,;=:@"),
+            max_bytes: target.length.min(limit),
+        }
+    }
+
+    /// That nothing has expired since it was verified.
+    pub(super) fn unexpired(&self, now: Timestamp) -> Result<(), Error> {
+        self.files().into_iter().try_for_each(|(role, header)| unexpired(&role, header, now))
+    }
+
+    fn files(&self) -> [(Role, Header); 4] {
+        [
+            (Role::Root, self.root.header()),
+            (Role::Timestamp, self.timestamp.file.header()),
+            (Role::Snapshot, self.snapshot.file.header()),
+            (Role::Targets(RoleChain::top()), self.targets.header()),
+        ]
+    }
+}
+
+/// One of the roles whose keys stand in the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopLevel {
+    /// Who signs what.
+    Root,
+    /// Which snapshot is current.
+    Timestamp,
+    /// Which versions belong together.
+    Snapshot,
+    /// Which target files there are.
+    Targets,
+}

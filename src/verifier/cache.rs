@@ -1,0 +1,138 @@
+//! What was judged before, and whether it still holds.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{
+    crypto::Sha256,
+    evidence::{self, Basis, Judgement, Proof, RepositoryName, Subject},
+    repository::{Generation, RepositoryError},
+    tuf::TargetPath,
+};
+
+/// Distinct images that are remembered.
+const CAPACITY: u64 = 100_000;
+
+/// What a verdict depends on besides signed metadata: the image, and the rule with all its words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) repository: RepositoryName,
+    pub(super) subject: Subject,
+    pub(super) rule: Sha256,
+}
+
+/// A judgement of substance. Outages are never kept.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) outcome: Result<Arc<Proof>, evidence::Error>,
+    pub(super) layout: Option<TargetPath>,
+    basis: Basis,
+}
+
+impl Entry {
+    pub(super) fn new(judgement: Judgement<Proof>) -> Self {
+        Self { outcome: judgement.outcome.map(Arc::new), layout: judgement.layout, basis: judgement.basis }
+    }
+
+    /// Whether nothing has expired, and nothing has changed that the judgement stood on.
+    fn holds(&self, generation: &Generation, now: Timestamp) -> bool {
+        // TUF 5.4.4, 5.5.6: freshness is looked at each time, for it is renewed without changing anything.
+        now < self.basis.valid_until() && generation.trusted().check_unexpired(now).is_ok() && self.rests_on(generation)
+    }
+
+    /// Whether the judgement stood on what `generation` has: the root, and version and digest of every role that any of
+    /// its walks visited.
+    pub(super) fn rests_on(&self, generation: &Generation) -> bool {
+        let trusted = generation.trusted();
+        let roles = generation.roles();
+        trusted.root().version == self.basis.root_version()
+            && self.basis.visited().iter().all(|(chain, state)| trusted.state_of(&roles, chain) == Some(*state))
+    }
+
+    /// Whether the outcome says something about the image, and not about how fresh the repository is at this moment.
+    fn is_of_substance(&self) -> bool {
+        !matches!(self.outcome, Err(evidence::Error::Tuf(_)))
+    }
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, RepositoryError>>>;
+
+/// Verdicts by [`Key`], and the judgements that are under way: one for all reviews that wait for it.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    known: moka::sync::Cache<Key, Arc<Entry>>,
+    flights: Arc<Mutex<HashMap<Key, Flight>>>,
+}
+
+/// The judgement did not end in time; it goes on, and a later review finds its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StillRunning;
+
+impl Default for Verdicts {
+    fn default() -> Self {
+        Self { known: moka::sync::Cache::new(CAPACITY), flights: Arc::default() }
+    }
+}
+
+impl Verdicts {
+    /// A verdict that still holds. Hits never wait behind misses.
+    pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
+        self.known.get(key).filter(|entry| entry.holds(generation, now))
+    }
+
+    /// Joins the judgement that is under way for `key`, or starts `judge`.
+    pub(super) async fn judge<F>(
+        &self,
+        key: Key,
+        deadline: Instant,
+        judge: F,
+    ) -> Result<Result<Arc<Entry>, RepositoryError>, StillRunning>
+    where
+        F: Future<Output = Result<Judgement<Proof>, RepositoryError>> + Send + 'static,
+    {
+        let flight = {
+            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            flights.entry(key.clone()).or_insert_with(|| self.start(key, judge)).clone()
+        };
+        tokio::time::timeout_at(deadline, flight).await.map_err(|_| StillRunning)
+    }
+
+    fn start<F>(&self, key: Key, judge: F) -> Flight
+    where
+        F: Future<Output = Result<Judgement<Proof>, RepositoryError>> + Send + 'static,
+    {
+        let known = self.known.clone();
+        let landing = Landing { flights: self.flights.clone(), key: key.clone() };
+        // A task of its own: it ends whether or not the review that started it still waits.
+        let task = tokio::spawn(async move {
+            let _landing = landing;
+            let entry = Arc::new(Entry::new(judge.await?));
+            if entry.is_of_substance() {
+                known.insert(key, entry.clone());
+            }
+            Ok(entry)
+        });
+        async move { task.await.unwrap_or_else(|error| Err(RepositoryError::Internal(error.to_string()))) }
+            .boxed()
+            .shared()
+    }
+}
+
+/// Takes a flight off the list however its task ends.
+struct Landing {
+    flights: Arc<Mutex<HashMap<Key, Flight>>>,
+    key: Key,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

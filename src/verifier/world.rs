@@ -1,0 +1,186 @@
+//! What the verdicts of one moment rest on: a policy, and the repositories that it names.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use crate::{
+    evidence::RepositoryName,
+    policy::{FileName, Policy, TufRepository},
+    repository::{
+        Repository, RepositoryError,
+        store::{self, Store},
+        transport::{self, Access, Locations, Transport},
+    },
+    tuf::{Floors, Limits, Settings},
+    verdict::Cause,
+};
+
+/// A policy in force with its repositories. A review takes one and keeps it to its end.
+#[derive(Debug)]
+pub struct World {
+    policy: Arc<Policy>,
+    repositories: BTreeMap<RepositoryName, Kept>,
+}
+
+/// A repository, and what it was made from: the same words keep it over an edit of the policy.
+#[derive(Debug, Clone)]
+struct Kept {
+    settings: TufRepository,
+    root: Vec<u8>,
+    ca_bundle: Option<Vec<u8>>,
+    repository: Arc<Repository>,
+}
+
+/// Why a policy that reads well cannot be put in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unbuilt {
+    /// A root or a CA bundle that the policy names is not there.
+    #[error("repository {repository}: there is no {file}")]
+    NoFile {
+        /// The repository.
+        repository: RepositoryName,
+        /// The file, or the key of the ConfigMap of roots.
+        file: String,
+    },
+    /// The pinned root is none.
+    #[error("repository {repository}: {error}")]
+    Root {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong with it.
+        error: RepositoryError,
+    },
+    /// Its files cannot be fetched from where it says.
+    #[error("repository {repository}: {error}")]
+    Transport {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong.
+        error: transport::Error,
+    },
+    /// What is trusted cannot be kept.
+    #[error("repository {repository}: {error}")]
+    Store {
+        /// The repository.
+        repository: RepositoryName,
+        /// What is wrong.
+        error: store::Error,
+    },
+}
+
+impl Unbuilt {
+    /// The refusal code, one of the closed list of `verdict::codes`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoFile { .. } => "policy/no-such-file",
+            Self::Root { .. } => "tuf/pinned-root",
+            Self::Transport { error, .. } => error.code(),
+            Self::Store { error, .. } => error.code(),
+        }
+    }
+}
+
+impl World {
+    /// Puts a policy in force. `files` are the roots and CA bundles that it names (see [`named_files`]); `state` is the
+    /// folder that keeps what is trusted, a folder for each repository. Nothing is contacted.
+    pub async fn build(
+        policy: Arc<Policy>,
+        files: &BTreeMap<String, Vec<u8>>,
+        state: Option<&Path>,
+        previous: Option<&Self>,
+    ) -> Result<Self, Unbuilt> {
+        let mut repositories = BTreeMap::new();
+        for (name, settings) in policy.repositories() {
+            let read = |wanted: &FileName| {
+                let missing = || Unbuilt::NoFile { repository: name.clone(), file: wanted.as_str().to_owned() };
+                files.get(wanted.as_str()).cloned().ok_or_else(missing)
+            };
+            let root = read(&settings.root)?;
+            let ca_bundle = settings.ca_bundle.as_ref().map(read).transpose()?;
+            let before = previous.and_then(|world| world.repositories.get(name));
+            let kept = match before {
+                Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => kept.clone(),
+                _ => Kept::build(name, settings, root, ca_bundle, state).await?,
+            };
+            repositories.insert(name.clone(), kept);
+        }
+        Ok(Self { policy, repositories })
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether it was built from this very policy.
+    pub fn is_of(&self, policy: &Arc<Policy>) -> bool {
+        Arc::ptr_eq(&self.policy, policy)
+    }
+
+    /// The repositories with their settings.
+    pub fn repositories(&self) -> impl Iterator<Item = (&TufRepository, &Arc<Repository>)> {
+        self.repositories.values().map(|kept| (&kept.settings, &kept.repository))
+    }
+
+    /// The repository of a rule.
+    pub fn repository(&self, name: &RepositoryName) -> Result<&Arc<Repository>, Cause> {
+        let kept = self.repositories.get(name);
+        // Policies are read so that every rule names a repository of theirs.
+        kept.map(|kept| &kept.repository).ok_or_else(|| Cause::Internal { what: format!("no repository {name}") })
+    }
+}
+
+/// The roots and CA bundles that a policy names.
+pub fn named_files(policy: &Policy) -> BTreeSet<&FileName> {
+    let repositories = policy.repositories().values();
+    repositories.flat_map(|settings| [Some(&settings.root), settings.ca_bundle.as_ref()]).flatten().collect()
+}
+
+impl Kept {
+    fn is_made_from(&self, settings: &TufRepository, root: &[u8], ca_bundle: Option<&[u8]>) -> bool {
+        self.settings == *settings && self.root == root && self.ca_bundle.as_deref() == ca_bundle
+    }
+
+    async fn build(
+        name: &RepositoryName,
+        settings: &TufRepository,
+        root: Vec<u8>,
+        ca_bundle: Option<Vec<u8>>,
+        state: Option<&Path>,
+    ) -> Result<Self, Unbuilt> {
+        let locations = Locations {
+            metadata: settings.metadata.as_str().to_owned(),
+            targets: Some(settings.targets.as_str().to_owned()),
+        };
+        let access = Access { ca_bundle: ca_bundle.clone(), ..Access::default() };
+        let transport = Transport::open(&locations, &access)
+            .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
+        let store = match state {
+            Some(dir) => {
+                let store = Store::open(dir.join(name.as_str())).await;
+                Some(store.map_err(|error| Unbuilt::Store { repository: name.clone(), error })?)
+            }
+            None => None,
+        };
+        let repository = Repository::new(name.clone(), root.clone(), tuf_settings(settings), transport, store)
+            .map_err(|error| Unbuilt::Root { repository: name.clone(), error })?;
+        Ok(Self { settings: settings.clone(), root, ca_bundle, repository: Arc::new(repository) })
+    }
+}
+
+fn tuf_settings(settings: &TufRepository) -> Settings {
+    let minimum = &settings.minimum;
+    Settings {
+        limits: Limits::default(),
+        max_validity: Some(settings.max_validity),
+        minimum: Floors {
+            root: minimum.root.unwrap_or(0),
+            timestamp: minimum.timestamp.unwrap_or(0),
+            snapshot: minimum.snapshot.unwrap_or(0),
+            roles: minimum.roles.clone(),
+        },
+    }
+}

@@ -1,0 +1,18 @@
+//! Does the webhook do at a real API server what it promises there?
+//!
+//! One control plane is started for all tests (`support/cluster.rs`), from programs that `tools/build.sh` builds, which
+//! takes minutes the first time. Every test has namespaces of its own, and webhook configurations that select only
+//! those.
+
+#![cfg(test)]
+#![allow(clippy::disallowed_methods, reason = "tests start processes, read files and wait for the cluster")]
+
+mod changes;
+mod guards;
+mod install;
+mod live;
+mod outage;
+mod pinning;
+mod policies;
+mod support;
+mod verdicts;

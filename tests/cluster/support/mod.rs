@@ -1,0 +1,12 @@
+//! What the tests stand on: a cluster, kubectl, and what is installed into it.
+
+pub(crate) mod chain;
+pub(crate) mod cluster;
+pub(crate) mod deploy;
+pub(crate) mod images;
+pub(crate) mod kubectl;
+pub(crate) mod objects;
+pub(crate) mod pki;
+pub(crate) mod process;
+pub(crate) mod wait;
+pub(crate) mod webhook;

@@ -1,0 +1,221 @@
+//! The product as it runs in production: the process `pratique serve`, called by the API server.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    chain::Chain,
+    cluster::{Cluster, free_port},
+    deploy::{self, Place, Webhooks},
+    kubectl::Kubectl,
+    process::Process,
+    wait,
+};
+
+/// Ports are found free and taken a moment later; another process may come in between.
+const ATTEMPTS: u32 = 5;
+
+/// What the process is to be started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Where the policy comes from.
+    source: Source,
+    /// Which tags it replaces: `off`, `pods`, `all`.
+    pin: &'static str,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// A file, with the roots beside it.
+    File(PathBuf),
+    /// The ConfigMaps of `deploy/` in a namespace of the test, read with the rights of `deploy/`.
+    ConfigMaps { namespace: String, kubeconfig: PathBuf },
+}
+
+/// A running webhook, its configurations and the namespace that they enforce.
+pub(crate) struct Webhook {
+    /// kubectl of a cluster admin in the enforced namespace.
+    pub(crate) kubectl: Kubectl,
+    /// The namespaces of the test.
+    pub(crate) place: Place,
+    server: Server,
+    /// The configurations by which the API server calls it.
+    pub(crate) configurations: Webhooks,
+}
+
+/// The process.
+struct Server {
+    process: Process,
+    port: u16,
+    health: u16,
+}
+
+impl Settings {
+    /// With this policy, in a file.
+    pub(crate) fn file(cluster: &Cluster, name: &str, chain: &Chain, policy: &str) -> Self {
+        let folder = cluster.folder(&format!("webhook-{name}"));
+        fs::write(folder.join("policy.yaml"), policy).unwrap();
+        fs::write(folder.join("acme.root.json"), chain.root()).unwrap();
+        Self { source: Source::File(folder.join("policy.yaml")), pin: "off" }
+    }
+
+    /// With this policy, in ConfigMaps, and with the account of `deploy/install.yaml`, all in the test's own namespace.
+    pub(crate) fn config_maps(cluster: &Cluster, name: &str, chain: &Chain, policy: &str) -> Self {
+        let namespace = Place::of(name).own;
+        let own = cluster.namespace(&namespace);
+        let rights = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+        for mut object in deploy::objects("install.yaml") {
+            if object["kind"].as_str().is_some_and(|kind| rights.contains(&kind)) {
+                deploy::move_to(&mut object, &namespace);
+                own.apply(&object).succeeded();
+            }
+        }
+        own.apply(&config_map("pratique-policy", "policy.yaml", policy)).succeeded();
+        let mut roots = config_map("pratique-roots", "acme.root.json", &chain.root());
+        roots["immutable"] = json!(true);
+        own.apply(&roots).succeeded();
+        let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
+        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off" }
+    }
+
+    /// With tags replaced by digests: `pods` or `all`.
+    pub(crate) fn pin(self, pin: &'static str) -> Self {
+        Self { pin, ..self }
+    }
+
+    fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
+        let mut args = vec![
+            "serve".to_owned(),
+            format!("--listen=127.0.0.1:{port}"),
+            format!("--health-listen=127.0.0.1:{health}"),
+            format!("--tls-dir={}", folder.join("tls").display()),
+            format!("--state={}", folder.join("state").display()),
+            format!("--pin={}", self.pin),
+        ];
+        match &self.source {
+            Source::File(policy) => args.push(format!("--policy={}", policy.display())),
+            Source::ConfigMaps { namespace, .. } => {
+                args.push(format!("--policy-configmap={namespace}/pratique-policy"));
+                args.push(format!("--roots-configmap={namespace}/pratique-roots"));
+            }
+        }
+        args
+    }
+}
+
+impl Webhook {
+    /// Starts the process, and has the API server call it about the namespace `name`, which is made, with the objects
+    /// `before` in it.
+    pub(crate) fn start(cluster: &Cluster, name: &str, settings: &Settings, before: &[Value]) -> Self {
+        let place = Place::of(name);
+        let kubectl = cluster.namespace(&place.enforced);
+        for object in before {
+            kubectl.apply(object).succeeded();
+        }
+        let server = Server::start(cluster, name, settings);
+        let configurations = Webhooks::install(cluster, &place, server.port);
+        Self { kubectl, place, server, configurations }
+    }
+
+    /// How often the API server called an entry (`verify`), and got an answer.
+    pub(crate) fn calls(&self, entry: &str) -> u64 {
+        self.metric(&format!("pratique_http_answers_total{{path=\"/{entry}\",status=\"200\"}}"))
+    }
+
+    /// The value of one line of the metrics, 0 as long as it is not there.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
+        let metrics = get(self.server.health, "/metrics").unwrap();
+        let mut values = metrics.lines().filter_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        values.next().unwrap_or(0)
+    }
+
+    /// What the process has written to its log.
+    pub(crate) fn log(&self) -> String {
+        self.server.process.log()
+    }
+
+    /// Whether it would take requests.
+    pub(crate) fn ready(&self) -> Result<String, String> {
+        get(self.server.health, "/readyz")
+    }
+
+    /// Sends the process a signal, by name.
+    pub(crate) fn signal(&mut self, name: &str) {
+        self.server.process.signal(name);
+    }
+
+    /// Waits until the process ends; its exit status.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.server.process.wait()
+    }
+}
+
+impl Server {
+    fn start(cluster: &Cluster, name: &str, settings: &Settings) -> Self {
+        let folder = cluster.folder(&format!("webhook-{name}"));
+        fs::create_dir_all(folder.join("tls")).unwrap();
+        fs::create_dir_all(folder.join("state")).unwrap();
+        cluster.authority().server(&["127.0.0.1"], &folder.join("tls/tls.crt"), &folder.join("tls/tls.key"));
+        let mut attempt = 1;
+        loop {
+            match Self::start_on_free_ports(&folder, settings) {
+                Ok(server) => return server,
+                Err(log) if attempt == ATTEMPTS || !log.contains("cannot listen") => {
+                    panic!("the webhook does not start:\n{log}")
+                }
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    fn start_on_free_ports(folder: &Path, settings: &Settings) -> Result<Self, String> {
+        let (port, health) = (free_port(), free_port());
+        let env = match &settings.source {
+            Source::File(_) => None,
+            Source::ConfigMaps { kubeconfig, .. } => Some(("KUBECONFIG", kubeconfig.as_os_str())),
+        };
+        let mut process = Process::start(
+            Path::new(env!("CARGO_BIN_EXE_pratique")),
+            settings.args(port, health, folder),
+            env.as_slice(),
+            folder,
+            &folder.join("log"),
+        );
+        wait::until("the webhook is ready", || {
+            if process.has_ended() {
+                return Ok(Err(process.log()));
+            }
+            get(health, "/readyz").map(|_| Ok(()))
+        })?;
+        Ok(Self { process, port, health })
+    }
+}
+
+/// A ConfigMap with one key.
+pub(crate) fn config_map(name: &str, key: &str, text: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: text}})
+}
+
+/// The body of a page on a port of this machine, if its status is 200.
+fn get(port: u16, path: &str) -> Result<String, String> {
+    let ask = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().map_err(|error: std::io::Error| error.to_string())?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(answer),
+    }
+}
