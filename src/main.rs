@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use pratique::cli::{self, Cli};
-
 fn main() -> ExitCode {
-    cli::run(Cli::parse())
+    pratique::cli::run(std::env::args_os())
 }

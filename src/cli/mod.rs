@@ -1,18 +1,21 @@
 //! The command line.
 
-use std::{io::Write, process::ExitCode};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
+use clap::Parser as _;
 use jiff::Timestamp;
 
 pub mod in_toto;
+pub mod policy;
 pub mod repo;
 pub mod serve;
+pub mod tuf;
 pub mod verify;
 
 /// Decides which container images may run, by what TUF and in-toto prove about them
 #[derive(Debug, clap::Parser)]
 #[command(name = "pratique", version, arg_required_else_help = true)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -21,16 +24,21 @@ pub struct Cli {
 enum Command {
     /// Run the admission webhook
     Serve(serve::Args),
-    /// Judge one image as the webhook would: exit code 0 admitted, 1 refused, 2 error
+    /// Judge one image, or a file, as the webhook would: exit code 0 admitted, 1 refused, 2 error
     Verify(verify::Args),
     /// The same verdict with all that was checked for it
     Explain(verify::ExplainArgs),
+    /// Read a policy as the webhook would
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Publish a TUF repository with images, layouts and links
     #[command(subcommand)]
     Repo(repo::Command),
     /// Verify in-toto metadata in files
     #[command(subcommand, name = "in-toto")]
     InToto(InToto),
+    /// A plain TUF client, as the conformance suite drives it: exit code 0 or 1
+    Tuf(tuf::Args),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -39,23 +47,37 @@ enum InToto {
     Verify(in_toto::Args),
 }
 
-/// Runs one command to its end.
-pub fn run(cli: Cli) -> ExitCode {
+/// Runs one command to its end: the program's name, the command and its options.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    // The protocol of the conformance suite knows no other failure.
+    let failure = if args.get(1).is_some_and(|command| command == "tuf") { 1 } else { 2 };
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // A closed output is no reason to fail otherwise.
+            let _ = error.print();
+            return if asked { 0 } else { failure }.into();
+        }
+    };
     let mut out = std::io::stdout().lock();
     let now = now();
     let result = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Verify(args) => verify::run(&args, now, &mut out),
         Command::Explain(args) => verify::explain(&args, now, &mut out),
+        Command::Policy(command) => policy::run(&command, now, &mut out),
         Command::Repo(command) => repo::run(command, now, &mut out).map(|()| 0),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
+        Command::Tuf(args) => tuf::run(&args, now, &mut out),
     };
     match result {
         Ok(code) => code.into(),
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            2.into()
+            failure.into()
         }
     }
 }

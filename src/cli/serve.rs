@@ -1,10 +1,10 @@
 //! `pratique serve`: the composition root. Everything is constructed and wired here and nowhere else.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -249,12 +249,13 @@ impl Builder {
                     new.push(repository.clone());
                     let pause = Duration::try_from(settings.refresh).unwrap_or(LOOK);
                     let (repository, metrics) = (repository.clone(), self.metrics.clone());
+                    let after = separation_watch(self.world.clone(), metrics.clone());
                     tokio::spawn(async move {
                         // What the disk has serves until the repository answers (A5).
                         if let Err(error) = repository.load_cache(now()).await {
                             tracing::info!(repository = %repository.name(), %error, "nothing to start from on disk");
                         }
-                        repository.keep_fresh(pause, metrics, now).await;
+                        repository.keep_fresh(pause, metrics, now, after).await;
                     })
                 }
             };
@@ -290,5 +291,20 @@ impl Builder {
                 regarding: regarding.clone(),
             });
         }
+    }
+}
+
+/// Says after a refresh whether online keys have become able to sign layouts, once for each change of the answer (T1).
+fn separation_watch(world: Arc<ArcSwapOption<World>>, metrics: Arc<Metrics>) -> impl Fn(&Repository) {
+    let said = Mutex::new(BTreeSet::new());
+    move |repository| {
+        let Some(world) = world.load_full() else { return };
+        let found = world.separation(repository);
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in found.difference(&said) {
+            metrics.trust_alert(repository.name().as_str(), "trust/no-separation");
+            tracing::warn!(repository = %repository.name(), code = "trust/no-separation", "{warning}");
+        }
+        *said = found;
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the command line reads files")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    policy::{Policy, UsedAs},
+    policy::{FileName, Policy, UsedAs},
     verdict::{AdmittedBy, Verdict, render},
     verifier::{Question, TagUse, Verifier, World, named_files},
 };
@@ -149,16 +149,20 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
 /// The world of a policy in a file, with the roots that it names beside it.
 pub(super) async fn local_world(path: &Path, state: Option<&Path>) -> anyhow::Result<World> {
     let policy = read_policy(path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut files = BTreeMap::new();
-    for name in named_files(&policy) {
-        let file = folder.join(name.as_str());
-        let bytes = fs::read(&file).with_context(|| format!("{}, which the policy names", file.display()))?;
-        files.insert(name.as_str().to_owned(), bytes);
-    }
+    let files = read_beside(path.parent().unwrap_or(Path::new(".")), named_files(&policy))?;
     World::build(Arc::new(policy), &files, state, None)
         .await
         .map_err(|error| anyhow::anyhow!("[{}] {error}", error.code()))
+}
+
+/// The files of a folder that a policy names.
+pub(super) fn read_beside(folder: &Path, names: BTreeSet<&FileName>) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let read = |name: &FileName| {
+        let file = folder.join(name.as_str());
+        let bytes = fs::read(&file).with_context(|| format!("{}, which the policy names", file.display()))?;
+        Ok((name.as_str().to_owned(), bytes))
+    };
+    names.into_iter().map(read).collect()
 }
 
 /// A policy in a file.

@@ -19,30 +19,26 @@ impl fmt::Display for NoSeparation {
     }
 }
 
-/// Compares the key material of timestamp, snapshot and every role outside `layout_roles` that was read for images
-/// with the keys of the layout roles.
+/// Compares the key material of timestamp, snapshot and every delegated role outside `layout_roles` that is known so far
+/// (each can be given images to sign) with the keys of the layout roles.
 pub fn separation(
     trusted: &Trusted,
     roles: &Delegated,
-    read: &BTreeSet<RoleChain>,
     layout_roles: &BTreeSet<RoleChain>,
 ) -> BTreeSet<NoSeparation> {
     let mut online = vec![
         ("timestamp".to_owned(), trusted.signers(TopLevel::Timestamp).materials),
         ("snapshot".to_owned(), trusted.signers(TopLevel::Snapshot).materials),
     ];
-    for chain in read.difference(layout_roles) {
-        if let Some(signers) = roles.signers(trusted, chain) {
-            online.push((chain.to_string(), signers.materials));
-        }
-    }
+    let delegated = roles.delegations(trusted).into_iter().filter(|(chain, _)| !layout_roles.contains(chain));
+    online.extend(delegated.map(|(chain, signers)| (chain.to_string(), signers.materials)));
     let mut warnings = BTreeSet::new();
     for layout_role in layout_roles {
         let Some(signers) = roles.signers(trusted, layout_role) else { continue };
         let threshold = u64::from(signers.threshold.get());
         for (name, materials) in &online {
-            if u64::try_from(signers.materials.intersection(materials).count()).is_ok_and(|shared| shared >= threshold)
-            {
+            let shared = signers.materials.intersection(materials).count();
+            if u64::try_from(shared).is_ok_and(|shared| shared >= threshold) {
                 warnings.insert(NoSeparation { online: name.clone(), layout_role: layout_role.clone() });
             }
         }

@@ -40,8 +40,8 @@ impl TufPattern {
 fn tokens(segment: &str) -> Vec<Token> {
     let mut out = Vec::new();
     let mut rest = segment;
-    while let Some(first) = rest.chars().next() {
-        rest = &rest[first.len_utf8()..];
+    while let Some((first, behind)) = split_first(rest) {
+        rest = behind;
         match first {
             // Several stars in a row fit what one fits.
             '*' if out.last() == Some(&Token::Star) => {}
@@ -63,9 +63,9 @@ fn tokens(segment: &str) -> Vec<Token> {
 /// Reads a set whose `[` was just passed; nothing if it is never closed. A `]` that comes first is a member.
 fn set(text: &str) -> Option<(Token, &str)> {
     let (negated, body) = text.strip_prefix('!').map_or((false, text), |body| (true, body));
-    let from = if body.starts_with(']') { 1 } else { 0 };
-    let end = from + body[from..].find(']')?;
-    let members: Vec<char> = body[..end].chars().collect();
+    let (end, _) = body.char_indices().find(|&(at, member)| at > 0 && member == ']')?;
+    let (members, after) = (body.get(..end)?, body.get(end..)?.strip_prefix(']')?);
+    let members: Vec<char> = members.chars().collect();
     let mut ranges = Vec::new();
     let mut rest = members.as_slice();
     loop {
@@ -84,7 +84,7 @@ fn set(text: &str) -> Option<(Token, &str)> {
             [] => break,
         };
     }
-    Some((Token::Set { negated, ranges }, &body[end + 1..]))
+    Some((Token::Set { negated, ranges }, after))
 }
 
 /// Matches with one point of return, the last star: what an earlier star might take instead cannot help.
@@ -92,25 +92,30 @@ fn fits(segment: &str, tokens: &[Token]) -> bool {
     let (mut text, mut pattern) = (segment, tokens);
     let mut retry: Option<(&str, &[Token])> = None;
     loop {
-        match (pattern, text.chars().next()) {
+        match (pattern, split_first(text)) {
             ([Token::Star, after @ ..], _) => {
                 retry = Some((text, after));
                 pattern = after;
                 continue;
             }
-            ([token, after @ ..], Some(next)) if fits_one(token, next) => {
-                (text, pattern) = (&text[next.len_utf8()..], after);
+            ([token, after @ ..], Some((next, behind))) if fits_one(token, next) => {
+                (text, pattern) = (behind, after);
                 continue;
             }
             ([], None) => return true,
             _ => {}
         }
         let Some((from, after)) = retry else { return false };
-        let Some(skipped) = from.chars().next() else { return false };
-        let from = &from[skipped.len_utf8()..];
+        let Some((_, from)) = split_first(from) else { return false };
         retry = Some((from, after));
         (text, pattern) = (from, after);
     }
+}
+
+/// The first character, and what stands behind it.
+fn split_first(text: &str) -> Option<(char, &str)> {
+    let mut characters = text.chars();
+    Some((characters.next()?, characters.as_str()))
 }
 
 fn fits_one(token: &Token, next: char) -> bool {

@@ -14,10 +14,20 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(10);
 
 impl Repository {
-    /// Refreshes every `pause`, a little more or less, for ever. `clock` is read at every refresh.
-    pub async fn keep_fresh(self: Arc<Self>, pause: Duration, metrics: Arc<Metrics>, clock: impl Fn() -> Timestamp) {
+    /// Refreshes every `pause`, a little more or less, for ever. `clock` is read at every refresh, and `after` is
+    /// called after each that succeeded.
+    pub async fn keep_fresh(
+        self: Arc<Self>,
+        pause: Duration,
+        metrics: Arc<Metrics>,
+        clock: impl Fn() -> Timestamp,
+        after: impl Fn(&Self),
+    ) {
         loop {
             let refreshed = self.refresh_and_tell(&metrics, clock()).await;
+            if refreshed {
+                after(&self);
+            }
             let pause = if refreshed { pause } else { pause.min(RETRY) };
             tokio::time::sleep(jittered(pause)).await;
         }

@@ -1,7 +1,7 @@
 //! A repository that lives as long as the process: refreshed in the background, read from memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,8 +15,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    evidence::{Judgement, Need, Progress, RepositoryName, View},
-    tuf::{self, Delegated, Notice, Persist, Refresh, RoleRequest, Settings, Stored, TargetFile, TargetPath, Trusted},
+    evidence::{Judgement, Need, NoSeparation, Progress, RepositoryName, View, separation},
+    tuf::{self, Delegated, Lookup, Notice, Persist, Refresh, RoleChain, RoleRequest, Settings, Stored, TargetFile, TargetPath, Trusted},
 };
 
 /// How long one refresh may take in all, whatever the repository does.
@@ -74,6 +74,11 @@ impl Generation {
     /// The delegated roles that are loaded now.
     pub fn roles(&self) -> Arc<Delegated> {
         self.roles.load_full()
+    }
+
+    /// T1: where a key that is online also meets the threshold of a role that may sign layouts.
+    pub fn separation(&self, layout_roles: &BTreeSet<RoleChain>) -> BTreeSet<NoSeparation> {
+        separation(&self.trusted, &self.roles(), layout_roles)
     }
 }
 
@@ -308,6 +313,24 @@ impl Repository {
             let ((), bodies) = fetched.await?;
             for (target, bytes) in targets.iter().zip(bodies) {
                 files.insert(target.path.clone(), bytes);
+            }
+        }
+        Err(Error::TooManyRounds(MAX_ROUNDS))
+    }
+
+    /// Searches for a target, fetching the delegated roles that the search comes to (TUF 5.6.7). Never
+    /// [`Lookup::Needs`].
+    pub async fn lookup(
+        &self,
+        generation: &Generation,
+        path: &TargetPath,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Lookup, Error> {
+        for _ in 0..MAX_ROUNDS {
+            match generation.trusted.lookup(&generation.roles(), path, now)? {
+                Lookup::Needs(request) => self.load_roles(generation, vec![*request], now, deadline).await?,
+                found => return Ok(found),
             }
         }
         Err(Error::TooManyRounds(MAX_ROUNDS))

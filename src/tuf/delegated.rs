@@ -118,6 +118,19 @@ impl Delegated {
         Some(role.keys.signers(&role.signers))
     }
 
+    /// The roles to which the loaded ones delegate, and who may sign for them; of those with the same keys under one
+    /// delegator only the first.
+    pub fn delegations(&self, trusted: &Trusted) -> Vec<(RoleChain, Signers)> {
+        let loaded = self.roles.keys().filter_map(|chain| Some((chain.clone(), self.at(trusted, chain)?)));
+        let top = (RoleChain::top(), trusted.targets.clone());
+        let mut found = Vec::new();
+        for (chain, file) in std::iter::once(top).chain(loaded) {
+            let delegated = file.delegations.iter().flat_map(|delegations| delegations.distinct_signers());
+            found.extend(delegated.map(|(name, signers)| (chain.child(&name), signers)));
+        }
+        found
+    }
+
     /// The role at `chain`, if it and all above it count under `trusted`.
     pub(super) fn at(&self, trusted: &Trusted, chain: &RoleChain) -> Option<Arc<Verified<Targets>>> {
         let mut at = RoleChain::top();

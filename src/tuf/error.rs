@@ -14,7 +14,7 @@ use crate::crypto::{KeyId, Sha256, digest::HashMismatch};
 pub enum Error {
     /// The root of trust that was handed out is itself unusable.
     #[error("the pinned root cannot be used: {0}")]
-    PinnedRoot(Box<Error>),
+    PinnedRoot(Box<Self>),
     /// The file is not what the specification describes.
     #[error("{role} is malformed{}{at}: {why}", if at.is_empty() { "" } else { " at " })]
     Malformed {

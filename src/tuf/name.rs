@@ -1,6 +1,10 @@
 //! Names of roles and of targets.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +85,8 @@ impl RoleChain {
 
     /// The name of the role itself.
     pub fn name(&self) -> &RoleName {
-        &self.0[self.0.len() - 1]
+        static TOP: LazyLock<RoleName> = LazyLock::new(|| RoleName::from("targets"));
+        self.0.last().unwrap_or(&TOP)
     }
 
     /// The names, from `targets` down.
@@ -91,7 +96,7 @@ impl RoleChain {
 
     /// How many delegations lie between the top-level role and this one.
     pub fn depth(&self) -> usize {
-        self.0.len() - 1
+        self.0.len().saturating_sub(1)
     }
 }
 

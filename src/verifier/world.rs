@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    evidence::RepositoryName,
-    policy::{FileName, Policy, TufRepository},
+    evidence::{NoSeparation, RepositoryName},
+    policy::{Action, FileName, Policy, TufRepository},
     repository::{
         Repository, RepositoryError,
         store::{self, Store},
@@ -51,7 +51,7 @@ pub enum Unbuilt {
         /// The repository.
         repository: RepositoryName,
         /// What is wrong with it.
-        error: RepositoryError,
+        error: Box<RepositoryError>,
     },
     /// Its files cannot be fetched from where it says.
     #[error("repository {repository}: {error}")]
@@ -125,6 +125,18 @@ impl World {
         self.repositories.values().map(|kept| (&kept.settings, &kept.repository))
     }
 
+    /// T1: the warnings about a repository, for the roles from which its rules take layouts. Empty until the repository
+    /// was read once.
+    pub fn separation(&self, repository: &Repository) -> BTreeSet<NoSeparation> {
+        let requirements = self.policy.rules().iter().filter_map(|rule| match rule.action() {
+            Action::Verify(requirement) if requirement.repository == *repository.name() => Some(requirement),
+            Action::Verify(_) | Action::Allow { .. } => None,
+        });
+        let layout_roles = requirements.flat_map(|requirement| requirement.layout_roles.clone()).collect();
+        let generation = repository.generation();
+        generation.map(|generation| generation.separation(&layout_roles)).unwrap_or_default()
+    }
+
     /// The repository of a rule.
     pub fn repository(&self, name: &RepositoryName) -> Result<&Arc<Repository>, Cause> {
         let kept = self.repositories.get(name);
@@ -166,7 +178,7 @@ impl Kept {
             None => None,
         };
         let repository = Repository::new(name.clone(), root.clone(), tuf_settings(settings), transport, store)
-            .map_err(|error| Unbuilt::Root { repository: name.clone(), error })?;
+            .map_err(|error| Unbuilt::Root { repository: name.clone(), error: Box::new(error) })?;
         Ok(Self { settings: settings.clone(), root, ca_bundle, repository: Arc::new(repository) })
     }
 }

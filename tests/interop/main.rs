@@ -3,6 +3,9 @@
 //! `INTEROP_PYTHON` names a python that has `tests/interop/requirements.txt`; without it these tests cannot run and so
 //! are ignored: `INTEROP_PYTHON=venv/bin/python cargo test --test interop -- --ignored`.
 
+#![cfg(test)]
+#![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

@@ -10,7 +10,7 @@ use crate::{
     pattern::TufPattern,
     tuf::{
         name::{RoleName, TargetPath},
-        verify::{Keys, RoleKeys},
+        verify::{Keys, RoleKeys, Signers},
     },
 };
 
@@ -67,6 +67,28 @@ impl Delegations {
             Roles::Listed(listed) => listed.roles.iter().find(|role| role.name == *name).map(|role| self.role(role)),
             Roles::Succinct(succinct) => succinct.has(name).then(|| self.role(&succinct.role(name.clone()))),
         }
+    }
+
+    /// Who may sign for the roles, without repetition: a repository with bins has thousands of roles of the same keys.
+    pub(in crate::tuf) fn distinct_signers(&self) -> Vec<(RoleName, Signers)> {
+        let mut seen: Vec<&RoleKeys> = Vec::new();
+        let mut distinct = Vec::new();
+        let mut add = |name: RoleName, role: &RoleKeys| distinct.push((name, self.keys.signers(role)));
+        match &self.roles {
+            Roles::Listed(listed) => {
+                for role in &listed.roles {
+                    if !seen.contains(&&role.signers) {
+                        seen.push(&role.signers);
+                        add(role.name.clone(), &role.signers);
+                    }
+                }
+            }
+            Roles::Succinct(succinct) => {
+                let bin = succinct.bin(&HashedPath::new(&TargetPath::from("")));
+                add(bin.name.clone(), &bin.signers);
+            }
+        }
+        distinct
     }
 
     fn role(&self, role: &ListedRole) -> DelegatedRole {

@@ -1,0 +1,81 @@
+//! `pratique policy`: what the webhook would make of a policy, before it is applied.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::verify::{read_beside, read_policy};
+use crate::{
+    policy::{Policy, Weak},
+    verifier::{World, named_files},
+};
+
+/// What to do with a policy.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Read a policy: exit code 0 it loads, 1 it loads with warnings and --strict was given, 2 it does not load
+    Check(Check),
+}
+
+/// `policy check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The policy, as it stands in the key policy.yaml of the ConfigMap
+    file: PathBuf,
+    /// Fail on warnings: rules that no image reaches, repositories that no rule names, keys that are not separate
+    #[arg(long)]
+    strict: bool,
+    /// The folder with the roots that the policy names; by default that of the policy
+    #[arg(long, value_name = "DIR")]
+    roots: Option<PathBuf>,
+    /// Also read the repositories, and compare the keys of the roles that sign layouts with those that are online
+    #[arg(long)]
+    fetch: bool,
+}
+
+/// Runs one of them.
+pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let Command::Check(args) = command;
+    let policy = Arc::new(read_policy(&args.file)?);
+    let mut warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+    let roots = args.roots.as_deref().or(args.file.parent()).unwrap_or(Path::new("."));
+    if args.fetch {
+        warnings.extend(super::runtime()?.block_on(fetch(&policy, roots, now))?);
+    }
+    for warning in &warnings {
+        writeln!(out, "warning: {}: {warning}", args.file.display())?;
+    }
+    for rule in policy.weak_rules() {
+        let words: Vec<String> = rule.weak().iter().map(Weak::to_string).collect();
+        writeln!(out, "weak: rule {}: {}", rule.name(), words.join(", "))?;
+    }
+    writeln!(
+        out,
+        "{}: loads: {} repositories, {} rules, {} of them weak, {} warnings",
+        args.file.display(),
+        policy.repositories().len(),
+        policy.rules().len(),
+        policy.weak_rules().count(),
+        warnings.len()
+    )?;
+    Ok(u8::from(args.strict && !warnings.is_empty()))
+}
+
+async fn fetch(policy: &Arc<Policy>, roots: &Path, now: Timestamp) -> anyhow::Result<Vec<String>> {
+    let files: BTreeMap<String, Vec<u8>> = read_beside(roots, named_files(policy))?;
+    let world = World::build(policy.clone(), &files, None, None).await?;
+    let mut warnings = Vec::new();
+    for (_, repository) in world.repositories() {
+        let name = repository.name();
+        repository.refresh(now).await.map_err(|error| anyhow::anyhow!("[{}] {name}: {error}", error.code()))?;
+        for warning in world.separation(repository) {
+            warnings.push(format!("[trust/no-separation] repository {name}: {warning}"));
+        }
+    }
+    Ok(warnings)
+}
