@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pratique::cli::run(std::env::args_os())
+    pratique::cli::run()
 }

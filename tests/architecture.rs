@@ -50,7 +50,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (
         Shell,
         "verifier",
-        &["repository", "registry", "verdict", "policy", "evidence", "in_toto", "tuf", "image", "telemetry"],
+        &["repository", "registry", "verdict", "policy", "evidence", "in_toto", "tuf", "image", "crypto", "telemetry"],
     ),
     (Shell, "cluster", &["repository", "policy", "tuf", "image", "telemetry"]),
     (Shell, "certs", &["cluster", "telemetry"]),

@@ -5,6 +5,7 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 use clap::Parser as _;
 use jiff::Timestamp;
 
+pub mod demo;
 pub mod in_toto;
 pub mod policy;
 pub mod repo;
@@ -39,6 +40,8 @@ enum Command {
     InToto(InToto),
     /// A plain TUF client, as the conformance suite drives it: exit code 0 or 1
     Tuf(tuf::Args),
+    /// A whole supply chain in a folder, the webhook on loopback, good and attacked images: no cluster needed
+    Demo(demo::Args),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,9 +50,9 @@ enum InToto {
     Verify(in_toto::Args),
 }
 
-/// Runs one command to its end: the program's name, the command and its options.
-pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.collect();
+/// Runs the command that the program was started with, to its end.
+pub fn run() -> ExitCode {
+    let args = args();
     // The protocol of the conformance suite knows no other failure.
     let failure = if args.get(1).is_some_and(|command| command == "tuf") { 1 } else { 2 };
     let cli = match Cli::try_parse_from(args) {
@@ -71,6 +74,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Repo(command) => repo::run(command, now, &mut out).map(|()| 0),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
+        Command::Demo(args) => demo::run(&args, now, &mut out),
     };
     match result {
         Ok(code) => code.into(),
@@ -80,6 +84,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             failure.into()
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line reads its arguments here and nowhere else")]
+fn args() -> Vec<OsString> {
+    std::env::args_os().collect()
 }
 
 /// The clock of the command line.

@@ -16,9 +16,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
+    crypto::Sha256,
     policy::{FileName, Policy, UsedAs},
+    tuf::TargetPath,
     verdict::{AdmittedBy, Verdict, render},
-    verifier::{Question, TagUse, Verifier, World, named_files},
+    verifier::{FileQuestion, Question, TagUse, Verifier, World, named_files},
 };
 
 /// What to judge, and by what.
@@ -45,8 +47,15 @@ pub struct Args {
     /// Say nothing; the exit code tells
     #[arg(long, short)]
     quiet: bool,
-    /// The image: by digest, or by a tag that the repository signs
-    image: String,
+    /// Judge a plain file by this rule: the argument is then the path of a file
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// The target path of the file; by default its name
+    #[arg(long, value_name = "PATH", requires = "rule")]
+    target: Option<String>,
+    /// The image: by digest, or by a tag that the repository signs; with --rule, a file
+    #[arg(value_name = "IMAGE|FILE")]
+    subject: String,
 }
 
 /// [`Args`], and how to show the verdict.
@@ -129,9 +138,13 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
                 tracing::warn!(repository = %repository.name(), %error, "the refresh failed");
             }
         }
+        let verifier = Verifier::default();
+        if let Some(rule) = &args.rule {
+            return judge_file(args, rule, &world, &verifier, now, deadline).await;
+        }
         let question = Question {
             field: "",
-            reference: &args.image,
+            reference: &args.subject,
             namespace: &args.namespace,
             used_as: match args.used_as {
                 Use::Container => UsedAs::Container,
@@ -141,9 +154,27 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
             },
             tag: TagUse::NamesNow,
         };
-        let verdict = Verifier::default().verify(&world, &question, now, deadline).await;
-        Ok(verdict)
+        Ok(verifier.verify(&world, &question, now, deadline).await)
     })
+}
+
+async fn judge_file(
+    args: &Args,
+    rule: &str,
+    world: &World,
+    verifier: &Verifier,
+    now: Timestamp,
+    deadline: Instant,
+) -> anyhow::Result<Verdict> {
+    let rule = world.policy().rules().iter().find(|known| known.name().as_str() == rule);
+    let rule = rule.with_context(|| format!("{} has no such rule", args.policy.display()))?;
+    let file = Path::new(&args.subject);
+    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+    let name = || file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let target = args.target.clone().or_else(name);
+    let path = TargetPath::from(target.with_context(|| format!("{}: give --target", file.display()))?);
+    let question = FileQuestion { rule, path: &path, digest: Sha256::of(&bytes) };
+    Ok(verifier.verify_file(world, &question, now, deadline).await)
 }
 
 /// The world of a policy in a file, with the roots that it names beside it.

@@ -30,7 +30,7 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
     if requirement.tags == Tags::Attested
         && let Some(tag) = &subject.tag
     {
-        let tagged = format!("{}:{tag}", subject.repository);
+        let tagged = format!("{}:{tag}", subject.name);
         let attested =
             step.products.get(&tagged).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
         if !attested || !step.consumed_products.contains(&tagged) {
@@ -51,13 +51,13 @@ fn bound_artifact(
         ProductFrom::Materials => (&step.materials, &step.consumed_materials, "material"),
     };
     let wanted = subject.digest.to_string();
-    let repository = subject.repository.to_string();
+    let canonical = subject.name.as_str();
     let mut unconsumed = None;
     let mut other = None;
     for (name, digests) in artifacts {
         let named = match &requirement.product.name {
             Some(pattern) => pattern.matches(name),
-            None => *name == repository || platform_of(name, &repository).is_some(),
+            None => name == canonical || subject.name.repository().is_some() && platform_of(name, canonical).is_some(),
         };
         if !named {
             continue;
@@ -72,7 +72,7 @@ fn bound_artifact(
     if let Some(name) = unconsumed {
         return Err(Error::NotConsumed { step: step_name.to_owned(), name });
     }
-    let name = requirement.product.name.as_ref().map_or(repository, ToString::to_string);
+    let name = requirement.product.name.as_ref().map_or_else(|| canonical.to_owned(), ToString::to_string);
     Err(Error::NotBound { step: step_name.to_owned(), kind, name, digest: subject.digest, found: other })
 }
 

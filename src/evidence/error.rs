@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Name;
 use crate::{
     crypto::Sha256,
-    image::{Repository, Tag},
+    image::Tag,
     in_toto::{self, LayoutKeyError},
     tuf::{self, RoleChain, TargetPath},
 };
@@ -60,8 +61,8 @@ pub enum Error {
     KeyRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
     #[error("layout {layout} is scoped neither by the rule (`layout:`) nor by the role that signed it (custom.images)")]
     NotScoped { layout: TargetPath },
-    #[error("layout {layout} is not for {repository}: {by} limits it to {scope}")]
-    OutOfScope { layout: TargetPath, repository: Repository, by: &'static str, scope: String },
+    #[error("layout {layout} is not for {name}: {by} limits it to {scope}")]
+    OutOfScope { layout: TargetPath, name: Name, by: &'static str, scope: String },
     #[error("custom.images of layout {layout} is not a list of image patterns")]
     MalformedScope { layout: TargetPath },
     #[error("layout {layout} is retired: {list} does not list sha256:{digest}")]
@@ -73,8 +74,8 @@ pub enum Error {
     #[error("layout key {path} is not usable: {why}")]
     UnusableKey { path: TargetPath, why: LayoutKeyError },
 
-    #[error("the rule's target template gives no path for {repository}")]
-    UnusableTemplate { repository: Repository },
+    #[error("a template of the rule gives nothing for {name}")]
+    UnusableTemplate { name: Name },
     #[error("parameter {name:?} needs the tag of the image, and none was given")]
     ParameterWithoutTag { name: String },
     #[error("the layout has no step {step:?}, which the rule binds the image to")]

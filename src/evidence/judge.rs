@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Error, Limits, Proof, Requirement, Subject, View,
+    Error, Limits, Name, Proof, Requirement, Subject, View,
     binding::bind,
     files::listed,
     layout::layout_evidence,
@@ -23,7 +23,7 @@ use crate::{
     tuf::{Resolved, TargetPath},
 };
 
-/// Judges one image by its digest.
+/// Judges one image, or one file, by its digest.
 pub fn judge(
     subject: &Subject,
     requirement: &Requirement,
@@ -72,7 +72,10 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
 
 /// The image's target by digest, and that nobody who may has revoked the digest.
 fn image_target(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Resolved, Stop> {
-    let path = expand(&requirement.digest_target, &subject.repository, None, Some(subject.digest))?;
+    let path = match &subject.name {
+        Name::Image(repository) => expand(&requirement.digest_target, repository, None, Some(subject.digest))?,
+        Name::File(path) => path.clone(),
+    };
     let image = walk.lookup(&path)?;
     not_revoked(walk, subject, requirement)?;
     walk.settle()?;
@@ -193,7 +196,7 @@ fn collect(
     let by = &image.target.path;
     let paths = listed(by, &image.target.custom, &requirement.custom, walk.limits.evidence_files)?;
     // A literal `layout:` in the rule overrides the listed one: the rule's author has pinned it.
-    let pin = requirement.layout.as_ref().and_then(|scope| scope.pinned(&subject.repository));
+    let pin = requirement.layout.as_ref().and_then(|scope| scope.pinned(subject.name.repository()));
 
     let mut resolved = Vec::with_capacity(paths.len());
     for path in &paths {
@@ -293,15 +296,20 @@ fn parameters(
         return Ok(None);
     }
     if let Some((name, _)) = requirement.parameters.iter().find(|(_, template)| template.uses(Field::Tag)) {
-        let tag = subject.tag.as_ref().ok_or_else(|| Error::ParameterWithoutTag { name: name.clone() })?;
-        let signed = tag_target(walk, &subject.repository, tag, requirement)?;
+        let (repository, tag) = match (&subject.name, &subject.tag) {
+            (Name::Image(repository), Some(tag)) => (repository, tag),
+            _ => return Err(Error::ParameterWithoutTag { name: name.clone() }.into()),
+        };
+        let signed = tag_target(walk, repository, tag, requirement)?;
         if signed != subject.digest {
-            let path = expand(&requirement.tag_target, &subject.repository, Some(tag), None)?;
+            let path = expand(&requirement.tag_target, repository, Some(tag), None)?;
             return Err(Error::TagMoved { path, signed, digest: subject.digest }.into());
         }
     }
-    let fields = Fields { repository: &subject.repository, tag: subject.tag.as_ref(), digest: Some(subject.digest) };
-    Ok(requirement.expand_parameters(&fields))
+    let fields =
+        Fields { repository: subject.name.repository(), tag: subject.tag.as_ref(), digest: Some(subject.digest) };
+    let expanded = requirement.expand_parameters(&fields);
+    Ok(Some(expanded.ok_or_else(|| Error::UnusableTemplate { name: subject.name.clone() })?))
 }
 
 /// A target path from the rule's template. Policies are read so that nothing can lack here.
@@ -311,6 +319,6 @@ fn expand(
     tag: Option<&Tag>,
     digest: Option<Sha256>,
 ) -> Result<TargetPath, Error> {
-    let text = template.expand(&Fields { repository, tag, digest });
-    text.map(TargetPath::from).ok_or_else(|| Error::UnusableTemplate { repository: repository.clone() })
+    let text = template.expand(&Fields { repository: Some(repository), tag, digest });
+    text.map(TargetPath::from).ok_or_else(|| Error::UnusableTemplate { name: Name::Image(repository.clone()) })
 }

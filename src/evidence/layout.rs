@@ -101,10 +101,10 @@ fn in_scope(layout: &Resolved, subject: &Subject, requirement: &Requirement) -> 
     let path = &layout.target.path;
     let mut scoped = false;
     if let Some(scope) = &requirement.layout {
-        if !scope.fits(&subject.repository, path) {
+        if !scope.fits(subject.name.repository(), path) {
             return Err(Error::OutOfScope {
                 layout: path.clone(),
-                repository: subject.repository.clone(),
+                name: subject.name.clone(),
                 by: "the rule",
                 scope: scope.to_string(),
             });
@@ -118,13 +118,13 @@ fn in_scope(layout: &Resolved, subject: &Subject, requirement: &Requirement) -> 
         for item in images.as_array().ok_or_else(malformed)? {
             let text = item.as_str().ok_or_else(malformed)?;
             let pattern = ImagePattern::new(text).map_err(|_| malformed())?;
-            fits |= pattern.matches(subject.repository.as_str());
+            fits |= pattern.matches(subject.name.as_str());
             texts.push(text);
         }
         if !fits {
             return Err(Error::OutOfScope {
                 layout: path.clone(),
-                repository: subject.repository.clone(),
+                name: subject.name.clone(),
                 by: "custom.images",
                 scope: texts.join(", "),
             });

@@ -24,7 +24,7 @@ pub use judge::{judge, resolve_tag};
 pub use proof::{Basis, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
-pub use subject::Subject;
+pub use subject::{Name, Subject};
 pub use walk::{Judgement, Limits, Need, Progress, View};
 
 #[cfg(test)]

@@ -21,11 +21,7 @@ impl fmt::Display for NoSeparation {
 
 /// Compares the key material of timestamp, snapshot and every delegated role outside `layout_roles` that is known so far
 /// (each can be given images to sign) with the keys of the layout roles.
-pub fn separation(
-    trusted: &Trusted,
-    roles: &Delegated,
-    layout_roles: &BTreeSet<RoleChain>,
-) -> BTreeSet<NoSeparation> {
+pub fn separation(trusted: &Trusted, roles: &Delegated, layout_roles: &BTreeSet<RoleChain>) -> BTreeSet<NoSeparation> {
     let mut online = vec![
         ("timestamp".to_owned(), trusted.signers(TopLevel::Timestamp).materials),
         ("snapshot".to_owned(), trusted.signers(TopLevel::Snapshot).materials),

@@ -55,7 +55,7 @@ pub enum Error {
         missing: Vec<(KeyId, SignatureProblem)>,
     },
     /// The layout has expired.
-    #[error("the layout expired at {expires}; it is {now}")]
+    #[error("the layout expired at {expires}; it is {now:.0}")]
     LayoutExpired {
         /// When it expired.
         expires: Timestamp,

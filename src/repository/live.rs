@@ -1,7 +1,7 @@
 //! A repository that lives as long as the process: refreshed in the background, read from memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,8 +15,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    evidence::{Judgement, Need, NoSeparation, Progress, RepositoryName, View, separation},
-    tuf::{self, Delegated, Lookup, Notice, Persist, Refresh, RoleChain, RoleRequest, Settings, Stored, TargetFile, TargetPath, Trusted},
+    evidence::{NoSeparation, RepositoryName, separation},
+    tuf::{self, Delegated, Notice, Persist, Refresh, RoleChain, Settings, Stored, Trusted},
 };
 
 /// How long one refresh may take in all, whatever the repository does.
@@ -28,18 +28,15 @@ pub const JUDGEMENT_DEADLINE: Duration = Duration::from_secs(20);
 /// A refresh that a review asks for comes no sooner than this after the one before it.
 const MISS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rounds of "needs, fetch, judge again" that one judgement may take: delegations deep times lists of lists.
-const MAX_ROUNDS: usize = 64;
-
 /// One TUF repository.
 #[derive(Debug)]
 pub struct Repository {
-    name: RepositoryName,
+    pub(super) name: RepositoryName,
     pinned_root: Vec<u8>,
     pinned_version: u64,
     settings: Settings,
-    transport: Transport,
-    store: Option<Store>,
+    pub(super) transport: Transport,
+    pub(super) store: Option<Store>,
     current: ArcSwapOption<Generation>,
     refreshing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -56,9 +53,9 @@ struct State {
 /// One immutable trusted set, and what of its delegated roles is loaded.
 #[derive(Debug)]
 pub struct Generation {
-    trusted: Trusted,
-    roles: ArcSwap<Delegated>,
-    loading: tokio::sync::Mutex<()>,
+    pub(super) trusted: Trusted,
+    pub(super) roles: ArcSwap<Delegated>,
+    pub(super) loading: tokio::sync::Mutex<()>,
 }
 
 impl Generation {
@@ -288,125 +285,6 @@ impl Repository {
             }
         }
     }
-
-    /// Judges against one generation, fetching what the judgement lacks until it ends.
-    pub async fn judge<T>(
-        &self,
-        generation: &Generation,
-        now: Timestamp,
-        deadline: Instant,
-        judge: impl Fn(View<'_>) -> Progress<T>,
-    ) -> Result<Judgement<T>, Error> {
-        let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
-        for _ in 0..MAX_ROUNDS {
-            let roles = generation.roles();
-            let view = View { repository: &self.name, trusted: &generation.trusted, roles: &roles, files: &files };
-            let needs = match judge(view) {
-                Progress::Done(judgement) => return Ok(judgement),
-                Progress::Needs(needs) => needs,
-            };
-            let (roles, targets) = split(needs);
-            let fetched = futures::future::try_join(
-                self.load_roles(generation, roles, now, deadline),
-                futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
-            );
-            let ((), bodies) = fetched.await?;
-            for (target, bytes) in targets.iter().zip(bodies) {
-                files.insert(target.path.clone(), bytes);
-            }
-        }
-        Err(Error::TooManyRounds(MAX_ROUNDS))
-    }
-
-    /// Searches for a target, fetching the delegated roles that the search comes to (TUF 5.6.7). Never
-    /// [`Lookup::Needs`].
-    pub async fn lookup(
-        &self,
-        generation: &Generation,
-        path: &TargetPath,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<Lookup, Error> {
-        for _ in 0..MAX_ROUNDS {
-            match generation.trusted.lookup(&generation.roles(), path, now)? {
-                Lookup::Needs(request) => self.load_roles(generation, vec![*request], now, deadline).await?,
-                found => return Ok(found),
-            }
-        }
-        Err(Error::TooManyRounds(MAX_ROUNDS))
-    }
-
-    async fn load_roles(
-        &self,
-        generation: &Generation,
-        requests: Vec<RoleRequest>,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        if requests.is_empty() {
-            return Ok(());
-        }
-        // One at a time for all reviews: whoever waited finds the role loaded.
-        let _alone = generation.loading.lock().await;
-        for request in requests {
-            let mut roles = Delegated::clone(&generation.roles());
-            if roles.holds(&request) {
-                continue;
-            }
-            let cached = match &self.store {
-                Some(store) => store.metadata(&request.file_name, request.fetch.max_bytes).await,
-                None => None,
-            };
-            let supplied = cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &bytes, now).is_ok());
-            if !supplied {
-                let fetched = self.transport.fetch(&request.fetch, deadline).await;
-                let bytes = fetched.map_err(|cause| request.failed(cause))?;
-                roles.supply(&generation.trusted, &request, &bytes, now)?;
-                if let Some(store) = &self.store {
-                    store.writer(deadline).await?.put(&request.file_name, bytes).await?;
-                }
-            }
-            generation.roles.store(Arc::new(roles));
-        }
-        Ok(())
-    }
-
-    /// One target file, verified by all its hashes and its length (TUF 5.7).
-    pub async fn file(
-        &self,
-        generation: &Generation,
-        target: &TargetFile,
-        deadline: Instant,
-    ) -> Result<Arc<[u8]>, Error> {
-        if let (Some(store), Some(digest)) = (&self.store, target.hashes.sha256())
-            && let Some(bytes) = store.target(digest, target.length).await
-            && target.verify(&bytes).is_ok()
-        {
-            return Ok(bytes.into());
-        }
-        let request = generation.trusted.target_request(target);
-        let fetched = self.transport.fetch(&request, deadline).await;
-        let bytes = fetched.map_err(|cause| tuf::Error::fetching(tuf::What::Target(target.path.clone()), cause))?;
-        target.verify(&bytes)?;
-        if let Some(store) = &self.store
-            && target.hashes.sha256().is_some()
-        {
-            store.put_target(&bytes).await?;
-        }
-        Ok(bytes.into())
-    }
-}
-
-fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>) {
-    let mut roles = Vec::new();
-    let mut files = Vec::new();
-    for need in needs {
-        match need {
-            Need::Role(request) => roles.push(*request),
-            Need::File(target) => files.push(target),
-        }
-    }
-    (roles, files)
 }
 
 async fn persist(writer: &Writer, change: Persist) -> Result<(), store::Error> {

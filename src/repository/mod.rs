@@ -6,6 +6,7 @@
 mod background;
 mod live;
 pub mod store;
+mod supply;
 pub mod transport;
 
 pub use live::{Error as RepositoryError, Generation, JUDGEMENT_DEADLINE, Repository};

@@ -119,7 +119,7 @@ pub enum Error {
         snapshot: u64,
     },
     /// Past its date (TUF 5.3.10, 5.4.4, 5.5.6, 5.6.5).
-    #[error("{role} v{version} expired at {expires}, it is {now}")]
+    #[error("{role} v{version} expired at {expires}, it is {now:.0}")]
     Expired {
         /// The file.
         role: Role,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Class, CodeInfo, codes, text::sanitise};
@@ -71,6 +71,16 @@ pub enum Cause {
         /// What is the matter with it.
         reason: String,
     },
+    /// No refresh has succeeded for longer than the policy's `maxAge`.
+    #[error("the last refresh of {repository} that succeeded was {}, and maxAge is {max_age:#}", instant_text(.succeeded.as_ref()))]
+    TooOld {
+        /// The repository.
+        repository: String,
+        /// When a refresh last succeeded in this process.
+        succeeded: Option<Timestamp>,
+        /// The policy's `maxAge`.
+        max_age: SignedDuration,
+    },
     /// Metadata have expired, and no newer ones could be had.
     #[error("{error}; the last refresh failed: {refresh}")]
     Stale {
@@ -133,6 +143,7 @@ impl Cause {
             Self::NoRule { .. } => "policy/no-rule",
             Self::NoPolicy { .. } => "policy/not-in-force",
             Self::Stale { error, .. } => error.code(),
+            Self::TooOld { .. } => "tuf/max-age",
             Self::Internal { .. } => "internal/failure",
             Self::Fetching { .. } => "admission/fetching",
             Self::OverBudget { .. } => "admission/over-budget",
@@ -197,6 +208,10 @@ impl Refusal {
 
 fn namespace_text(namespace: Option<&str>) -> String {
     namespace.map_or_else(|| "an object without a namespace".to_owned(), |name| format!("namespace {name:?}"))
+}
+
+fn instant_text(at: Option<&Timestamp>) -> String {
+    at.map_or_else(|| "before this process began".to_owned(), |at| format!("at {at:.0}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -12,21 +12,32 @@ use super::{
 use crate::{
     crypto::Sha256,
     evidence::{
-        self, Proof, Requirement, Subject, View, judge,
+        self, Name, Proof, Requirement, Subject, View, judge,
         requirement::{Field, Tags},
         resolve_tag,
     },
     image::{Reference, Tag},
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
-    tuf,
-    verdict::{Cause, Context, Refusal},
+    tuf::{self, TargetPath},
+    verdict::{Cause, Context, Pinning, Refusal},
 };
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// An image.
+    Image(&'a Reference),
+    /// A file, by its target path.
+    File { path: &'a TargetPath, digest: Sha256 },
+}
 
 pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) limits: &'a Arc<evidence::Limits>,
     pub(super) repository: &'a Arc<Repository>,
-    pub(super) reference: &'a Reference,
+    /// How old the last refresh that succeeded may be.
+    pub(super) max_age: Option<SignedDuration>,
+    pub(super) asked: Asked<'a>,
     /// The digest of the rule with all its words.
     pub(super) rule: Sha256,
     pub(super) requirement: &'a Requirement,
@@ -38,8 +49,12 @@ impl Case<'_> {
     /// The proof, or why there is none. What is learnt on the way is noted in `refusal`, for whoever reads it.
     pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Arc<Proof>, Cause> {
         refusal.context.repository = Some(self.repository.name().to_string());
-        // T3: before anything else, as no answer about the tag would help.
-        if let (None, TagUse::Refused(pinning)) = (self.reference.digest, tag) {
+        // T3: before anything else; no answer about the tag can admit it.
+        if let (Asked::Image(Reference { digest: None, .. }), TagUse::Refused(pinning)) = (self.asked, tag) {
+            // Where pinning is on and a tag is still there, it may be that it could not be pinned: that is to be said.
+            if pinning == Pinning::Undone {
+                self.digest().await?;
+            }
             return Err(Cause::NotPinned(pinning));
         }
         let generation = self.current().await?;
@@ -50,12 +65,12 @@ impl Case<'_> {
         }
     }
 
-    /// What the tag of the reference names now.
-    pub(super) async fn tagged_digest(&self) -> Result<Sha256, Cause> {
+    /// The digest: as written, or what the tag of the reference names now.
+    pub(super) async fn digest(&self) -> Result<Sha256, Cause> {
         let generation = self.current().await?;
-        let result = self.resolve(&generation).await;
+        let result = self.digest_by(&generation).await;
         match self.fresher(&result).await {
-            Some(fresh) => self.resolve(&fresh).await,
+            Some(fresh) => self.digest_by(&fresh).await,
             None => result,
         }
     }
@@ -63,13 +78,23 @@ impl Case<'_> {
     /// The set in use; where there is none yet, one attempt at a refresh, shared by all who wait for it.
     async fn current(&self) -> Result<Arc<Generation>, Cause> {
         if let Some(generation) = self.repository.generation() {
-            return Ok(generation);
+            return self.recent_enough().map(|()| generation);
         }
         let refresh = self.repository.refresh_for_miss(self.now);
         match timeout_at(self.deadline, refresh).await {
-            Ok(Some(generation)) => Ok(generation),
+            Ok(Some(generation)) => self.recent_enough().map(|()| generation),
             Ok(None) => Err(self.cause(self.repository.failure().unwrap_or(RepositoryError::NotYet))),
             Err(_) => Err(self.cause(RepositoryError::NotYet)),
+        }
+    }
+
+    /// A1: beyond TUF's own expiries only where the policy says so.
+    fn recent_enough(&self) -> Result<(), Cause> {
+        let Some(max_age) = self.max_age else { return Ok(()) };
+        let succeeded = self.repository.succeeded_at();
+        match succeeded {
+            Some(at) if self.now.duration_since(at) <= max_age => Ok(()),
+            _ => Err(Cause::TooOld { repository: self.repository.name().to_string(), succeeded, max_age }),
         }
     }
 
@@ -91,10 +116,7 @@ impl Case<'_> {
             targets_version: Some(targets.version),
             expires: Some(targets.expires),
         };
-        let digest = match self.reference.digest {
-            Some(digest) => digest,
-            None => self.resolve(generation).await?,
-        };
+        let digest = self.digest_by(generation).await?;
         refusal.digest = Some(digest);
         let entry = self.entry(generation, digest).await?;
         refusal.context.layout = entry.layout.as_ref().map(ToString::to_string);
@@ -103,11 +125,7 @@ impl Case<'_> {
 
     /// The verdict from memory, from the judgement that is under way, or from a new one.
     async fn entry(&self, generation: &Arc<Generation>, digest: Sha256) -> Result<Arc<Entry>, Cause> {
-        let key = Key {
-            repository: self.repository.name().clone(),
-            subject: Subject { repository: self.reference.repository.clone(), digest, tag: self.asked_tag() },
-            rule: self.rule,
-        };
+        let key = Key { repository: self.repository.name().clone(), subject: self.subject(digest), rule: self.rule };
         if let Some(entry) = self.verdicts.get(&key, generation, self.now) {
             return Ok(entry);
         }
@@ -125,11 +143,17 @@ impl Case<'_> {
         Err(self.cause(RepositoryError::NotYet))
     }
 
-    /// The tag, where the answer depends on it.
-    fn asked_tag(&self) -> Option<Tag> {
-        let in_parameter = || self.requirement.parameters.values().any(|template| template.uses(Field::Tag));
-        let asked = self.requirement.tags == Tags::Attested || in_parameter();
-        self.reference.tag.clone().filter(|_| asked)
+    fn subject(&self, digest: Sha256) -> Subject {
+        match self.asked {
+            Asked::File { path, .. } => Subject { name: Name::File(path.clone()), digest, tag: None },
+            Asked::Image(reference) => {
+                // The tag, where the answer depends on it.
+                let in_parameter = || self.requirement.parameters.values().any(|template| template.uses(Field::Tag));
+                let depends = self.requirement.tags == Tags::Attested || in_parameter();
+                let tag = reference.tag.clone().filter(|_| depends);
+                Subject { name: Name::Image(reference.repository.clone()), digest, tag }
+            }
+        }
     }
 
     fn judgement(
@@ -146,11 +170,17 @@ impl Case<'_> {
         }
     }
 
-    async fn resolve(&self, generation: &Generation) -> Result<Sha256, Cause> {
-        let tag = self.reference.tag.clone().unwrap_or_else(Tag::latest);
-        let resolve = |view: View<'_>| {
-            resolve_tag(&self.reference.repository, &tag, self.requirement, view, self.now, self.limits)
+    async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
+        let reference = match self.asked {
+            Asked::File { digest, .. } => return Ok(digest),
+            Asked::Image(reference) => reference,
         };
+        if let Some(digest) = reference.digest {
+            return Ok(digest);
+        }
+        let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
+        let resolve =
+            |view: View<'_>| resolve_tag(&reference.repository, &tag, self.requirement, view, self.now, self.limits);
         let judgement = self.repository.judge(generation, self.now, self.deadline, resolve).await;
         judgement.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }

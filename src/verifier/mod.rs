@@ -10,12 +10,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use self::world::{Unbuilt, World, named_files};
-use self::{cache::Verdicts, case::Case};
+use self::{
+    cache::Verdicts,
+    case::{Asked, Case},
+};
 use crate::{
     crypto::Sha256,
-    evidence,
+    evidence::{self, Requirement},
     image::Reference,
-    policy::{self, Action, DefaultAction, Mode, Selected, UsedAs},
+    policy::{self, Action, DefaultAction, Mode, Rule, Selected, UsedAs},
+    tuf::TargetPath,
     verdict::{Admitted, Cause, Context, Exemption, Judged, Leniency, Pinning, Refusal, Verdict},
 };
 
@@ -32,6 +36,17 @@ pub struct Question<'a> {
     pub used_as: UsedAs,
     /// What a tag without a digest means there.
     pub tag: TagUse,
+}
+
+/// One plain file, by one rule.
+#[derive(Debug, Clone, Copy)]
+pub struct FileQuestion<'a> {
+    /// The rule: files are in no namespace and have no reference that a rule could match.
+    pub rule: &'a Rule,
+    /// The file's target path.
+    pub path: &'a TargetPath,
+    /// SHA-256 of its content.
+    pub digest: Sha256,
 }
 
 /// What a tag without a digest means where it is met (T3).
@@ -78,6 +93,40 @@ impl Verifier {
                 };
             }
         };
+        self.judge(world, rule, Asked::Image(&reference), question.tag, refusal, now, deadline).await
+    }
+
+    /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
+    pub async fn verify_file(
+        &self,
+        world: &World,
+        question: &FileQuestion<'_>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Verdict {
+        let refusal = Refusal {
+            field: String::new(),
+            reference: question.path.to_string(),
+            digest: Some(question.digest),
+            rule: None,
+            context: Context::default(),
+            cause: Cause::Unjudged,
+        };
+        let asked = Asked::File { path: question.path, digest: question.digest };
+        self.judge(world, question.rule, asked, TagUse::NamesNow, refusal, now, deadline).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what two entrances share, each argument once")]
+    async fn judge(
+        &self,
+        world: &World,
+        rule: &Rule,
+        asked: Asked<'_>,
+        tag: TagUse,
+        mut refusal: Refusal,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Verdict {
         refusal.rule = Some(rule.name().to_string());
         let weak: Vec<String> = rule.weak().iter().map(ToString::to_string).collect();
         let requirement = match rule.action() {
@@ -87,21 +136,11 @@ impl Verifier {
             }
             Action::Verify(requirement) => requirement,
         };
-        let repository = match world.repository(&requirement.repository) {
-            Ok(repository) => repository,
+        let case = match self.case(world, rule, requirement, asked, now, deadline) {
+            Ok(case) => case,
             Err(cause) => return Refusal { cause, ..refusal }.into(),
         };
-        let case = Case {
-            verdicts: &self.verdicts,
-            limits: &self.limits,
-            repository,
-            reference: &reference,
-            rule: rule.hash(),
-            requirement,
-            now,
-            deadline,
-        };
-        match case.prove(question.tag, &mut refusal).await {
+        match case.prove(tag, &mut refusal).await {
             Ok(proof) => Admitted::proven(judged(&refusal, weak), proof).into(),
             Err(cause) => {
                 refusal.cause = cause;
@@ -112,6 +151,20 @@ impl Verifier {
                 }
             }
         }
+    }
+
+    fn case<'a>(
+        &'a self,
+        world: &'a World,
+        rule: &Rule,
+        requirement: &'a Requirement,
+        asked: Asked<'a>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Case<'a>, Cause> {
+        let (settings, repository) = world.repository(&requirement.repository)?;
+        let (verdicts, limits, rule) = (&self.verdicts, &self.limits, rule.hash());
+        Ok(Case { verdicts, limits, repository, max_age: settings.max_age, asked, rule, requirement, now, deadline })
     }
 
     /// The digest that a tag is to be pinned to, where a rule verifies the image and its tag is signed. It is no
@@ -126,17 +179,8 @@ impl Verifier {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
         let Action::Verify(requirement) = rule.action() else { return None };
-        let case = Case {
-            verdicts: &self.verdicts,
-            limits: &self.limits,
-            repository: world.repository(&requirement.repository).ok()?,
-            reference: &reference,
-            rule: rule.hash(),
-            requirement,
-            now,
-            deadline,
-        };
-        case.tagged_digest().await.ok()
+        let case = self.case(world, rule, requirement, Asked::Image(&reference), now, deadline).ok()?;
+        case.digest().await.ok()
     }
 }
 
@@ -156,3 +200,6 @@ fn judged(refusal: &Refusal, weak: Vec<String>) -> Judged {
         ..Judged::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,11 +137,12 @@ impl World {
         generation.map(|generation| generation.separation(&layout_roles)).unwrap_or_default()
     }
 
-    /// The repository of a rule.
-    pub fn repository(&self, name: &RepositoryName) -> Result<&Arc<Repository>, Cause> {
+    /// The repository of a rule, with its settings.
+    pub fn repository(&self, name: &RepositoryName) -> Result<(&TufRepository, &Arc<Repository>), Cause> {
         let kept = self.repositories.get(name);
         // Policies are read so that every rule names a repository of theirs.
-        kept.map(|kept| &kept.repository).ok_or_else(|| Cause::Internal { what: format!("no repository {name}") })
+        let kept = kept.ok_or_else(|| Cause::Internal { what: format!("no repository {name}") })?;
+        Ok((&kept.settings, &kept.repository))
     }
 }
 
@@ -172,7 +173,12 @@ impl Kept {
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {
             Some(dir) => {
-                let store = Store::open(dir.join(name.as_str())).await;
+                // R7: another epoch begins with empty floors. No name of a repository has a dot.
+                let folder = match settings.epoch.get() {
+                    1 => name.to_string(),
+                    epoch => format!("{name}.{epoch}"),
+                };
+                let store = Store::open(dir.join(folder)).await;
                 Some(store.map_err(|error| Unbuilt::Store { repository: name.clone(), error })?)
             }
             None => None,

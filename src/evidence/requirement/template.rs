@@ -39,8 +39,8 @@ pub enum Field {
 /// What placeholders stand for.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
-    /// The repository.
-    pub repository: &'a Repository,
+    /// The repository; a file has none.
+    pub repository: Option<&'a Repository>,
     /// The tag, where there is one.
     pub tag: Option<&'a Tag>,
     /// The digest, where it is known.
@@ -159,14 +159,14 @@ impl Template {
         }
     }
 
-    /// The text with every placeholder replaced; `None` if it needs a tag or a digest that is not there.
+    /// The text with every placeholder replaced; `None` if it needs a repository, tag or digest that is not there.
     pub fn expand(&self, fields: &Fields<'_>) -> Option<String> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Field(Field::Registry) => out.push_str(fields.repository.host()),
-                Piece::Field(Field::Repository) => out.push_str(fields.repository.as_str()),
+                Piece::Field(Field::Registry) => out.push_str(fields.repository?.host()),
+                Piece::Field(Field::Repository) => out.push_str(fields.repository?.as_str()),
                 Piece::Field(Field::Tag) => out.push_str(fields.tag?.as_str()),
                 Piece::Field(Field::Digest) => out.push_str(&format!("sha256:{}", fields.digest?)),
                 Piece::Field(Field::Algorithm) => out.push_str("sha256"),
@@ -272,12 +272,12 @@ impl LayoutScope {
     }
 
     /// The one path that fits, if there is no `*`: a pin, which overrides the listed layout (trust.md §1).
-    pub fn pinned(&self, repository: &Repository) -> Option<TargetPath> {
+    pub fn pinned(&self, repository: Option<&Repository>) -> Option<TargetPath> {
         if self.is_glob() { None } else { self.expand(repository).map(TargetPath::from) }
     }
 
-    /// Whether a layout at this path may serve images of this repository.
-    pub fn fits(&self, repository: &Repository, path: &TargetPath) -> bool {
+    /// Whether a layout at this path may serve images of this repository, or, without one, a file.
+    pub fn fits(&self, repository: Option<&Repository>, path: &TargetPath) -> bool {
         // The canonical name holds no character that a pattern gives a meaning.
         self.expand(repository).is_some_and(|pattern| TufPattern::new(&pattern).matches(path.as_str()))
     }
@@ -292,7 +292,7 @@ impl LayoutScope {
         self.0.uses(Field::Repository)
     }
 
-    fn expand(&self, repository: &Repository) -> Option<String> {
+    fn expand(&self, repository: Option<&Repository>) -> Option<String> {
         self.0.expand(&Fields { repository, tag: None, digest: None })
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     crypto::Sha256,
     evidence::{
-        Error, Limits, Need, Progress, Proof, RepositoryName, Requirement, Subject, View, judge,
+        Error, Limits, Name, Need, Progress, Proof, RepositoryName, Requirement, Subject, View, judge,
         requirement::LayoutScope, resolve_tag,
     },
     image::Repository,
@@ -348,7 +348,7 @@ pub(super) fn unscoped() -> Requirement {
 }
 
 pub(super) fn subject(repository: &str, digest: Sha256) -> Subject {
-    Subject { repository: Repository::parse(repository).unwrap(), digest, tag: None }
+    Subject { name: Name::Image(Repository::parse(repository).unwrap()), digest, tag: None }
 }
 
 pub(super) fn chains(names: &[&str]) -> BTreeSet<crate::tuf::RoleChain> {

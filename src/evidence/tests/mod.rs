@@ -2,5 +2,6 @@
 
 mod attacks;
 mod binding;
+mod files;
 mod fixture;
 mod layouts;

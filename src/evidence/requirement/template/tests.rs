@@ -9,7 +9,7 @@ fn repository(text: &str) -> Repository {
 fn expand(template: &Template) -> Option<String> {
     let repository = repository("registry.example:5000/team/app");
     let reference = crate::image::Reference::parse("app:1.4").unwrap();
-    template.expand(&Fields { repository: &repository, tag: reference.tag.as_ref(), digest: HEX.parse().ok() })
+    template.expand(&Fields { repository: Some(&repository), tag: reference.tag.as_ref(), digest: HEX.parse().ok() })
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn every_placeholder_is_replaced() {
 #[test]
 fn a_template_that_needs_what_is_not_there_has_no_expansion() {
     let repository = repository("app");
-    let fields = Fields { repository: &repository, tag: None, digest: None };
+    let fields = Fields { repository: Some(&repository), tag: None, digest: None };
     assert_eq!(Template::by_tag().expand(&fields), None);
     assert_eq!(Template::by_digest().expand(&fields), None);
     assert_eq!(
@@ -109,17 +109,17 @@ fn a_target_path_is_relative_and_plain() {
 fn a_scope_without_a_wildcard_pins_the_layout() {
     let app = repository("registry.example/team/app");
     let pin = LayoutScope::new("layouts/{repository}.layout").unwrap();
-    assert_eq!(pin.pinned(&app), Some(TargetPath::from("layouts/registry.example/team/app.layout")));
+    assert_eq!(pin.pinned(Some(&app)), Some(TargetPath::from("layouts/registry.example/team/app.layout")));
     let literal = LayoutScope::new("in-toto-metadata/4.core.layout").unwrap();
-    assert_eq!(literal.pinned(&app), Some(TargetPath::from("in-toto-metadata/4.core.layout")));
+    assert_eq!(literal.pinned(Some(&app)), Some(TargetPath::from("in-toto-metadata/4.core.layout")));
     assert!(!literal.names_repository());
-    assert_eq!(LayoutScope::new("layouts/{repository}/*").unwrap().pinned(&app), None);
+    assert_eq!(LayoutScope::new("layouts/{repository}/*").unwrap().pinned(Some(&app)), None);
 }
 
 #[test]
 fn a_scope_fits_only_the_layouts_of_its_repository() {
     let scope = LayoutScope::new("layouts/{repository}/*").unwrap();
-    let fits = |name: &str, path: &str| scope.fits(&repository(name), &TargetPath::from(path));
+    let fits = |name: &str, path: &str| scope.fits(Some(&repository(name)), &TargetPath::from(path));
     assert!(fits("registry.example/app", "layouts/registry.example/app/root.layout"));
     for path in [
         "layouts/registry.example/other/root.layout",

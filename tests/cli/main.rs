@@ -1,0 +1,11 @@
+//! The command line as a user has it: the program itself, in a folder of its own.
+
+#![cfg(test)]
+#![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
+
+mod demo;
+mod documents;
+mod files;
+mod policy;
+mod support;
+mod tuf;

@@ -1,0 +1,102 @@
+//! A policy before it is applied.
+
+use std::fs;
+
+use jiff::{SignedDuration, Timestamp};
+use pratique::publish::{KeyRing, NewRole, Publisher, Side, SigningKey, metadata::Scope};
+
+use crate::support::run;
+
+const POLICY: &str = "version: 1
+repositories:
+  acme:
+    url: https://tuf.acme.example
+    root: acme.root.json
+rules:
+  - name: own-images
+    match: {images: [\"registry.acme.example/**\"]}
+    verify:
+      repositories: [acme]
+      layout: \"layouts/{repository}/*\"
+default: deny
+";
+
+#[test]
+fn a_good_policy_loads_and_its_weak_rules_are_listed() {
+    let temp = tempfile::tempdir().unwrap();
+    let weak = "  - name: moved
+    match: {namespaces: [monitoring], images: [\"quay.io/prometheus/*\"]}
+    allow: moved to our registry by March
+default: deny
+";
+    fs::write(temp.path().join("policy.yaml"), POLICY.replace("default: deny\n", weak)).unwrap();
+    let ran = run(temp.path(), &["policy", "check", "policy.yaml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let expected = "weak: rule moved: allow\n\
+                    policy.yaml: loads: 1 repositories, 2 rules, 1 of them weak, 0 warnings\n";
+    assert_eq!(ran.out, expected);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_line() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("policy.yaml"), POLICY.replace("    verify:", "    verifi:")).unwrap();
+    let ran = run(temp.path(), &["policy", "check", "policy.yaml"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.out);
+    assert!(ran.err.contains("policy.yaml:9:"), "{}", ran.err);
+    assert!(ran.err.contains("verifi"), "{}", ran.err);
+}
+
+#[test]
+fn a_rule_that_no_image_reaches_is_a_warning_and_with_strict_an_error() {
+    let temp = tempfile::tempdir().unwrap();
+    let second = "  - name: second
+    match: {images: [\"registry.acme.example/team/**\"]}
+    verify: {repositories: [acme], layout: \"layouts/{repository}/*\"}
+default: deny
+";
+    fs::write(temp.path().join("policy.yaml"), POLICY.replace("default: deny\n", second)).unwrap();
+    let ran = run(temp.path(), &["policy", "check", "policy.yaml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.starts_with("warning: policy.yaml: 12:5: rules[1]: no image reaches rule second"), "{}", ran.out);
+    assert_eq!(run(temp.path(), &["policy", "check", "--strict", "policy.yaml"]).code, Some(1));
+}
+
+#[test]
+fn keys_that_are_not_separate_are_found_in_the_repository() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    assert_eq!(run(dir, &["demo", "--keep", "kept"]).code, Some(0));
+    let check = ["policy", "check", "--strict", "--fetch", "kept/policy.yaml"];
+    assert_eq!(run(dir, &check).code, Some(0));
+
+    // The key of the role that signs layouts is given to a machine that signs builds.
+    let keys = dir.join("kept/repository.keys");
+    let key = fs::read_to_string(keys.join("offline/targets-1.pem")).unwrap();
+    let role = NewRole {
+        name: "builds".to_owned(),
+        parent: "targets".to_owned(),
+        scope: Scope::everything(),
+        terminating: false,
+        threshold: 1,
+        validity: SignedDuration::from_hours(24),
+    };
+    let keys = KeyRing::open(&keys).unwrap();
+    let mut publisher = Publisher::open(&dir.join("kept/repository"), keys, Timestamp::now()).unwrap();
+    publisher.delegate(&role, Side::Online, vec![SigningKey::from_pem(&key).unwrap()]).unwrap();
+    publisher.commit().unwrap();
+    let ran = run(dir, &check);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    let warning =
+        "[trust/no-separation] repository acme: the keys of targets/builds also meet the threshold of targets";
+    assert!(ran.out.contains(warning), "{}", ran.out);
+}
+
+#[test]
+fn a_root_that_is_not_there_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("policy.yaml"), POLICY).unwrap();
+    let ran = run(temp.path(), &["policy", "check", "--fetch", "policy.yaml"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("acme.root.json, which the policy names"), "{}", ran.err);
+}
