@@ -7,5 +7,6 @@ mod demo;
 mod documents;
 mod files;
 mod policy;
+mod serve;
 mod support;
 mod tuf;
