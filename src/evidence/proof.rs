@@ -106,18 +106,22 @@ impl Proof {
     }
 }
 
-/// The signed state that an outcome was read from: the root's version, and version and digest of every role that any
-/// walk visited.
+/// The signed state that an outcome was read from: version and digest of the root and of every role that any walk
+/// visited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
-    root_version: u64,
+    root: (u64, Sha256),
     visited: BTreeMap<RoleChain, (u64, Sha256)>,
     valid_until: Timestamp,
 }
 
 impl Basis {
     pub(super) fn new(trusted: &Trusted) -> Self {
-        Self { root_version: trusted.root().version, visited: BTreeMap::new(), valid_until: Timestamp::MAX }
+        Self {
+            root: (trusted.root().version, trusted.root().sha256),
+            visited: BTreeMap::new(),
+            valid_until: Timestamp::MAX,
+        }
     }
 
     pub(super) fn add_visits(&mut self, visits: &[Visit]) {
@@ -131,9 +135,9 @@ impl Basis {
         self.valid_until = self.valid_until.min(expires);
     }
 
-    /// The version of the root under which everything was read.
-    pub fn root_version(&self) -> u64 {
-        self.root_version
+    /// Version and SHA-256 of the root under which everything was read.
+    pub fn root(&self) -> (u64, Sha256) {
+        self.root
     }
 
     /// Version and SHA-256 of every role that was read, by chain.
@@ -145,11 +149,5 @@ impl Basis {
     /// they are renewed without changing anything and are looked at anew each time.
     pub fn valid_until(&self) -> Timestamp {
         self.valid_until
-    }
-
-    /// Joins what a second judgement stood on.
-    pub fn join(&mut self, other: &Self) {
-        self.visited.extend(other.visited.iter().map(|(chain, state)| (chain.clone(), *state)));
-        self.valid_until = self.valid_until.min(other.valid_until);
     }
 }

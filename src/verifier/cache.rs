@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -24,6 +25,8 @@ const CAPACITY: u64 = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) repository: RepositoryName,
+    /// The repository's epoch: what was judged before a reset does not outlive it.
+    pub(super) epoch: NonZeroU64,
     pub(super) subject: Subject,
     pub(super) rule: Sha256,
 }
@@ -52,7 +55,7 @@ impl Entry {
     pub(super) fn rests_on(&self, generation: &Generation) -> bool {
         let trusted = generation.trusted();
         let roles = generation.roles();
-        trusted.root().version == self.basis.root_version()
+        (trusted.root().version, trusted.root().sha256) == self.basis.root()
             && self.basis.visited().iter().all(|(chain, state)| trusted.state_of(&roles, chain) == Some(*state))
     }
 

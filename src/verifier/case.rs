@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
         resolve_tag,
     },
     image::{Reference, Tag},
+    policy::TufRepository,
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
     tuf::{self, TargetPath},
     verdict::{Cause, Context, Pinning, Refusal},
@@ -35,8 +36,8 @@ pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) limits: &'a Arc<evidence::Limits>,
     pub(super) repository: &'a Arc<Repository>,
-    /// How old the last refresh that succeeded may be.
-    pub(super) max_age: Option<SignedDuration>,
+    /// What the policy says about the repository.
+    pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
     /// The digest of the rule with all its words.
     pub(super) rule: Sha256,
@@ -90,7 +91,7 @@ impl Case<'_> {
 
     /// A1: beyond TUF's own expiries only where the policy says so.
     fn recent_enough(&self) -> Result<(), Cause> {
-        let Some(max_age) = self.max_age else { return Ok(()) };
+        let Some(max_age) = self.settings.max_age else { return Ok(()) };
         let succeeded = self.repository.succeeded_at();
         match succeeded {
             Some(at) if self.now.duration_since(at) <= max_age => Ok(()),
@@ -125,7 +126,8 @@ impl Case<'_> {
 
     /// The verdict from memory, from the judgement that is under way, or from a new one.
     async fn entry(&self, generation: &Arc<Generation>, digest: Sha256) -> Result<Arc<Entry>, Cause> {
-        let key = Key { repository: self.repository.name().clone(), subject: self.subject(digest), rule: self.rule };
+        let (repository, epoch) = (self.repository.name().clone(), self.settings.epoch);
+        let key = Key { repository, epoch, subject: self.subject(digest), rule: self.rule };
         if let Some(entry) = self.verdicts.get(&key, generation, self.now) {
             return Ok(entry);
         }

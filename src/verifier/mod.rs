@@ -164,7 +164,7 @@ impl Verifier {
     ) -> Result<Case<'a>, Cause> {
         let (settings, repository) = world.repository(&requirement.repository)?;
         let (verdicts, limits, rule) = (&self.verdicts, &self.limits, rule.hash());
-        Ok(Case { verdicts, limits, repository, max_age: settings.max_age, asked, rule, requirement, now, deadline })
+        Ok(Case { verdicts, limits, repository, settings, asked, rule, requirement, now, deadline })
     }
 
     /// The digest that a tag is to be pinned to, where a rule verifies the image and its tag is signed. It is no
