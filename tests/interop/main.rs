@@ -186,3 +186,88 @@ fn what_the_reference_implementation_publishes_is_verified_before_it_is_built_up
         assert!(matches!(open().map(|_| ()), Err(Error::Unverified { verified: 0, .. })));
     }
 }
+
+/// A repository and evidence by python-tuf, in-toto-run and in-toto-record, under a policy of ours.
+struct Foreign {
+    temp: TempDir,
+    reference: String,
+}
+
+impl Foreign {
+    fn publish(options: &[&str]) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("repository");
+        let args: Vec<&Path> = [dir.as_path()].into_iter().chain(options.iter().map(Path::new)).collect();
+        let made = python("make_repository.py", &args);
+        assert!(made.status.success(), "{options:?}: {}", String::from_utf8_lossy(&made.stderr));
+        let about: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("image.json")).unwrap()).unwrap();
+        let policy = format!(
+            "version: 1
+repositories:
+  foreign: {{url: \"file://{}\", root: root.json}}
+rules:
+  - name: own
+    match: {{images: [\"registry.example/**\"]}}
+    verify: {{repositories: [foreign], layout: \"layouts/{{repository}}/*\"}}
+",
+            dir.display()
+        );
+        fs::write(temp.path().join("policy.yaml"), policy).unwrap();
+        fs::copy(dir.join("root.json"), temp.path().join("root.json")).unwrap();
+        Self { temp, reference: about["reference"].as_str().unwrap().to_owned() }
+    }
+
+    /// What `pratique verify` says: its exit code and its text.
+    fn verify(&self, image: &str) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pratique"));
+        let output = command.args(["verify", "--policy", "policy.yaml", image]).current_dir(self.temp.path()).output();
+        let output = output.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    }
+
+    /// Changes every target file whose name ends so.
+    fn attack(&self, ending: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
+        let mut folders = vec![self.temp.path().join("repository/targets")];
+        let mut changed = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.to_str().unwrap().ends_with(ending) {
+                    fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
+                    changed += 1;
+                }
+            }
+        }
+        assert!(changed > 0, "no file ends in {ending}");
+    }
+}
+
+#[test]
+#[ignore = "needs INTEROP_PYTHON"]
+fn what_the_reference_implementations_publish_is_admitted_and_its_attacked_twin_is_not() {
+    for options in [
+        &["--delegation", "bins"] as &[&str],
+        &["--delegation", "succinct", "--dsse"],
+        &["--delegation", "paths", "--scheme", "ecdsa"],
+        &["--delegation", "nested", "--scheme", "ecdsa", "--dsse"],
+        &["--delegation", "bins", "--scheme", "rsa"],
+    ] {
+        let foreign = Foreign::publish(options);
+        for image in [foreign.reference.as_str(), "registry.example/team/app:1.4"] {
+            let (code, text) = foreign.verify(image);
+            assert_eq!(code, Some(0), "{options:?} {image}: {text}");
+            assert!(text.contains("by rule \"own\": verified"), "{text}");
+        }
+        let (code, text) = foreign.verify("registry.example/team/app:1.5");
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("[image/unknown-tag]"), "{text}");
+
+        foreign.attack(".link", |bytes| bytes.iter().map(|byte| if *byte == b'a' { b'b' } else { *byte }).collect());
+        let (code, text) = foreign.verify(&foreign.reference);
+        assert_eq!(code, Some(1), "{options:?}: {text}");
+        assert!(text.contains("[tuf/hash-mismatch]"), "{text}");
+    }
+}

@@ -13,8 +13,9 @@ use reqwest::Url;
 use super::{Error, is_plain, outside, printable};
 use crate::tuf::FetchError;
 
-/// One folder. A name in it is what a static web server over the same folder would serve under it: percent-encoding
-/// is undone. Symbolic links are followed, mounted ConfigMaps consist of them.
+/// One folder. A file has its name in the request, as repository tools write the files of roles (`1.team%2Fa.json`), or
+/// else what a static web server over the same folder would serve: percent-encoding is undone. Symbolic links are
+/// followed, mounted ConfigMaps consist of them.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -30,18 +31,21 @@ impl Folder {
     }
 
     pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
-        let file = self.join(path).ok_or_else(|| outside(path))?;
-        tokio::task::spawn_blocking(move || read(&file, max_bytes))
-            .await
-            .unwrap_or_else(|error| Err(FetchError::Unreachable(error.to_string())))
+        // Decoded as well before anything is opened: `..%2F..` is as much a way out as `../..`.
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| outside(path))?;
+        let decoded = self.join(&decoded).ok_or_else(|| outside(path))?;
+        let literal = self.join(path).ok_or_else(|| outside(path))?;
+        let read = move || match read(&literal, max_bytes) {
+            Err(FetchError::NotFound) if decoded != literal => read(&decoded, max_bytes),
+            found => found,
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(FetchError::Unreachable(error.to_string())))
     }
 
     /// Where a file of the repository would be, or `None` if that is not below the folder. Nothing touches the disk.
     fn join(&self, path: &str) -> Option<PathBuf> {
-        // Decoded first: `..%2F..` is as much a way out as `../..`.
-        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
-        let below = decoded.split('/').all(is_plain) && !decoded.contains('\\');
-        below.then(|| self.path.iter().chain(Path::new(decoded.as_ref()).iter()).collect())
+        let below = path.split('/').all(is_plain) && !path.contains('\\');
+        below.then(|| self.path.iter().chain(Path::new(path).iter()).collect())
     }
 }
 

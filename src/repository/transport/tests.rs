@@ -322,6 +322,9 @@ async fn reads_a_folder_as_a_web_server_over_it_would() {
     let url = Url::from_directory_path(folder.path()).unwrap();
     assert_eq!(fetch(url.as_str(), "root.json", 2).await.unwrap(), b"{}");
     assert_eq!(fetch(url.as_str(), "1.team%2Fa.json", 9).await.unwrap(), b"{ }");
+    // As tools write it that keep a folder and no server.
+    std::fs::write(dir.join("1.team%2Fa.json"), "{  }").unwrap();
+    assert_eq!(fetch(url.as_str(), "1.team%2Fa.json", 9).await.unwrap(), b"{  }");
     assert_eq!(fetch(url.as_str(), "root.json", 1).await, Err(FetchError::TooLarge { limit: 1 }));
     assert_eq!(fetch(url.as_str(), "2.root.json", 9).await, Err(FetchError::NotFound));
     assert_eq!(fetch(url.as_str(), "root.json/x", 9).await, Err(FetchError::NotFound));
