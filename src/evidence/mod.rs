@@ -1,7 +1,7 @@
 //! Do the signed files that belong to this image prove it? (in-toto ITE-2)
 //!
 //! An image's target in a TUF repository lists its layout and links; the layout's target lists the keys that verify
-//! it. [`judge`] follows those lists through TUF, holds every file against the role that may sign it, has in-toto
+//! it. [`judge()`] follows those lists through TUF, holds every file against the role that may sign it, has in-toto
 //! verify the whole, and binds the result to the image's digest. It ends in a [`Proof`] or an [`Error`].
 //!
 //! Pure: it sees one immutable [`View`] of a repository. Where a role or a file is not there yet it answers with what

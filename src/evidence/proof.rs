@@ -12,7 +12,7 @@ use crate::{
     tuf::{RoleChain, TargetPath, Trusted, Visit},
 };
 
-/// The image was proven as the rule demands. Only [`super::judge`] makes one; without one nothing is admitted by a
+/// The image was proven as the rule demands. Only [`super::judge()`] makes one; without one nothing is admitted by a
 /// rule that verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {

@@ -210,7 +210,7 @@ pub struct Delegate {
 pub struct Revoke {
     #[command(flatten)]
     pub(super) common: Common,
-    /// The image digest, sha256:<hex>
+    /// The image digest, `sha256:` and 64 hex digits
     pub(super) digest: String,
     /// Why; shown to whoever tries to run it
     #[arg(long)]
