@@ -41,7 +41,7 @@ fn a_tag_that_stolen_online_keys_signed_is_refused_by_what_the_functionaries_did
 fn a_tag_that_nobody_signed_stays_a_tag_and_is_refused() {
     let (webhook, _) = start("pin-unsigned");
     let text = webhook.kubectl.apply(&objects::pod("app", &format!("{NAME}:9.9"))).refused();
-    assert!(text.contains("1 of 1 image refused: [image/not-pinned] "), "{text}");
+    assert!(text.contains("1 of 1 image refused: [image/unknown-tag] "), "{text}");
     assert!(text.contains(&format!("spec.containers[0].image: {NAME}:9.9\n")), "{text}");
 }
 
