@@ -101,6 +101,18 @@ fn a_proof_ends_with_its_layout() {
 }
 
 #[test]
+fn a_layout_that_ends_before_the_instant_of_the_rule_does_not_count() {
+    let mut fixture = Fixture::empty();
+    let layout = fixture.people.layout(now() + HOUR);
+    fixture.add_layout(LAYOUT, &layout, &[NAME]);
+    let image = fixture.add_image("1.0", None);
+    let by = |not_before| Requirement { not_before: Some(not_before), ..requirement() };
+    assert!(fixture.judge_by(&image, &by(now() + HOUR)).is_ok());
+    let later = now() + HOUR + SignedDuration::from_secs(1);
+    assert_eq!(fixture.judge_by(&image, &by(later)).unwrap_err().code(), "layout/ends-too-early");
+}
+
+#[test]
 fn an_outcome_stands_on_every_role_that_was_read_also_in_vain() {
     let mut fixture = Fixture::new();
     let image = fixture.add_image("1.0", None);

@@ -193,6 +193,7 @@ fn the_words_of_in_toto_mean_nothing_beside_level_tuf() {
         "inspections: refuse",
         "sublayouts: deny",
         "custom: in-toto",
+        "notBefore: 2026-01-01T00:00:00Z",
         "tags: attested",
     ] {
         let verify = format!("{{repositories: [acme], level: tuf, role: targets/app, {word}}}");
