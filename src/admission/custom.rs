@@ -178,7 +178,9 @@ mod tests {
         for text in
             ["", ".", "spec.", "spec..image", "spec.[*]", "spec.a[0]", "spec.a[*]b", "spec.*[x]", "a b", "/spec"]
         {
-            assert!(text.parse::<FieldPath>().is_err(), "{text:?}");
+            let error = text.parse::<FieldPath>().unwrap_err();
+            assert_eq!(error, Error::MalformedPath { text: text.to_owned() });
+            assert_eq!(error.code(), "admission/malformed-path");
         }
     }
 }

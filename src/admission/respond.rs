@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Error, ImageUse, Request, Workload};
 use crate::{
     crypto::Sha256,
+    image::Reference,
     policy,
     verdict::{Cause, Class, Context, Refusal, Verdict, codes, fit, render},
 };
@@ -114,7 +115,10 @@ impl Answer {
         let mut answer = Self::new(request, Outcome::Allowed, BTreeMap::new());
         for image_use in uses.iter().filter(|image_use| !image_use.image.is_empty() && !image_use.image.contains('@')) {
             if let Some(digest) = digests.get(&image_use.field) {
-                answer.patch.push((image_use.pointer.clone(), format!("{}@sha256:{digest}", image_use.image)));
+                // An implied tag is written out, or nobody would ask whether functionaries say that this is `latest`.
+                let implied = Reference::parse(&image_use.image).is_ok_and(|reference| reference.tag.is_none());
+                let tag = if implied { ":latest" } else { "" };
+                answer.patch.push((image_use.pointer.clone(), format!("{}{tag}@sha256:{digest}", image_use.image)));
             }
         }
         answer

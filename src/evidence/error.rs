@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::Name;
 use crate::{
     crypto::Sha256,
@@ -71,6 +73,8 @@ pub enum Error {
     MalformedDigestList { layout: TargetPath, list: TargetPath },
     #[error("digest list {path} is signed by {chain}, such lists are taken from {}", any_of(.allowed))]
     DigestListRole { path: TargetPath, chain: RoleChain, allowed: BTreeSet<RoleChain> },
+    #[error("layout {layout} ends at {expires}, the rule takes none that ends before {not_before}")]
+    EndsTooEarly { layout: TargetPath, expires: Timestamp, not_before: Timestamp },
     #[error("layout key {path} is not usable: {why}")]
     UnusableKey { path: TargetPath, why: LayoutKeyError },
 
@@ -120,6 +124,7 @@ impl Error {
             Self::Retired { .. } => "layout/retired",
             Self::MalformedDigestList { .. } => "layout/malformed-digest-list",
             Self::DigestListRole { .. } => "layout/digest-list-wrong-role",
+            Self::EndsTooEarly { .. } => "layout/ends-too-early",
             Self::UnusableKey { .. } => "layout/unusable-key",
             Self::UnusableTemplate { .. } => "policy/unusable-template",
             Self::ParameterWithoutTag { .. } => "evidence/parameter-without-tag",

@@ -162,7 +162,11 @@ fn supply_chain(
         walk.now,
         &walk.limits.in_toto,
     )?;
-    walk.expires(verified.earliest_expiry());
+    let expires = verified.earliest_expiry();
+    walk.expires(expires);
+    if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {
+        return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
+    }
     let bound = bind(&verified, subject, requirement)?;
     Ok(SupplyChainProof {
         layout: evidence.layout.target.path.clone(),

@@ -49,7 +49,7 @@ pub struct Requirement {
     pub custom: String,
     /// How much is to be proved.
     pub level: Level,
-    /// Evidence that expires before this instant does not count.
+    /// Layouts that expire before this instant do not count, so that one word of a rule retires all older ones.
     pub not_before: Option<Timestamp>,
     /// The target path of an image that is named by its digest.
     pub digest_target: Template,

@@ -178,6 +178,11 @@ impl Reference {
         let repository = Repository::normalise(name).map_err(fault)?;
         Ok(Self { repository, tag, digest })
     }
+
+    /// The tag that is meant: as written, or `latest` where neither tag nor digest is.
+    pub fn meant_tag(&self) -> Option<Tag> {
+        self.tag.clone().or_else(|| self.digest.is_none().then(Tag::latest))
+    }
 }
 
 impl fmt::Display for Reference {

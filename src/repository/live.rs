@@ -48,6 +48,8 @@ struct State {
     attempted: Option<Instant>,
     succeeded_at: Option<Timestamp>,
     failure: Option<Error>,
+    /// What refreshes that failed have verified beyond the set in use: floors for the next one.
+    seen: Option<Stored>,
 }
 
 /// One immutable trusted set, and what of its delegated roles is loaded.
@@ -240,21 +242,51 @@ impl Repository {
             Some(store) => Some(store.writer(deadline).await?),
             None => None,
         };
-        let mut refresh = match self.current.load_full() {
-            Some(current) => Refresh::after(&current.trusted, self.settings.clone(), now),
-            None => Refresh::start(&self.pinned_root, self.stored().await, self.settings.clone(), now)?,
+        let seen = self.with_state(|state| state.seen.clone());
+        let current = self.current.load_full();
+        let mut refresh = match (&seen, &current) {
+            (Some(seen), _) => Refresh::start(&self.pinned_root, seen.clone(), self.settings.clone(), now)?,
+            (None, Some(current)) => Refresh::after(&current.trusted, self.settings.clone(), now),
+            (None, None) => Refresh::start(&self.pinned_root, self.stored().await, self.settings.clone(), now)?,
         };
+        let mut verified = Vec::new();
+        let result = self.drive(&mut refresh, writer.as_ref(), deadline, &mut verified).await;
+        self.tell(refresh.notices());
+        if result.is_ok() {
+            self.with_state(|state| state.seen = None);
+        } else if !verified.is_empty() {
+            // TUF 5.3.8, 5.4.5, 5.5.7: what was verified is trusted from now on, though the refresh ended without a set.
+            // Else whoever makes one refresh fail could have the next one take an older root or timestamp.
+            let before = match (seen, current) {
+                (Some(seen), _) => seen,
+                (None, Some(current)) => current.trusted.memory(),
+                (None, None) => self.stored().await,
+            };
+            self.with_state(|state| state.seen = Some(verified.into_iter().fold(before, Stored::with)));
+        }
+        result?;
+        Ok(refresh.finish()?)
+    }
+
+    /// Fetches what a refresh asks for, and stores what it verified, until it ends.
+    async fn drive(
+        &self,
+        refresh: &mut Refresh,
+        writer: Option<&Writer>,
+        deadline: Instant,
+        verified: &mut Vec<Persist>,
+    ) -> Result<(), Error> {
         while let Some(request) = refresh.next() {
             let answer = self.transport.fetch(&request, deadline).await;
-            for file in refresh.supply(answer)? {
+            for change in refresh.supply(answer)? {
+                verified.push(change.clone());
                 // TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6: before anything else is asked for.
-                if let Some(writer) = &writer {
-                    persist(writer, file).await?;
+                if let Some(writer) = writer {
+                    persist(writer, change).await?;
                 }
             }
         }
-        self.tell(refresh.notices());
-        Ok(refresh.finish()?)
+        Ok(())
     }
 
     /// What was stored is told apart by version: the pinned root is 1 or later, and those after it are in order.
@@ -311,3 +343,6 @@ fn same(a: Option<&Arc<Generation>>, b: Option<&Arc<Generation>>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ fn no_policy(image_use: &ImageUse) -> Verdict {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;

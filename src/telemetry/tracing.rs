@@ -107,6 +107,13 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_one_logger() {
+        // Whoever comes first in this process; the tests' own lines go to loggers of their threads.
+        let _ = start(Format::Text, "off");
+        assert_eq!(start(Format::Text, "off"), Err(Error::Twice));
+    }
+
+    #[test]
     fn refuses_what_is_no_filter() {
         let error = subscriber(Format::Text, "pratique=loud", io::stderr).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::BadFilter { .. }));

@@ -17,6 +17,23 @@ pub struct Stored {
     pub targets: Option<Vec<u8>>,
 }
 
+impl Stored {
+    /// The same after one of the changes that [`Refresh::supply`](super::Refresh::supply) returns.
+    pub fn with(mut self, change: Persist) -> Self {
+        let (file_name, bytes) = match change {
+            Persist::Store { file_name, bytes, .. } => (file_name, Some(bytes)),
+            Persist::Remove { file_name } => (file_name, None),
+        };
+        match file_name {
+            "root.json" => self.roots.extend(bytes),
+            "timestamp.json" => self.timestamp = bytes,
+            "snapshot.json" => self.snapshot = bytes,
+            _ => self.targets = bytes,
+        }
+        self
+    }
+}
+
 /// A change to what is stored, to be made now: before anything else is asked for, for a later step may fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Persist {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Delegated, Error, FetchError, FetchRequest, Lookup, Notice, Persist, Refresh, Resolved, RoleChain, Settings,
-    Stored, TargetPath, Trusted,
+    Delegated, Error, FetchError, FetchRequest, Lookup, Notice, Refresh, Resolved, RoleChain, Settings, Stored,
+    TargetPath, Trusted,
 };
 use crate::crypto::{Sha256, json as strict};
 
@@ -276,8 +276,8 @@ impl Client {
     fn run(&mut self, mut refresh: Refresh, repo: &Repo) -> Result<Trusted, Error> {
         while let Some(request) = refresh.next() {
             let fetched = self.fetch(repo, &request);
-            for file in refresh.supply(fetched)? {
-                self.store(file);
+            for change in refresh.supply(fetched)? {
+                self.stored = std::mem::take(&mut self.stored).with(change);
             }
         }
         self.notices = refresh.notices().to_vec();
@@ -289,20 +289,6 @@ impl Client {
         match self.outages.get(&request.path) {
             Some(outage) => Err(outage.clone()),
             None => repo.answer(request),
-        }
-    }
-
-    fn store(&mut self, change: Persist) {
-        let (file_name, bytes) = match change {
-            Persist::Store { file_name, bytes, .. } => (file_name, Some(bytes)),
-            Persist::Remove { file_name } => (file_name, None),
-        };
-        match file_name {
-            "root.json" => self.stored.roots.extend(bytes),
-            "timestamp.json" => self.stored.timestamp = bytes,
-            "snapshot.json" => self.stored.snapshot = bytes,
-            "targets.json" => self.stored.targets = bytes,
-            other => panic!("{other} is not a top-level file"),
         }
     }
 

@@ -140,6 +140,7 @@ pub const CODES: &[CodeInfo] = &[
     misconfigured("internal/unjudged", "no verdict was reached for an image: a defect of pratique", "report it with the logs of the webhook"),
     denied("layout/ambiguous", "the image lists more than one layout", "list exactly one layout"),
     denied("layout/digest-list-wrong-role", "the list of digests of a retired layout is signed by a role that may not sign layouts", "sign the list with the offline targets role: pratique repo retire-layout"),
+    denied("layout/ends-too-early", "the layout, or one within it, ends before the instant that the rule names", "have the layout's owners sign it with a later expiry, or correct notBefore in the rule"),
     denied("layout/key-wrong-role", "a key of the layout is signed by a role that may not sign layouts", "sign the key files with the offline targets role, or name the role in layoutRoles"),
     denied("layout/malformed-digest-list", "the list of digests of a retired layout cannot be read", "write it again: pratique repo retire-layout"),
     denied("layout/malformed-scope", "custom.images of the layout is not a list of image patterns", "sign the layout target with a list of patterns on canonical names"),

@@ -139,3 +139,6 @@ impl Drop for Landing {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,7 +152,7 @@ impl Case<'_> {
                 // The tag, where the answer depends on it.
                 let in_parameter = || self.requirement.parameters.values().any(|template| template.uses(Field::Tag));
                 let depends = self.requirement.tags == Tags::Attested || in_parameter();
-                let tag = reference.tag.clone().filter(|_| depends);
+                let tag = reference.meant_tag().filter(|_| depends);
                 Subject { name: Name::Image(reference.repository.clone()), digest, tag }
             }
         }

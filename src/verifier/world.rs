@@ -202,3 +202,6 @@ fn tuf_settings(settings: &TufRepository) -> Settings {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

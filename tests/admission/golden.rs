@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use pratique::admission::{Answer, Entry, Limits, Reply, Request, Workload};
+use pratique::admission::{Answer, Entry, ImageKind, ImageUse, Limits, Reply, Request, Workload};
 use serde_json::{Value, json};
 
 use crate::verdicts;
@@ -145,6 +145,26 @@ fn pinning_appends_the_digest_and_keeps_what_the_user_wrote() {
         ])
     );
     assert!(response.get("auditAnnotations").is_none(), "only validating entries set them");
+}
+
+#[test]
+fn pinning_writes_out_a_tag_that_is_implied() {
+    use base64::Engine as _;
+    let request = request(&cases()["deployment-create"].1["review"]);
+    let digest: pratique::crypto::Sha256 = "9c".repeat(32).parse().unwrap();
+    for (image, expected) in [
+        ("registry.example/app", "registry.example/app:latest"),
+        ("registry.example:5000/app", "registry.example:5000/app:latest"),
+        ("registry.example:5000/app:1", "registry.example:5000/app:1"),
+    ] {
+        let (field, pointer) = ("spec.image".to_owned(), "/spec/image".to_owned());
+        let image_use = ImageUse { field, pointer, image: image.to_owned(), kind: ImageKind::Container };
+        let digests = BTreeMap::from([(image_use.field.clone(), digest)]);
+        let json = Answer::pinned(&request, &[image_use], &digests).to_json();
+        let patch = base64::prelude::BASE64_STANDARD.decode(json["response"]["patch"].as_str().unwrap()).unwrap();
+        let patch: Value = serde_json::from_slice(&patch).unwrap();
+        assert_eq!(patch[0]["value"], format!("{expected}@sha256:{digest}"));
+    }
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn t4_an_attested_tag_needs_the_functionaries_word() {
     assert!(fixture.judge_by(&tagged(&image), &attested).is_ok());
     let (mut fixture, image) = pushed(&["ALLOW *"], &[(NAME, digest()), (&name, Sha256::of(b"old"))]);
     assert_eq!(fixture.judge_by(&tagged(&image), &attested).unwrap_err().code(), "evidence/tag-not-attested");
+    // What only the implicit ALLOW let through attests nothing.
+    let allow = format!("ALLOW {NAME}");
+    let (mut fixture, image) = pushed(&[&allow], &[(NAME, digest()), (&name, digest())]);
+    assert_eq!(fixture.judge_by(&tagged(&image), &attested).unwrap_err().code(), "evidence/tag-not-attested");
 }
 
 #[test]

@@ -85,6 +85,15 @@ fn tag_and_digest_are_told_apart() {
 }
 
 #[test]
+fn latest_is_meant_only_where_neither_tag_nor_digest_is_written() {
+    let meant = |text: &str| Reference::parse(text).unwrap().meant_tag().map(|tag| tag.to_string());
+    assert_eq!(meant("nginx").as_deref(), Some("latest"));
+    assert_eq!(meant("nginx:1.27").as_deref(), Some("1.27"));
+    assert_eq!(meant(&format!("nginx:1.27@{DIGEST}")).as_deref(), Some("1.27"));
+    assert_eq!(meant(&format!("nginx@{DIGEST}")), None);
+}
+
+#[test]
 fn each_break_of_the_grammar_is_named() {
     use ReferenceFault::*;
     let component = |text: &str| Component(text.to_owned());

@@ -58,6 +58,8 @@ fn more_signatures_than_the_cap_are_refused() {
         chain.limits.signatures = 2;
     });
     assert!(matches!(chain.refusal(), Error::Limit { what: "signatures", limit: 2, found: 3, .. }));
+    let chain = chain.with(|chain| chain.raw_layout = Some(in_dsse(&chain.layout, &[OWNER, ALICE, BOB])));
+    assert!(matches!(chain.refusal(), Error::Limit { what: "signatures", limit: 2, found: 3, .. }));
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("inspections", raw.inspections.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
         ("custom", raw.custom.is_some()),
+        ("notBefore", raw.not_before.is_some()),
         ("tags", raw.tags == Some(Tags::Attested)),
     ];
     match words.into_iter().find(|(_, given)| *given) {

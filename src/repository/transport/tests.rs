@@ -362,6 +362,17 @@ fn refuses_locations_that_are_none() {
     let access = |access: Access| Transport::open(&Locations::below("https://tuf.example"), &access).map(|_| ());
     let bundle = |pem: &str| access(Access { ca_bundle: Some(pem.into()), ..Access::default() });
     assert!(matches!(bundle("no certificate"), Err(Error::BadCaBundle { .. })));
+    let headers = |value: &str| {
+        let access = Access { authorization: Some(Authorization(value.to_owned())), ..Access::default() };
+        Transport::open(&Locations::below("http://tuf.example:8080"), &access).map(|_| ())
+    };
+    assert_eq!(headers("Bearer s3cret"), Ok(()));
+    for odd in ["Bearer s3cret\r\nHost: other.example", "Bearer s3cret\0", "\u{7f}"] {
+        let error = headers(odd).unwrap_err();
+        assert_eq!(error, Error::BadCredentials { host: "tuf.example:8080".into() });
+        assert_eq!(error.code(), "policy/bad-credentials");
+        assert!(!error.to_string().contains("s3cret"));
+    }
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(matches!(bundle(broken), Err(Error::BadCaBundle { .. })));
 }

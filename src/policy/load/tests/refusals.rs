@@ -193,6 +193,7 @@ fn the_words_of_in_toto_mean_nothing_beside_level_tuf() {
         "inspections: refuse",
         "sublayouts: deny",
         "custom: in-toto",
+        "notBefore: 2026-01-01T00:00:00Z",
         "tags: attested",
     ] {
         let verify = format!("{{repositories: [acme], level: tuf, role: targets/app, {word}}}");
@@ -382,6 +383,44 @@ fn sizes_are_capped() {
     let patterns = vec!["a"; 4097].join(", ");
     let text = minimal(&format!("{{namespaces: [{patterns}]}}"), "{repositories: [acme]}");
     assert_eq!(refusal(&text).to_string(), "policy.yaml:4:1: rules: has 4097 patterns, at most 4096 are read");
+}
+
+#[test]
+fn each_fault_has_its_code() {
+    for (from, to, code) in [
+        ("version: 1", "version: 2", "policy/unknown-word"),
+        ("    refresh: 90s", "    refrsh: 90s", "policy/unknown-word"),
+        ("    mode: warn", "    mode: off", "policy/unknown-word"),
+        ("    root: mirror.root.json\n", "", "policy/missing-value"),
+        ("    until: 2027-03-31T00:00:00Z", "    until:", "policy/missing-value"),
+        ("images: [quay.io/vendor/*]", "images: []", "policy/missing-value"),
+        ("name: vendor", "name: own-images", "policy/duplicate"),
+        ("root: mirror.root.json", "root: acme.root.json", "policy/duplicate"),
+        ("default: audit", "default: audit\ndefault: deny", "policy/duplicate"),
+        ("      repositories: [acme]", "      repositories: [acm]", "policy/unknown-repository"),
+        ("      repositories: [acme]", "      repositories: [acme, mirror]", "policy/not-supported"),
+        ("https://tuf.acme.example", "oci://tuf.acme.example", "policy/not-supported"),
+        ("name: vendor", "name: Vendor", "policy/malformed-value"),
+        ("refresh: 90s", "refresh: 0s", "policy/malformed-value"),
+        ("https://tuf.acme.example", "ftp://tuf.acme.example", "policy/malformed-value"),
+        ("quay.io/vendor/*", "nginx", "policy/malformed-value"),
+        ("layout: layouts/{repository}/*", "layout: layouts/{tag}/*", "policy/malformed-value"),
+        ("epoch: 2", "epoch: two", "policy/syntax"),
+        ("    mode: warn", "    allow: as well", "policy/contradiction"),
+        ("    until: 2027-03-31T00:00:00Z", "    mode: enforce", "policy/contradiction"),
+        ("[monitoring]", "[\"*\"]", "policy/too-wide"),
+        ("quay.io/vendor/*", "\"*/vendor/*\"", "policy/too-wide"),
+        ("layout: layouts/{repository}/*", "layout: layouts/*", "policy/too-wide"),
+    ] {
+        assert_eq!(WHOLE.matches(from).count(), 1, "{from:?} must stand once in the policy");
+        assert_eq!(refusal(&WHOLE.replace(from, to)).code(), code, "{to:?}");
+    }
+    let tuf = minimal("{images: [registry.example/team/*]}", "{repositories: [acme], level: tuf}");
+    assert_eq!(refusal(&tuf).code(), "policy/too-wide");
+    assert_eq!(refusal(&"x".repeat((1 << 20) + 1)).code(), "policy/too-large");
+    let patterns = vec!["a"; 4097].join(", ");
+    let many = minimal(&format!("{{namespaces: [{patterns}]}}"), "{repositories: [acme]}");
+    assert_eq!(refusal(&many).code(), "policy/too-large");
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! What a resident client remembers of refreshes that failed. Whoever sits in the network decides which files arrive.
+
+use std::{fs, path::PathBuf};
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::{
+    evidence::{Need, Progress},
+    publish::{Document, Plan, Publisher, Side, SigningKey},
+    repository::transport::{Access, Locations},
+};
+
+fn now() -> Timestamp {
+    "2030-01-01T00:00:00Z".parse().unwrap()
+}
+
+/// A repository in a folder, and a client of it without a disk.
+struct Folder {
+    temp: tempfile::TempDir,
+    root: Vec<u8>,
+    client: Repository,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let plan = Plan::default();
+        let keys = plan.keys_from_seed("live").unwrap();
+        let mut publisher = Publisher::init(temp.path(), keys, &plan, now()).unwrap();
+        publisher.commit().unwrap();
+        let root = fs::read(temp.path().join("metadata/1.root.json")).unwrap();
+        let url = reqwest::Url::from_directory_path(temp.path()).unwrap();
+        let transport = Transport::open(&Locations::below(url.as_str()), &Access::default()).unwrap();
+        let name = "acme".parse().unwrap();
+        let client = Repository::new(name, root.clone(), Settings::default(), transport, None).unwrap();
+        Self { temp, root, client }
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Publisher)) {
+        let mut keys = Plan::default().keys_from_seed("live").unwrap();
+        keys.trust(Document::parse(&"root".into(), self.root.clone()).unwrap());
+        let mut publisher = Publisher::open(self.temp.path(), keys, now()).unwrap();
+        change(&mut publisher);
+        publisher.commit().unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.temp.path().join("metadata").join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.file(name)).unwrap()
+    }
+
+    async fn refresh(&self) -> Result<u64, &'static str> {
+        let refreshed = self.client.refresh(now()).await;
+        refreshed.map(|generation| generation.trusted().timestamp().version).map_err(|error| error.code())
+    }
+}
+
+#[tokio::test]
+async fn a_timestamp_that_a_failed_refresh_has_seen_is_a_floor_for_the_next_one() {
+    for begun in [false, true] {
+        let folder = Folder::new();
+        if begun {
+            assert_eq!(folder.refresh().await, Ok(1));
+        }
+        let old = folder.read("timestamp.json");
+        folder.publish(|_| {});
+        let (new, snapshot) = (folder.read("timestamp.json"), folder.read("2.snapshot.json"));
+        fs::remove_file(folder.file("2.snapshot.json")).unwrap();
+        assert_eq!(folder.refresh().await, Err("tuf/missing"));
+        fs::write(folder.file("timestamp.json"), &old).unwrap();
+        assert_eq!(folder.refresh().await, Err("tuf/rollback"), "begun: {begun}");
+        assert_eq!(folder.refresh().await, Err("tuf/rollback"), "and again");
+        fs::write(folder.file("timestamp.json"), new).unwrap();
+        fs::write(folder.file("2.snapshot.json"), snapshot).unwrap();
+        assert_eq!(folder.refresh().await, Ok(2));
+        assert!(folder.client.with_state(|state| state.seen.is_none()), "it is in the set now");
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_a_failed_refresh_has_seen_is_not_unlearnt() {
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    let old = folder.read("timestamp.json");
+    // The timestamp's key was stolen, so the holders of the root replace it.
+    let fresh = SigningKey::ed25519_from_seed([9; 32]);
+    folder.publish(|publisher| publisher.rotate("timestamp", Side::Online, vec![fresh], 1).unwrap());
+    let root = folder.read("2.root.json");
+    fs::remove_file(folder.file("timestamp.json")).unwrap();
+    assert_eq!(folder.refresh().await, Err("tuf/missing"));
+    // The thief hides the new root, and hands out what the stolen key signed.
+    fs::remove_file(folder.file("2.root.json")).unwrap();
+    fs::write(folder.file("timestamp.json"), old).unwrap();
+    assert_eq!(folder.refresh().await, Err("tuf/signature-threshold"));
+    assert_eq!(folder.client.failure().map(|error| error.code()), Some("tuf/signature-threshold"));
+    fs::write(folder.file("2.root.json"), root).unwrap();
+    assert_eq!(folder.refresh().await, Err("tuf/signature-threshold"));
+}
+
+#[tokio::test]
+async fn a_judgement_that_never_has_enough_is_given_up() {
+    let folder = Folder::new();
+    let generation = folder.client.refresh(now()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let asked = std::cell::Cell::new(0);
+    let judged = folder.client.judge(&generation, now(), deadline, |_| {
+        asked.set(asked.get() + 1);
+        Progress::<()>::Needs(Vec::<Need>::new())
+    });
+    let error = judged.await.map(drop).unwrap_err();
+    assert_eq!((error.code(), asked.get()), ("internal/failure", 64));
+}
+
+#[tokio::test]
+async fn a_target_file_that_is_not_the_listed_one_is_handed_to_nobody() {
+    let folder = Folder::new();
+    let digest = crate::crypto::Sha256::of(b"image");
+    folder.publish(|publisher| drop(publisher.revoke("targets", digest, "no").unwrap()));
+    let generation = folder.client.refresh(now()).await.unwrap();
+    let path = tuf::TargetPath::from(format!("revoked/sha256/{digest}"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let tuf::Lookup::Found(found) = folder.client.lookup(&generation, &path, now(), deadline).await.unwrap() else {
+        panic!("it is listed");
+    };
+    let fetch = async || folder.client.file(&generation, &found.target, deadline).await.map_err(|error| error.code());
+    assert_eq!(fetch().await.as_deref(), Ok(&b"no\n"[..]));
+    let sha256 = found.target.hashes.sha256().unwrap();
+    let file = folder.temp.path().join(format!("targets/revoked/sha256/{sha256}.{digest}"));
+    for (bytes, code) in [("on\n", "tuf/hash-mismatch"), ("n\n", "tuf/length-mismatch"), ("no!\n", "tuf/too-large")] {
+        fs::write(&file, bytes).unwrap();
+        assert_eq!(fetch().await, Err(code));
+    }
+}
+
+#[tokio::test]
+async fn roles_that_count_no_longer_are_let_go_with_the_set() {
+    let folder = Folder::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let loaded = async || {
+        let generation = folder.client.refresh(now()).await.unwrap();
+        let before = generation.roles().len();
+        folder.client.lookup(&generation, &"x".into(), now(), deadline).await.unwrap();
+        (before, generation.roles().len())
+    };
+    assert_eq!(loaded().await, (0, 1));
+    folder.publish(|_| {});
+    assert_eq!(loaded().await, (1, 1), "it has not changed");
+    folder.publish(|publisher| publisher.renew("images").unwrap());
+    assert_eq!(loaded().await, (0, 1));
+}
+
+#[tokio::test]
+async fn a_set_is_used_until_it_expires_though_refreshes_fail() {
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    fs::remove_dir_all(folder.temp.path().join("metadata")).unwrap();
+    let day = now() + SignedDuration::from_hours(24);
+    assert_eq!(folder.client.refresh(day).await.map(drop).unwrap_err().code(), "tuf/missing");
+    let generation = folder.client.generation().unwrap();
+    assert!(generation.trusted().check_unexpired(day - SignedDuration::from_secs(1)).is_ok());
+    assert_eq!(generation.trusted().check_unexpired(day).unwrap_err().code(), "tuf/expired");
+}

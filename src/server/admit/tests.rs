@@ -1,0 +1,190 @@
+//! Reviews, as the API server sends them, at each entry.
+
+use std::path::Path;
+
+use axum::body::{Bytes, to_bytes};
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::publish::{Plan, Publisher};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A webhook without a policy.
+fn unset() -> Arc<Webhook> {
+    let (world, pin) = (Arc::new(ArcSwapOption::empty()), Pin::Pods);
+    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin })
+}
+
+/// A webhook over a policy whose repository is in `folder`, or nowhere.
+async fn webhook(folder: &Path, pin: Pin) -> Arc<Webhook> {
+    let temp = tempfile::tempdir().unwrap();
+    let root = if folder.exists() { folder } else { publish(temp.path()) }.join("metadata/1.root.json");
+    let text = format!(
+        "version: 1\nrepositories:\n  acme: {{url: \"file://{}\", root: root.json}}\nrules:\n  \
+         - {{name: own, match: {{images: [\"registry.example/**\"]}}, verify: {{repositories: [acme]}}}}\n",
+        folder.display()
+    );
+    let files = BTreeMap::from([("root.json".to_owned(), std::fs::read(root).unwrap())]);
+    let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None).await.unwrap();
+    let world = Arc::new(ArcSwapOption::from_pointee(world));
+    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin })
+}
+
+/// Publishes a repository that signs the tag `registry.example/app:1` and nothing else.
+fn publish(folder: &Path) -> &Path {
+    let plan = Plan { online_validity: DAY, snapshot_validity: DAY, ..Plan::default() };
+    let keys = plan.keys_from_seed("admit").unwrap();
+    let mut publisher = Publisher::init(folder, keys, &plan, Timestamp::now()).unwrap();
+    publisher.commit().unwrap();
+    let (mut editor, keys) = publisher.into_parts();
+    editor.add_target("images", "registry.example/app:1", b"manifest", Map::new()).unwrap();
+    editor.set_version("images", 2).unwrap();
+    editor.sign("images", &keys.made_for("images")).unwrap();
+    editor.draft_snapshot(2, Timestamp::now() + DAY).unwrap();
+    editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
+    editor.draft_timestamp(2, Timestamp::now() + DAY).unwrap();
+    editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
+    editor.write().unwrap();
+    folder
+}
+
+async fn call(webhook: &Arc<Webhook>, entry: Entry, body: &str) -> (StatusCode, Vec<u8>) {
+    let shared = Shared { webhook: webhook.clone(), gate: Gate::new(&Limits::default()) };
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let response = admit(State(shared), Call { entry, body: Bytes::from(body.to_owned()), deadline }).await;
+    (response.status(), to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
+}
+
+fn review(kind: (&str, &str, &str), name: &str, object: &Value) -> String {
+    let (group, kind, resource) = kind;
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "operation": "CREATE", "name": name, "namespace": "prod", "object": object,
+        "kind": {"group": group, "version": "v1", "kind": kind},
+        "resource": {"group": group, "version": "v1", "resource": resource},
+    }})
+    .to_string()
+}
+
+fn pod(image: &str) -> String {
+    review(("", "Pod", "pods"), "app", &json!({"spec": {"containers": [{"image": image}]}}))
+}
+
+fn deployment(image: &str) -> String {
+    let template = json!({"spec": {"containers": [{"image": image}]}});
+    review(("apps", "Deployment", "deployments"), "app", &json!({"spec": {"template": template}}))
+}
+
+/// The response in the answer to a review.
+async fn answer(webhook: &Arc<Webhook>, entry: Entry, body: &str) -> Value {
+    let (status, body) = call(webhook, entry, body).await;
+    assert_eq!(status, StatusCode::OK);
+    serde_json::from_slice::<Value>(&body).unwrap()["response"].take()
+}
+
+/// The refusal code in the audit annotations, and the HTTP status for the user.
+async fn refusal(webhook: &Arc<Webhook>, body: &str) -> (String, u64) {
+    let response = answer(webhook, Entry::Verify, body).await;
+    assert_eq!(response["allowed"], false);
+    let code = response["auditAnnotations"]["code"].as_str().unwrap().to_owned();
+    (code, response["status"]["code"].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn without_a_policy_every_image_is_refused_and_what_names_none_is_not() {
+    let webhook = unset();
+    let image = format!("registry.example/app@{DIGEST}");
+    assert_eq!(refusal(&webhook, &pod(&image)).await, ("policy/not-in-force".to_owned(), 500));
+    let empty = review(("", "Pod", "pods"), "app", &json!({"spec": {"containers": []}}));
+    assert_eq!(answer(&webhook, Entry::Verify, &empty).await["allowed"], true);
+    // What brings the cluster up is left to the API server's `failurePolicy`.
+    let (status, text) = call(&webhook, Entry::Bootstrap, &pod(&image)).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(String::from_utf8(text).unwrap().starts_with("not a verdict: "));
+    // The mutating entry never refuses.
+    assert_eq!(answer(&webhook, Entry::Pin, &pod("registry.example/app:1")).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn an_image_that_no_rule_matches_is_refused() {
+    let webhook = webhook(Path::new("/nowhere"), Pin::Off).await;
+    let image = format!("other.example/app@{DIGEST}");
+    assert_eq!(refusal(&webhook, &pod(&image)).await, ("policy/no-rule".to_owned(), 403));
+    assert_eq!(refusal(&webhook, &pod("not an image")).await, ("image/malformed-reference".to_owned(), 403));
+    let sha512 = format!("registry.example/app@sha512:{}", "0".repeat(128));
+    assert_eq!(refusal(&webhook, &pod(&sha512)).await, ("image/unsupported-digest".to_owned(), 403));
+}
+
+#[tokio::test]
+async fn a_tag_is_refused_in_pods_and_where_nothing_pins_it() {
+    let nowhere = Path::new("/nowhere");
+    let (off, pods) = (webhook(nowhere, Pin::Off).await, webhook(nowhere, Pin::Pods).await);
+    let (tag, digest) = ("registry.example/app:1", format!("registry.example/app@{DIGEST}"));
+    let not_pinned = ("image/not-pinned".to_owned(), 403);
+    let outage = ("tuf/missing".to_owned(), 503);
+    // No repository is asked.
+    assert_eq!(refusal(&off, &pod(tag)).await, not_pinned);
+    assert_eq!(refusal(&off, &deployment(tag)).await, not_pinned);
+    assert_eq!(refusal(&off, &pod(&digest)).await, outage);
+    // The Pods of the template will be pinned, so what the tag names now is judged.
+    assert_eq!(refusal(&pods, &deployment(tag)).await, outage);
+
+    let temp = tempfile::tempdir().unwrap();
+    for pin in [Pin::Pods, Pin::All] {
+        let webhook = webhook(publish(&temp.path().join(format!("{pin:?}"))), pin).await;
+        // It could have been pinned, and is a tag again.
+        assert_eq!(refusal(&webhook, &pod(tag)).await, not_pinned);
+        assert_eq!(refusal(&webhook, &deployment(tag)).await, ("image/unknown".to_owned(), 403));
+    }
+}
+
+#[tokio::test]
+async fn the_mutating_entry_pins_what_it_is_told_to() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = publish(temp.path());
+    let tag = "registry.example/app:1";
+    for (pin, in_pods, in_templates) in [(Pin::Off, false, false), (Pin::Pods, true, false), (Pin::All, true, true)] {
+        let webhook = webhook(folder, pin).await;
+        for (body, wanted) in [(pod(tag), in_pods), (deployment(tag), in_templates)] {
+            let response = answer(&webhook, Entry::Pin, &body).await;
+            assert_eq!((&response["allowed"], response.get("patch").is_some()), (&json!(true), wanted), "{pin:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_refused_by_the_validating_entries_alone() {
+    let webhook = webhook(Path::new("/nowhere"), Pin::Pods).await;
+    let odd = review(("", "Pod", "pods"), "app", &json!({"spec": {"containers": "x"}}));
+    assert_eq!(refusal(&webhook, &odd).await, ("admission/malformed".to_owned(), 403));
+    let unknown = review(("example.org", "Flow", "flows"), "app", &json!({}));
+    assert_eq!(refusal(&webhook, &unknown).await, ("admission/unknown-kind".to_owned(), 500));
+    for body in [&odd, &unknown] {
+        assert_eq!(answer(&webhook, Entry::Pin, body).await["allowed"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_review_fails_the_call() {
+    let webhook = webhook(Path::new("/nowhere"), Pin::Off).await;
+    for body in ["", "{}", "{\"apiVersion\":\"admission.k8s.io/v1beta1\",\"kind\":\"AdmissionReview\"}"] {
+        assert_eq!(call(&webhook, Entry::Verify, body).await.0, StatusCode::BAD_REQUEST, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_of_the_policy_that_does_not_load_is_refused_and_no_other_config_map_is_looked_at() {
+    let webhook = webhook(Path::new("/nowhere"), Pin::Off).await;
+    let edit =
+        |name: &str, text: &str| review(("", "ConfigMap", "configmaps"), name, &json!({"data": {"policy.yaml": text}}));
+    let good = answer(&webhook, Entry::Policy, &edit("pratique-policy", "version: 1\nrules: []\n")).await;
+    assert_eq!(good["allowed"], true);
+    let bad = answer(&webhook, Entry::Policy, &edit("pratique-policy", "version: 2\nrules: []\n")).await;
+    assert_eq!(bad["allowed"], false);
+    assert!(bad["status"]["message"].as_str().unwrap().contains("[policy/unknown-word]"), "{bad}");
+    let none = review(("", "ConfigMap", "configmaps"), "pratique-policy", &json!({"data": {}}));
+    assert_eq!(answer(&webhook, Entry::Policy, &none).await["allowed"], false);
+    assert_eq!(answer(&webhook, Entry::Policy, &edit("other", "version: 2\n")).await["allowed"], true);
+}
