@@ -89,8 +89,8 @@ pub enum ReferenceFault {
         /// The most that are allowed.
         limit: usize,
     },
-    /// 64 hex digits alone are an image id, not a repository.
-    #[error("64 hex digits are an image id, not a repository")]
+    /// 64 hex digits, or `sha256:` and hex digits, are an image id, not a repository.
+    #[error("64 hex digits, or an algorithm and hex digits, are an image id, not a repository")]
     ImageId,
     /// What follows the `:` is not a tag.
     #[error("{0:?} is not a tag")]

@@ -21,6 +21,9 @@ const DOCKER_HUB: &str = "docker.io";
 /// The old name of Docker Hub; clients replace it. `registry-1.docker.io` is not replaced and so a host of its own.
 const DOCKER_HUB_OLD: &str = "index.docker.io";
 
+/// What a node may take for the algorithm of an image id, if nothing stands before it.
+const ALGORITHMS: [&str; 3] = ["sha256", "sha384", "sha512"];
+
 /// The canonical name of a repository: `registry.example/team/app`.
 ///
 /// The host is in lower case and without `:443`, `docker.io` and `library/` are written out, and there is no scheme, tag
@@ -175,6 +178,11 @@ impl Reference {
             }
             None => (rest, None),
         };
+        // Distribution's `ParseAnyReference` and containerd's CRI read `sha256:<hex>`, even a few digits of it, as the id
+        // of an image that the node already has, whatever registry it came from: no rule for docker.io may admit that.
+        if tag.is_some() && ALGORITHMS.contains(&name) {
+            return Err(fault(ReferenceFault::ImageId));
+        }
         let repository = Repository::normalise(name).map_err(fault)?;
         Ok(Self { repository, tag, digest })
     }

@@ -227,6 +227,18 @@ fn an_image_id_is_not_a_repository() {
 }
 
 #[test]
+fn an_image_id_with_its_algorithm_is_not_a_tag_of_docker_hub() {
+    // A node runs whatever image it already has under that id, from whatever registry; a few digits are enough.
+    for text in [DIGEST, "sha256:e3b0", "sha384:00", &format!("sha512:{}", "0".repeat(128)), "sha256:latest"] {
+        assert_eq!(fault(text), ReferenceFault::ImageId, "{text}");
+    }
+    // With a registry or a namespace before it, it is a name and nothing else.
+    for text in ["docker.io/library/sha256:e3b0", "library/sha256:e3b0", "registry.example/sha256:e3b0", "sha256"] {
+        assert!(Reference::parse(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn a_repository_has_neither_tag_nor_digest() {
     assert_eq!(Repository::parse("nginx").unwrap().as_str(), "docker.io/library/nginx");
     for text in ["nginx:1.27".to_owned(), format!("nginx@{DIGEST}")] {
