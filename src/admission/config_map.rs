@@ -2,8 +2,8 @@
 
 use super::{
     Error, Operation, Request,
+    object::read_object,
     walk::{Place, as_object, member},
-    workload::read_object,
 };
 
 /// The text under `key` in the ConfigMap that the request writes; `None` where it writes none.
@@ -25,7 +25,7 @@ pub fn config_map_entry(request: &Request, key: &str) -> Result<Option<String>, 
     let Some(object) = &request.object else {
         return Err(Error::NoObject { operation: request.operation.as_str() });
     };
-    let object = read_object(object)?;
+    let object = read_object(object, &|name| name == "data" || name == key)?;
     let object = as_object(&object, &Place::default())?;
     let place = Place::default().member("data");
     let entry = match member(object, "data") {

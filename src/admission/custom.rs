@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Error, GroupVersionKind, GroupVersionResource, ImageKind, ImageUse, Limits,
-    walk::{Place, Walk, as_object},
+    walk::{POD_SPEC_MEMBERS, Place, Walk, as_object},
 };
 
 /// A custom kind whose images can be found. Its objects count as templates: what runs in the end are Pods.
@@ -55,6 +55,17 @@ impl FromStr for FieldPath {
 }
 
 impl CustomKind {
+    /// Whether a member of this name may lead to an image.
+    pub(super) fn keeps(&self, name: &str) -> bool {
+        let mut steps = self.pod_specs.iter().chain(&self.images).flat_map(|path| &path.0);
+        let leads = steps.any(|step| match step {
+            Step::Member(member) => member == name,
+            Step::EveryMember => true,
+            Step::EveryItem => false,
+        });
+        leads || POD_SPEC_MEMBERS.contains(&name)
+    }
+
     pub(super) fn images_of(&self, object: &Value, limits: &Limits) -> Result<Vec<ImageUse>, Error> {
         let mut walk = Walk::new(false, limits);
         for path in &self.pod_specs {

@@ -11,6 +11,7 @@ mod config_map;
 mod custom;
 mod deadline;
 mod error;
+mod object;
 mod respond;
 mod review;
 mod walk;

@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{Error, ImageKind, ImageUse, Limits};
 
+/// The members of a PodSpec, and of what is in it, at which [`Walk::pod_spec`] looks: no others are read.
+pub(super) const POD_SPEC_MEMBERS: [&str; 6] =
+    ["initContainers", "containers", "ephemeralContainers", "volumes", "image", "reference"];
+
 /// Collects the images below PodSpecs.
 pub(super) struct Walk<'a> {
     is_pod: bool,

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use super::{
     CustomKind, Error, GroupVersionKind, GroupVersionResource, Operation, Request,
-    walk::{Place, Walk, as_object, member},
+    object::read_object,
+    walk::{POD_SPEC_MEMBERS, Place, Walk, as_object, member},
 };
 
 /// Where an object names an image.
@@ -166,7 +167,7 @@ impl Workload {
         let Some(object) = &request.object else {
             return Err(Error::NoObject { operation: request.operation.as_str() });
         };
-        let object = read_object(object)?;
+        let object = read_object(object, &|name| kind.keeps(name))?;
         let mut uses = images_of(&object, kind, limits)?;
         if request.sub_resource.as_deref() == Some("ephemeralcontainers") {
             // The API server takes nothing but this list from such a request.
@@ -207,28 +208,36 @@ impl<'a> Kind<'a> {
             })
     }
 
+    /// Whether a member of this name may lead to an image, or says that a Pod is a mirror.
+    fn keeps(self, name: &str) -> bool {
+        match self {
+            Self::Known(known) => {
+                known.pod_spec.contains(&name) || POD_SPEC_MEMBERS.contains(&name) || MIRROR.contains(&name)
+            }
+            Self::Custom(custom) => custom.keeps(name),
+        }
+    }
+
     fn is_pod(self) -> bool {
         matches!(self, Self::Known(known) if known.is_pod())
     }
-}
-
-/// Reads the JSON of an object.
-pub(super) fn read_object(object: &RawValue) -> Result<Value, Error> {
-    serde_json::from_str(object.get()).map_err(|error| Error::UnreadableObject { reason: error.to_string() })
 }
 
 /// The entries of the object before an update. Where it cannot be read, nothing counts as known and everything is
 /// judged.
 fn images_before(request: &Request, kind: Kind<'_>, limits: &Limits) -> BTreeMap<String, String> {
     let Some(object) = &request.old_object else { return BTreeMap::new() };
-    let uses = read_object(object).and_then(|object| images_of(&object, kind, limits)).unwrap_or_default();
+    let object = read_object(object, &|name| kind.keeps(name));
+    let uses = object.and_then(|object| images_of(&object, kind, limits)).unwrap_or_default();
     uses.into_iter().map(|image_use| (image_use.field, image_use.image)).collect()
 }
 
+/// Where a Pod says that it is a mirror.
+const MIRROR: [&str; 3] = ["metadata", "annotations", "kubernetes.io/config.mirror"];
+
 /// Only nodes may say so: the API server lets them make no other Pods, and everybody else could lie.
 fn is_mirror(request: &Request, object: &Value) -> bool {
-    let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    annotations.and_then(|annotations| annotations.get("kubernetes.io/config.mirror")).is_some()
+    MIRROR.iter().try_fold(object, |value, name| value.get(name)).is_some()
         && request.user.groups.contains("system:nodes")
 }
 
