@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::live::{Error, Generation, Repository};
 use crate::{
@@ -73,7 +73,8 @@ impl Repository {
             return Ok(());
         }
         // One at a time for all reviews: whoever waited finds the role loaded.
-        let _alone = generation.loading.lock().await;
+        let alone = timeout_at(deadline, generation.loading.lock()).await;
+        let _alone = alone.map_err(|_| Error::NotYet)?;
         for request in requests {
             let mut roles = Delegated::clone(&generation.roles());
             if roles.holds(&request) {
@@ -133,4 +134,39 @@ fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>) {
         }
     }
     (roles, files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::*;
+    use crate::{
+        publish::{Plan, Publisher},
+        repository::transport::{Access, Locations, Transport},
+        tuf::{Limits, Settings},
+    };
+
+    #[tokio::test]
+    async fn nobody_waits_beyond_their_deadline_for_a_role_that_another_review_fetches() {
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let plan = Plan::default();
+        let keys = plan.keys_from_seed("supply").unwrap();
+        Publisher::init(temp.path(), keys, &plan, now).unwrap().commit().unwrap();
+        let root = fs::read(temp.path().join("metadata/1.root.json")).unwrap();
+        let folder = |name: &str| format!("file://{}/{name}/", temp.path().display());
+        let locations = Locations { metadata: folder("metadata"), targets: Some(folder("targets")) };
+        let transport = Transport::open(&locations, &Access::default()).unwrap();
+        let settings = Settings { limits: Limits::default(), max_validity: None, minimum: Default::default() };
+        let repository = Repository::new("acme".parse().unwrap(), root, settings, transport, None).unwrap();
+        let generation = repository.refresh(now).await.unwrap();
+
+        let _another = generation.loading.lock().await;
+        let path = TargetPath::from("registry.example/team/app:1.0".to_owned());
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let lookup = repository.lookup(&generation, &path, now, deadline);
+        let answer = tokio::time::timeout(Duration::from_secs(20), lookup).await.expect("it still waits");
+        assert_eq!(answer.unwrap_err(), Error::NotYet);
+    }
 }
