@@ -23,6 +23,10 @@ const MAX_RULES: usize = 512;
 /// Patterns of all rules together; finding rules that cannot be reached compares each with each.
 const MAX_PATTERNS: usize = 4096;
 
+/// Bytes of patterns that are held against bytes of patterns, to find rules that no image reaches. Beyond it rules are
+/// not looked at: that is a courtesy, and two long lists of stars would take minutes.
+const MAX_COMPARED: usize = 1 << 30;
+
 pub(super) type Repositories = BTreeMap<RepositoryName, TufRepository>;
 
 pub(super) fn policy(text: &str) -> Result<Policy, Error> {
@@ -186,9 +190,14 @@ fn list<R, T>(
 
 fn warnings(rules: &[Rule], repositories: &Repositories, outline: &Outline) -> Vec<Warning> {
     let permanent = |rule: &&Rule| !matches!(rule.action, Action::Allow { until: Some(_), .. });
-    let unreachable = rules.iter().enumerate().filter_map(|(index, rule)| {
-        let mut earlier = rules.iter().take(index).filter(permanent);
-        let by = earlier.find(|earlier| earlier.matcher.covers(&rule.matcher))?;
+    let lengths: Vec<usize> = rules.iter().map(|rule| rule.matcher.length()).collect();
+    let mut left = MAX_COMPARED;
+    let unreachable = rules.iter().zip(&lengths).enumerate().filter_map(|(index, (rule, length))| {
+        let mut earlier = rules.iter().zip(&lengths).take(index).filter(|(earlier, _)| permanent(earlier));
+        let (by, _) = earlier.find(|(earlier, theirs)| {
+            left = left.saturating_sub(length.saturating_mul(**theirs));
+            left > 0 && earlier.matcher.covers(&rule.matcher)
+        })?;
         let place = outline.place(&Path::document().key("rules").index(index));
         Some(Warning::Unreachable { place, rule: rule.name.clone(), by: by.name.clone() })
     });

@@ -50,6 +50,12 @@ impl Matcher {
             && self.images.iter().any(|image| image.matches(subject.image))
     }
 
+    /// Bytes of its patterns.
+    pub(super) fn length(&self) -> usize {
+        let namespaces = self.namespaces.iter().map(|pattern| pattern.to_string().len());
+        namespaces.chain(self.images.iter().map(|image| image.to_string().len())).sum()
+    }
+
     /// Whether this surely matches whatever `other` matches.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.uses.is_superset(&other.uses)

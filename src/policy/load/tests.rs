@@ -205,3 +205,23 @@ fn a_repository_that_no_rule_names_is_a_warning() {
     let warnings: Vec<String> = Policy::parse(&text).unwrap().warnings().iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["4:3: repositories.spare: no rule names repository spare"]);
 }
+
+#[test]
+fn two_long_lists_of_stars_are_not_held_against_each_other_for_minutes() {
+    let list = |segment: &str| vec![format!("\"registry.example/{segment}\""); 2000];
+    let mut first = list(&format!("*{}b", "a".repeat(100)));
+    // What is covered only in the end is held against all that stands before.
+    first.push("\"registry.example/**\"".to_owned());
+    let rule = |name: &str, images: &[String]| {
+        let images = images.join(", ");
+        format!("  - {{name: {name}, match: {{images: [{images}]}}, verify: {{repositories: [acme]}}}}\n")
+    };
+    let text = format!(
+        "version: 1\nrepositories:\n  acme: {{url: \"https://tuf.example\", root: root.json}}\nrules:\n{}{}",
+        rule("first", &first),
+        rule("second", &list(&"a".repeat(200)))
+    );
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(Policy::parse(&text).map(|policy| policy.rules().len())));
+    assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(60)).expect("it still compares"), Ok(2));
+}
