@@ -18,7 +18,7 @@ use crate::{
     admission::{self, Answer, ImageKind, ImageUse, Reply, Request, Workload, config_map_entry},
     policy::{Policy, UsedAs},
     telemetry::{Metrics, metrics::Decision},
-    verdict::{Cause, Context, Pinning, Refusal, Verdict},
+    verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
     verifier::{Question, TagUse, Verifier, World},
 };
 
@@ -27,6 +27,9 @@ pub const POLICY_KEY: &str = "policy.yaml";
 
 /// The name of the policy's ConfigMap.
 const POLICY_NAME: &str = "pratique-policy";
+
+/// Bytes of a reference in the log: a real one has no more, and a Pod may hold a megabyte.
+const LOGGED_BYTES: usize = 1_024;
 
 /// What the webhook answers from.
 #[derive(Debug)]
@@ -160,7 +163,7 @@ impl Webhook {
             name = request.name,
             dry_run = request.dry_run,
             field = verdict.field(),
-            image = verdict.reference(),
+            image = fit(verdict.reference(), LOGGED_BYTES),
             digest = verdict.digest().map(tracing::field::display),
             rule,
             verdict = decided,
@@ -236,5 +239,6 @@ fn no_policy(image_use: &ImageUse) -> Verdict {
     .into()
 }
 
+#[cfg(test)]
 #[cfg(test)]
 mod tests;

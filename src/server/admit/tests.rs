@@ -1,6 +1,10 @@
 //! Reviews, as the API server sends them, at each entry.
 
-use std::path::Path;
+use std::{
+    io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use axum::body::{Bytes, to_bytes};
 use jiff::SignedDuration;
@@ -187,4 +191,34 @@ async fn an_edit_of_the_policy_that_does_not_load_is_refused_and_no_other_config
     let none = review(("", "ConfigMap", "configmaps"), "pratique-policy", &json!({"data": {}}));
     assert_eq!(answer(&webhook, Entry::Policy, &none).await["allowed"], false);
     assert_eq!(answer(&webhook, Entry::Policy, &edit("other", "version: 2\n")).await["allowed"], true);
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reference_of_a_megabyte_or_in_disguise_does_not_go_into_the_log_as_it_is() {
+    let request = Request::parse(review(("", "Pod", "pods"), "api", &json!({})).as_bytes()).unwrap();
+    let image = format!("\u{202e}{}", "a".repeat(1 << 20));
+    let field = "spec.containers[0].image".to_owned();
+    let image_use = ImageUse { field, pointer: String::new(), image, kind: ImageKind::Container };
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || unset().tell(&request, Entry::Verify, &no_policy(&image_use)));
+    let written = written.0.lock().unwrap();
+    let line = std::str::from_utf8(&written).unwrap();
+    assert!(line.contains("decided") && line.contains("202e"), "{line}");
+    assert!(line.len() < 4_096 && !line.contains('\u{202e}'), "{} bytes", line.len());
 }
