@@ -15,6 +15,12 @@ pub enum Error {
         /// `kind` of the body.
         kind: String,
     },
+    /// The body is too long to be read as a whole.
+    #[error("the review has more than {limit} bytes")]
+    TooLarge {
+        /// The most that is read.
+        limit: usize,
+    },
     /// The `timeout` of the call is not a duration of Go.
     #[error("timeout {text:?} is not a duration like 10s")]
     MalformedTimeout {
@@ -84,6 +90,7 @@ impl Error {
             Self::Unreadable { .. } | Self::UnknownReview { .. } | Self::MalformedTimeout { .. } => {
                 "admission/unreadable"
             }
+            Self::TooLarge { .. } => "admission/too-large",
             Self::MalformedPath { .. } => "admission/malformed-path",
             Self::UnknownKind { .. } => "admission/unknown-kind",
             Self::UnreadableObject { .. }

@@ -99,6 +99,11 @@ impl Answer {
 
     /// The answer where the images of the object could not even be found.
     pub fn unreadable(request: &Request, error: &Error) -> Self {
+        Self::unread(&request.uid, error)
+    }
+
+    /// The same where nothing but the uid of the review is known.
+    pub fn unread(uid: &str, error: &Error) -> Self {
         // A code that is not listed is a verdict: closed also where outages are let through.
         let class = codes::lookup(error.code()).map_or(Class::Denied, |info| info.class);
         let prefix = if class == Class::Denied { "object refused" } else { "not a verdict" };
@@ -106,7 +111,8 @@ impl Answer {
             fit(&format!("{prefix}: [{}] {error}", error.code()), render::HEADLINE_BYTES) + &fix(error.code());
         let status = Status { class, code: class.http_code(), reason: class.reason(), message, retry_after: None };
         let annotations = BTreeMap::from([("verdict", class.to_string()), ("code", error.code().to_owned())]);
-        Self::new(request, Outcome::Refused(status), annotations)
+        let (warnings, patch) = (Vec::new(), Vec::new());
+        Self { uid: uid.to_owned(), outcome: Outcome::Refused(status), warnings, annotations, patch }
     }
 
     /// The answer of the mutating webhook: each tag of `uses` whose digest is known (by field) gets it appended, and the

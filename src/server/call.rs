@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Json,
     body::{Body, Bytes},
     extract::{FromRef, FromRequest, Request},
     http::{
@@ -18,6 +19,7 @@ use tokio::{
 };
 
 use super::Limits;
+use crate::admission;
 
 /// Which of our webhook entries is called (admission.md, "Webhook entries").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +106,9 @@ pub enum Unreadable {
     TooLarge {
         /// [`Limits::body`].
         limit: usize,
+        /// Of the review, where one is to be judged and its start was read: then it is answered, and refused. Else
+        /// whoever makes an object too large would have it pass where failed calls are let through.
+        uid: Option<String>,
     },
     /// The body did not come in time.
     #[error("the body did not arrive within {} ms", waited.as_millis())]
@@ -124,6 +129,10 @@ pub enum Unreadable {
 
 impl IntoResponse for Unreadable {
     fn into_response(self) -> Response {
+        if let Self::TooLarge { limit, uid: Some(uid) } = &self {
+            let error = admission::Error::TooLarge { limit: *limit };
+            return Json(admission::Answer::unread(uid, &error).to_json()).into_response();
+        }
         let status = match self {
             Self::NoEntry { .. } => StatusCode::NOT_FOUND,
             Self::WrongType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -169,13 +178,13 @@ where
         json(&head.headers)?;
         let announced = announced(&head.headers);
         if announced.is_some_and(|length| length > gate.max_body) {
-            return Err(gate.too_large(body, deadline).await);
+            return Err(gate.too_large(entry, Vec::new(), body, deadline).await);
         }
         // All of it or nothing is taken from the memory of bodies: two that each wait for the rest would wait for ever.
         let share = u32::try_from(announced.unwrap_or(gate.max_body)).unwrap_or(u32::MAX);
         let memory = timeout_at(deadline, gate.memory.clone().acquire_many_owned(share)).await;
         let Ok(Ok(memory)) = memory else { return Err(Unreadable::Busy) };
-        let read = timeout_at(deadline, gate.read(body, deadline)).await;
+        let read = timeout_at(deadline, gate.read(entry, body, deadline)).await;
         let bytes = read.unwrap_or(Err(Unreadable::TooSlow { waited: allowed }))?;
         let body = Bytes::from_owner(Counted { bytes, _memory: memory });
         Ok(Self { entry, body, deadline })
@@ -183,13 +192,14 @@ where
 }
 
 impl Gate {
-    async fn read(&self, body: Body, deadline: Instant) -> Result<Vec<u8>, Unreadable> {
+    async fn read(&self, entry: Entry, body: Body, deadline: Instant) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| Unreadable::BrokeOff { why: error.to_string() })?;
             if bytes.len().saturating_add(chunk.len()) > self.max_body {
-                return Err(self.too_large(Body::from_stream(chunks), deadline).await);
+                begin(&mut bytes, &chunk);
+                return Err(self.too_large(entry, bytes, Body::from_stream(chunks), deadline).await);
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -198,13 +208,14 @@ impl Gate {
 
     /// The refusal of a body that is too long, after the rest of it was thrown away: a client that is still sending
     /// does not read an answer, and closing on it would look to it like an outage.
-    async fn too_large(&self, body: Body, deadline: Instant) -> Unreadable {
+    async fn too_large(&self, entry: Entry, mut start: Vec<u8>, body: Body, deadline: Instant) -> Unreadable {
         /// How many times the limit is read in vain.
         const PATIENCE: usize = 8;
         let discard = async {
             let mut left = self.max_body.saturating_mul(PATIENCE);
             let mut chunks = body.into_data_stream();
             while let Some(Ok(chunk)) = chunks.next().await {
+                begin(&mut start, &chunk);
                 left = match left.checked_sub(chunk.len()) {
                     Some(left) => left,
                     None => break,
@@ -213,8 +224,29 @@ impl Gate {
         };
         // What did not come until the deadline is not waited for.
         let _ = timeout_at(deadline, discard).await;
-        Unreadable::TooLarge { limit: self.max_body }
+        let judges = matches!(entry, Entry::Verify | Entry::Bootstrap);
+        Unreadable::TooLarge { limit: self.max_body, uid: uid_of(&start).filter(|_| judges) }
     }
+}
+
+/// Bytes of a review in which its uid stands.
+const START: usize = 1_024;
+
+/// Adds to the start of a body what belongs to it.
+fn begin(start: &mut Vec<u8>, chunk: &[u8]) {
+    let missing = START.saturating_sub(start.len());
+    start.extend(chunk.iter().take(missing));
+}
+
+/// The uid of a review of which no more is read: the API server writes it first.
+fn uid_of(body: &[u8]) -> Option<String> {
+    const BEFORE: &[u8] = br#""request":{"uid":""#;
+    let start = body.get(..START).unwrap_or(body);
+    let found = start.windows(BEFORE.len()).position(|window| window == BEFORE)?;
+    let uid = start.get(found + BEFORE.len()..)?;
+    let uid = uid.get(..uid.iter().position(|byte| *byte == b'"')?)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    (!uid.is_empty() && uid.iter().all(plain)).then(|| String::from_utf8_lossy(uid).into_owned())
 }
 
 /// From the arrival of a request until its answer has to leave: the API server's `?timeout=` less what the way back

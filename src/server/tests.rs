@@ -163,6 +163,40 @@ async fn a_body_over_the_limit_gets_an_answer_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_review_over_the_limit_is_refused_and_is_no_failed_call() {
+    let entries =
+        |gate| echoing(Gate::clone(&gate)).merge(Router::new().route("/bootstrap", post(echo)).with_state(gate));
+    let server = run(limits(), entries).await;
+    let start =
+        r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"705ab4f5-6393","object":""#;
+    let review = format!("{start}{}", " ".repeat(8 << 20));
+    for protocol in [b"h2".as_slice(), b"http/1.1"] {
+        let client = server.client(protocol);
+        for path in ["/verify", "/bootstrap"] {
+            let chunks = review
+                .clone()
+                .into_bytes()
+                .chunks(1 << 16)
+                .map(|chunk| Ok::<_, io::Error>(chunk.to_vec()))
+                .collect::<Vec<_>>();
+            let chunked = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
+            for body in [review.clone().into(), chunked] {
+                let (status, answer) = text(server.post(&client, path, body).send().await.unwrap()).await;
+                assert_eq!(status, 200, "{answer}");
+                let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+                assert_eq!(answer["response"]["uid"], "705ab4f5-6393");
+                assert_eq!(answer["response"]["allowed"], false);
+                assert_eq!(answer["response"]["status"]["code"], 403);
+                let message = answer["response"]["status"]["message"].as_str().unwrap();
+                assert!(message.starts_with("object refused: [admission/too-large] "), "{message}");
+            }
+        }
+        // That entry never refuses.
+        assert_eq!(server.post(&client, "/pin", review.clone()).send().await.unwrap().status(), 413);
+    }
+}
+
+#[tokio::test]
 async fn only_json_is_read() {
     let server = run(limits(), echoing).await;
     let client = server.client(b"h2");

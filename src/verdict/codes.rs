@@ -84,6 +84,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("admission/malformed", "the object in the review is not what its kind says it is", "correct the field that the message names"),
     misconfigured("admission/malformed-path", "a configured path to the images of a custom kind is not one", "write members joined by dots, [*] for the items of a list and * for every member"),
     unavailable("admission/over-budget", "the namespace asked for more new images at once than it is given", "try again in a minute, or spread the rollout"),
+    denied("admission/too-large", "the review is larger than is read", "make the object smaller"),
     denied("admission/too-many-images", "the object names more different images than one object may", "split the object"),
     misconfigured("admission/unknown-kind", "the webhook is asked about a kind in which it cannot find images", "correct the rules of the webhook configuration, or configure the image paths of the kind"),
     misconfigured("admission/unreadable", "the request is not an AdmissionReview of admission.k8s.io/v1", "let the API server call the webhook, with admissionReviewVersions [v1]"),
