@@ -36,6 +36,9 @@ use crate::{
 /// How often files are looked at: an edit of the policy has to be in force within two seconds.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How soon a policy that cannot be put in force is tried again: what it lacked may have come, and nothing says so.
+const AGAIN: Duration = Duration::from_secs(3);
+
 /// Options of the webhook.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -193,7 +196,8 @@ fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
     Ok((namespace.to_owned(), name.to_owned()))
 }
 
-/// Puts each new policy in force together with its repositories. One that cannot be leaves the last one in force.
+/// Puts each new policy in force together with its repositories. One that cannot be leaves the last one in force, and is
+/// tried until it can: the roots may come after it, and the API server may have been away.
 struct Builder {
     policies: Policies,
     roots: Roots,
@@ -208,6 +212,8 @@ struct Builder {
 
 impl Builder {
     async fn run(mut self) {
+        // What was said about the newest policy: it is said once.
+        let mut said = None;
         loop {
             let newest = self.policies.borrow_and_update().as_ref().map(|state| state.policy.clone());
             let current = self.world.load_full();
@@ -216,12 +222,25 @@ impl Builder {
             {
                 match self.build(policy, current.as_deref()).await {
                     Ok(world) => self.put_in_force(world),
-                    Err(error) => self.keep(&error, current.is_some()),
+                    Err(error) => {
+                        let text = error.to_string();
+                        if said.as_ref() != Some(&text) {
+                            self.keep(&error, current.is_some());
+                        }
+                        said = Some(text);
+                        match tokio::time::timeout(AGAIN, self.policies.changed()).await {
+                            Ok(Ok(())) => said = None,
+                            Ok(Err(_)) => return,
+                            Err(_) => {}
+                        }
+                        continue;
+                    }
                 }
             }
             if self.policies.changed().await.is_err() {
                 return;
             }
+            said = None;
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::{Child, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use reqwest::{Client, StatusCode};
@@ -135,6 +136,25 @@ async fn bad_input_is_answered_and_survived() {
 
     let response = serving.review("/verify", &pod(&good)).await;
     assert_eq!(response["allowed"], true, "{response}");
+}
+
+#[tokio::test]
+async fn a_root_that_comes_after_the_policy_puts_it_in_force() {
+    let temp = tempfile::tempdir().unwrap();
+    let good = demo(temp.path());
+    let (root, away) = (temp.path().join("kept/acme.root.json"), temp.path().join("away.json"));
+    fs::rename(&root, &away).unwrap();
+    let serving = Serving::start(temp.path());
+    refused(&serving.review("/verify", &pod(&good)).await, 500, "[policy/not-in-force]");
+    fs::rename(&away, &root).unwrap();
+    let mut pause = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..200 {
+        pause.tick().await;
+        if serving.review("/verify", &pod(&good)).await["allowed"] == true {
+            return;
+        }
+    }
+    panic!("the policy never came into force");
 }
 
 #[tokio::test]
