@@ -122,6 +122,25 @@ fn an_image_that_is_only_mounted_is_judged_like_one_that_runs() {
     webhook.kubectl.apply(&with_volume(&images.newer)).succeeded();
 }
 
+/// A failed call would let it pass where failed calls are let through.
+#[test]
+fn a_pod_that_is_too_large_to_be_read_is_refused_also_where_outages_are_let_through() {
+    let (webhook, images) = start("too-large");
+    let mut pod = objects::pod("app", &images.stolen);
+    // The API server takes it, and writes each of these characters in six bytes; so does kubectl unless told not to.
+    pod["spec"]["containers"][0]["args"] = json!(["<".repeat(1_300_000)]);
+    let bootstrap = Cluster::shared().namespace(&webhook.place.bootstrap);
+    let place = &webhook.place;
+    for (kubectl, namespace, entry) in
+        [(&webhook.kubectl, &place.enforced, "verify"), (&bootstrap, &place.bootstrap, "bootstrap")]
+    {
+        let create = format!("create --raw /api/v1/namespaces/{namespace}/pods -f -");
+        let text = kubectl.feed(&create, &pod.to_string()).refused();
+        let refused = format!("admission webhook \"{entry}.pratique.dev\" denied the request: object refused: ");
+        assert!(text.contains(&format!("{refused}[admission/too-large] the review has more than ")), "{text}");
+    }
+}
+
 #[test]
 fn a_server_side_dry_run_says_what_the_real_one_would() {
     let (webhook, images) = start("dry-run");
