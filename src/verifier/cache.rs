@@ -45,7 +45,7 @@ impl Entry {
     }
 
     /// Whether nothing has expired, and nothing has changed that the judgement stood on.
-    fn holds(&self, generation: &Generation, now: Timestamp) -> bool {
+    pub(super) fn holds(&self, generation: &Generation, now: Timestamp) -> bool {
         // TUF 5.4.4, 5.5.6: freshness is looked at each time, for it is renewed without changing anything.
         now < self.basis.valid_until() && generation.trusted().check_unexpired(now).is_ok() && self.rests_on(generation)
     }

@@ -138,7 +138,9 @@ impl Case<'_> {
                 Ok(entry) => entry.map_err(|error| self.cause(error))?,
                 Err(StillRunning) => return Err(self.cause(RepositoryError::NotYet)),
             };
-            if entry.rests_on(generation) {
+            // An admission was proven at the time of whoever began it, and this review may be later: it is held to its own.
+            let current = entry.outcome.is_err() || entry.holds(generation, self.now);
+            if entry.rests_on(generation) && current {
                 return Ok(entry);
             }
         }

@@ -178,3 +178,24 @@ async fn a_tag_in_a_pod_is_refused_whatever_it_names_and_the_reason_says_why_it_
         assert_eq!(code(&judge(&world, reference, TagUse::Refused(pinning), now()).await), wanted, "{reference}");
     }
 }
+
+#[tokio::test]
+async fn a_review_that_joins_an_earlier_judgement_is_held_to_its_own_time() {
+    let folder = Folder::new();
+    let world = folder.world("").await;
+    refresh(&world, now()).await;
+    let verifier = Verifier::default();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let question = Question {
+        field: "",
+        reference: &folder.image,
+        namespace: "prod",
+        used_as: UsedAs::Container,
+        tag: TagUse::NamesNow,
+    };
+    let (first, second) = tokio::join!(
+        verifier.verify(&world, &question, now(), deadline),
+        verifier.verify(&world, &question, now() + DAY, deadline),
+    );
+    assert_eq!((code(&first), code(&second)), ("proof", "tuf/expired"));
+}
