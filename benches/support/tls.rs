@@ -11,10 +11,6 @@ use pratique::{
     verifier::World,
 };
 use reqwest::{StatusCode, Version, header::CONTENT_TYPE};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
 use super::{answer::Admitted, entries, review};
 
@@ -64,13 +60,7 @@ impl Running {
 impl Client {
     /// A client that believes the server's authority and nobody else, and speaks HTTP/2 as the API server does.
     pub(crate) fn of(server: &Running) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(server.authority.certificate().as_bytes()).unwrap()).unwrap();
-        let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut tls = certs::client_config(server.authority.certificate().as_bytes()).unwrap();
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
         Self { http, url: format!("https://{}{}", server.address, review::PATH) }

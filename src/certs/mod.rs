@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use rustls::{
-    CertificateError, InconsistentKeys, ServerConfig,
+    CertificateError, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
@@ -66,8 +66,8 @@ pub enum Error {
         /// What the library says.
         why: String,
     },
-    /// The cryptography of this build does not make a TLS server.
-    #[error("the TLS server cannot be set up: {why}")]
+    /// The cryptography of this build does not make TLS.
+    #[error("TLS cannot be set up: {why}")]
     Tls {
         /// What the library says.
         why: String,
@@ -145,6 +145,18 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A TLS client (1.2 and 1.3) that believes the authority in `pem` and nobody else.
+pub fn client_config(pem: &[u8]) -> Result<ClientConfig, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::BadCertificate { why: error.to_string() };
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(pem).map_err(|error| bad(&error))?;
+    roots.add(authority).map_err(|error| bad(&error))?;
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Tls { why: error.to_string() })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Passed explicitly everywhere: what a process-wide default would be depends on which crate set it first.

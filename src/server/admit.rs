@@ -240,5 +240,4 @@ fn no_policy(image_use: &ImageUse) -> Verdict {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;

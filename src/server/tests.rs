@@ -73,15 +73,7 @@ fn echoing(gate: Gate) -> Router {
 
 impl Running {
     fn client(&self, protocol: &[u8]) -> Client {
-        use rustls::pki_types::{CertificateDer, pem::PemObject};
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.certificate().as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut tls = certs::client_config(self.authority.certificate().as_bytes()).unwrap();
         tls.alpn_protocols = vec![protocol.to_vec()];
         Client::builder().no_proxy().tls_info(true).tls_backend_preconfigured(tls).build().unwrap()
     }

@@ -59,7 +59,7 @@ impl Keys {
 }
 
 /// The key ids of a role and how many distinct keys of them must sign (TUF 4.3, 4.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RoleKeys {
     keyids: Arc<BTreeSet<KeyId>>,
     threshold: NonZeroU32,

@@ -91,8 +91,12 @@ async fn refresh(world: &World, now: Timestamp) {
     }
 }
 
+fn question(reference: &str, tag: TagUse) -> Question<'_> {
+    Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag }
+}
+
 async fn judge(world: &World, reference: &str, tag: TagUse, now: Timestamp) -> Verdict {
-    let question = Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag };
+    let question = question(reference, tag);
     Verifier::default().verify(world, &question, now, Instant::now() + Duration::from_secs(60)).await
 }
 
@@ -113,13 +117,7 @@ async fn a_verdict_in_memory_ends_with_what_it_stands_on() {
     let folder = Folder::new();
     let world = folder.world("").await;
     let verifier = Verifier::default();
-    let question = Question {
-        field: "",
-        reference: &folder.image,
-        namespace: "prod",
-        used_as: UsedAs::Container,
-        tag: TagUse::NamesNow,
-    };
+    let question = question(&folder.image, TagUse::NamesNow);
     let deadline = Instant::now() + Duration::from_secs(60);
     assert_eq!(code(&verifier.verify(&world, &question, now(), deadline).await), "proof");
     // Without the files there is nothing to judge by again.
@@ -186,13 +184,7 @@ async fn a_review_that_joins_an_earlier_judgement_is_held_to_its_own_time() {
     refresh(&world, now()).await;
     let verifier = Verifier::default();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let question = Question {
-        field: "",
-        reference: &folder.image,
-        namespace: "prod",
-        used_as: UsedAs::Container,
-        tag: TagUse::NamesNow,
-    };
+    let question = question(&folder.image, TagUse::NamesNow);
     let (first, second) = tokio::join!(
         verifier.verify(&world, &question, now(), deadline),
         verifier.verify(&world, &question, now() + DAY, deadline),

@@ -5,12 +5,10 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
 use reqwest::{Client, StatusCode};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
 use crate::support::{pratique, run};
@@ -60,13 +58,7 @@ impl Serving {
 }
 
 fn client(authority: &Path) -> Client {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = pratique::certs::client_config(&fs::read(authority).unwrap()).unwrap();
     Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
 }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "an index into a JSON value that is not there is null")]
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::chain::{LAYOUTS, NAME, ONLINE, People, Project, by_digest, digest, layout_path, manifest};
 use crate::publish::{Editor, Format, LinkSource};
@@ -39,7 +39,7 @@ fn sign_a_layout(editor: &mut Editor, now: Timestamp) -> anyhow::Result<()> {
     let layout = gang.layout(now + SignedDuration::from_hours(24), &gang.cleo)?;
     let (path, key) = (format!("{LAYOUTS}/thief.layout"), format!("{LAYOUTS}/thief.pub"));
     editor.add_target(ONLINE, &key, gang.owner.public_pem()?.as_bytes(), Map::new())?;
-    let custom = members(json!({"in-toto": [key], "images": [NAME]}));
+    let custom = Map::from_iter([("in-toto".to_owned(), json!([key])), ("images".to_owned(), json!([NAME]))]);
     editor.add_target(ONLINE, &path, &layout.sign(Format::Metablock, &[&gang.owner])?, custom)?;
     let links = gang.links(HOMEMADE, digest(HOMEMADE), &gang.cleo)?;
     list(editor, HOMEMADE, path, &links)
@@ -72,13 +72,7 @@ fn list(editor: &mut Editor, image: &str, layout: String, links: &[LinkSource]) 
         editor.add_target(ONLINE, &path, &link.bytes, Map::new())?;
         listed.push(path);
     }
-    editor.add_target(ONLINE, &by_digest(image), &manifest(image), members(json!({ "in-toto": listed })))?;
+    let custom = Map::from_iter([("in-toto".to_owned(), json!(listed))]);
+    editor.add_target(ONLINE, &by_digest(image), &manifest(image), custom)?;
     Ok(())
-}
-
-fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
 }

@@ -14,16 +14,12 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwapOption;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::{SignedDuration, Timestamp};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::review::Review;
 use crate::{
-    certs::{Certificate, Resolver, issue::Authority, server_config},
+    certs::{Certificate, Resolver, client_config, issue::Authority, server_config},
     repository::RepositoryError,
     server::{Health, Limits, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
@@ -85,7 +81,8 @@ impl Running {
             let _ = stopped.await;
         };
         let server = tokio::spawn(server.run(entries, shutdown));
-        let client = client(&authority)?;
+        let tls = client_config(authority.certificate().as_bytes())?;
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?;
         Ok(Self { world, client, address, stop, server, calls: 0 })
     }
 
@@ -136,16 +133,4 @@ impl Running {
         drop(self.client);
         Ok(self.server.await??)
     }
-}
-
-/// A client that trusts this one authority.
-fn client(authority: &Authority) -> anyhow::Result<reqwest::Client> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.certificate().as_bytes())?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
 }

@@ -71,24 +71,14 @@ impl Delegations {
 
     /// Who may sign for the roles, without repetition: a repository with bins has thousands of roles of the same keys.
     pub(in crate::tuf) fn distinct_signers(&self) -> Vec<(RoleName, Signers)> {
-        let mut seen: Vec<&RoleKeys> = Vec::new();
-        let mut distinct = Vec::new();
-        let mut add = |name: RoleName, role: &RoleKeys| distinct.push((name, self.keys.signers(role)));
+        let first = |role: &ListedRole| (role.name.clone(), self.keys.signers(&role.signers));
         match &self.roles {
             Roles::Listed(listed) => {
-                for role in &listed.roles {
-                    if !seen.contains(&&role.signers) {
-                        seen.push(&role.signers);
-                        add(role.name.clone(), &role.signers);
-                    }
-                }
+                let mut seen = BTreeSet::new();
+                listed.roles.iter().filter(|role| seen.insert(&role.signers)).map(first).collect()
             }
-            Roles::Succinct(succinct) => {
-                let bin = succinct.bin(&HashedPath::new(&TargetPath::from("")));
-                add(bin.name.clone(), &bin.signers);
-            }
+            Roles::Succinct(succinct) => vec![first(&succinct.bin(&HashedPath::new(&TargetPath::from(""))))],
         }
-        distinct
     }
 
     fn role(&self, role: &ListedRole) -> DelegatedRole {
