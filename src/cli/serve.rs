@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -30,7 +31,7 @@ use crate::{
     server::{Health, Limits, POLICY_KEY, Part, Pin, Server, Settings, Webhook},
     telemetry::{self, Metrics, metrics::LoadOutcome},
     tuf,
-    verifier::{Verifier, World, named_files},
+    verifier::{Budget, Verifier, World, named_files},
 };
 
 /// How often files are looked at: an edit of the policy has to be in force within two seconds.
@@ -75,6 +76,12 @@ pub struct Args {
     /// Which tags the mutating webhook pins to digests
     #[arg(long, env = "PRATIQUE_PIN", value_enum, default_value = "pods")]
     pin: PinArg,
+    /// Judgements of images not judged before that one namespace may begin at once, after a quiet time
+    #[arg(long, env = "PRATIQUE_MISS_BURST", default_value_t = Budget::default().burst, value_name = "COUNT")]
+    miss_burst: NonZeroU32,
+    /// Such judgements per minute that a namespace is given back
+    #[arg(long, env = "PRATIQUE_MISSES_PER_MINUTE", default_value_t = Budget::default().per_minute, value_name = "COUNT")]
+    misses_per_minute: NonZeroU32,
     /// How log lines look
     #[arg(long, env = "PRATIQUE_LOG_FORMAT", value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -144,7 +151,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         PinArg::Pods => Pin::Pods,
         PinArg::All => Pin::All,
     };
-    let webhook = Arc::new(Webhook { world, verifier: Arc::new(Verifier::default()), metrics, pin });
+    let budget = Budget { burst: args.miss_burst, per_minute: args.misses_per_minute };
+    let webhook = Arc::new(Webhook { world, verifier: Arc::new(Verifier::new(budget)), metrics, pin });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = async move {

@@ -1,7 +1,7 @@
 //! What was judged before, and whether it still holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry as Slot},
     future::Future,
     num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, FutureExt as _, Shared};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::budget::{Budget, Budgets, OverBudget};
 use crate::{
     crypto::Sha256,
     evidence::{self, Basis, Judgement, Proof, RepositoryName, Subject},
@@ -20,6 +21,10 @@ use crate::{
 
 /// Distinct images that are remembered.
 const CAPACITY: u64 = 100_000;
+
+/// Distinct images that are remembered as unknown to their repository. Anybody who may create a Pod makes these up, so
+/// they are kept apart: they never push out a verdict on an image that exists.
+const UNKNOWN_CAPACITY: u64 = 10_000;
 
 /// What a verdict depends on besides signed metadata: the image, and the rule with all its words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +64,11 @@ impl Entry {
             && self.basis.visited().iter().all(|(chain, state)| trusted.state_of(&roles, chain) == Some(*state))
     }
 
+    /// Whether the repository does not list the image.
+    fn is_unknown(&self) -> bool {
+        matches!(self.outcome, Err(evidence::Error::UnknownImage { .. }))
+    }
+
     /// Whether the outcome says something about the image, and not about how fresh the repository is at this moment.
     fn is_of_substance(&self) -> bool {
         !matches!(self.outcome, Err(evidence::Error::Tuf(_)))
@@ -70,61 +80,105 @@ type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, RepositoryError>>>;
 /// Verdicts by [`Key`], and the judgements that are under way: one for all reviews that wait for it.
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    known: moka::sync::Cache<Key, Arc<Entry>>,
+    remembered: Remembered,
     flights: Arc<Mutex<HashMap<Key, Flight>>>,
+    budgets: Budgets,
 }
 
-/// The judgement did not end in time; it goes on, and a later review finds its result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StillRunning;
+/// Verdicts of substance: positive and negative look-ups, each in a cache of their own (`trust.md` §6).
+#[derive(Debug, Clone)]
+struct Remembered {
+    known: moka::sync::Cache<Key, Arc<Entry>>,
+    unknown: moka::sync::Cache<Key, Arc<Entry>>,
+}
 
-impl Default for Verdicts {
-    fn default() -> Self {
-        Self { known: moka::sync::Cache::new(CAPACITY), flights: Arc::default() }
-    }
+/// Why there is no judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoEntry {
+    /// It did not end in time; it goes on, and a later review finds its result.
+    StillRunning,
+    /// It was not begun.
+    OverBudget,
+    /// It ended without a result.
+    Failed(RepositoryError),
 }
 
 impl Verdicts {
-    /// A verdict that still holds. Hits never wait behind misses.
-    pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
-        self.known.get(key).filter(|entry| entry.holds(generation, now))
+    pub(super) fn new(budget: Budget) -> Self {
+        let remembered = Remembered {
+            known: moka::sync::Cache::new(CAPACITY),
+            unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
+        };
+        Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
-    /// Joins the judgement that is under way for `key`, or starts `judge`.
+    /// A verdict that still holds. Hits never wait behind misses.
+    pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
+        let holds = |entry: &Arc<Entry>| entry.holds(generation, now);
+        let Remembered { known, unknown } = &self.remembered;
+        known.get(key).filter(holds).or_else(|| unknown.get(key).filter(holds))
+    }
+
+    /// Joins the judgement that is under way for `key`, or starts `judge` at the expense of `namespace`.
     pub(super) async fn judge<F>(
         &self,
         key: Key,
+        namespace: &str,
         deadline: Instant,
         judge: F,
-    ) -> Result<Result<Arc<Entry>, RepositoryError>, StillRunning>
+    ) -> Result<Arc<Entry>, NoEntry>
     where
         F: Future<Output = Result<Judgement<Proof>, RepositoryError>> + Send + 'static,
     {
         let flight = {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            flights.entry(key.clone()).or_insert_with(|| self.start(key, judge)).clone()
+            match flights.entry(key) {
+                Slot::Occupied(slot) => slot.get().clone(),
+                Slot::Vacant(slot) => {
+                    self.budgets.take(namespace).map_err(|OverBudget| NoEntry::OverBudget)?;
+                    let flight = self.start(slot.key().clone(), judge);
+                    slot.insert(flight).clone()
+                }
+            }
         };
-        tokio::time::timeout_at(deadline, flight).await.map_err(|_| StillRunning)
+        match tokio::time::timeout_at(deadline, flight).await {
+            Ok(ended) => ended.map_err(NoEntry::Failed),
+            Err(_) => Err(NoEntry::StillRunning),
+        }
     }
 
     fn start<F>(&self, key: Key, judge: F) -> Flight
     where
         F: Future<Output = Result<Judgement<Proof>, RepositoryError>> + Send + 'static,
     {
-        let known = self.known.clone();
+        let remembered = self.remembered.clone();
         let landing = Landing { flights: self.flights.clone(), key: key.clone() };
         // A task of its own: it ends whether or not the review that started it still waits.
         let task = tokio::spawn(async move {
             let _landing = landing;
             let entry = Arc::new(Entry::new(judge.await?));
-            if entry.is_of_substance() {
-                known.insert(key, entry.clone());
-            }
+            remembered.insert(key, &entry);
             Ok(entry)
         });
         async move { task.await.unwrap_or_else(|error| Err(RepositoryError::Internal(error.to_string()))) }
             .boxed()
             .shared()
+    }
+}
+
+impl Remembered {
+    fn insert(&self, key: Key, entry: &Arc<Entry>) {
+        if !entry.is_of_substance() {
+            return;
+        }
+        // One of the two at most: what was unknown and has been published is looked for among the known first.
+        if entry.is_unknown() {
+            self.known.invalidate(&key);
+            self.unknown.insert(key, entry.clone());
+        } else {
+            self.unknown.invalidate(&key);
+            self.known.insert(key, entry.clone());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     TagUse,
-    cache::{Entry, Key, StillRunning, Verdicts},
+    cache::{Entry, Key, NoEntry, Verdicts},
 };
 use crate::{
     crypto::Sha256,
@@ -39,6 +39,8 @@ pub(super) struct Case<'a> {
     /// What the policy says about the repository.
     pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
+    /// Whose budget a judgement is taken from; empty outside of namespaces.
+    pub(super) namespace: &'a str,
     /// The digest of the rule with all its words.
     pub(super) rule: Sha256,
     pub(super) requirement: &'a Requirement,
@@ -133,11 +135,16 @@ impl Case<'_> {
         }
         // The one under way may have begun on an older generation; then another follows on this one.
         for _ in 0..2 {
-            let ended = self.verdicts.judge(key.clone(), self.deadline, self.judgement(generation, &key)).await;
-            let entry = match ended {
-                Ok(entry) => entry.map_err(|error| self.cause(error))?,
-                Err(StillRunning) => return Err(self.cause(RepositoryError::NotYet)),
-            };
+            let judgement = self.judgement(generation, &key);
+            let ended = self.verdicts.judge(key.clone(), self.namespace, self.deadline, judgement).await;
+            let entry = ended.map_err(|reason| match reason {
+                NoEntry::Failed(error) => self.cause(error),
+                NoEntry::StillRunning => self.cause(RepositoryError::NotYet),
+                NoEntry::OverBudget => {
+                    let namespace = Some(self.namespace).filter(|name| !name.is_empty()).map(str::to_owned);
+                    Cause::OverBudget { namespace }
+                }
+            })?;
             // An admission was proven at the time of whoever began it, and this review may be later: it is held to its own.
             let current = entry.outcome.is_err() || entry.holds(generation, self.now);
             if entry.rests_on(generation) && current {

@@ -1,5 +1,6 @@
 //! The line for one image: reference, rule, digest, evidence, verdict.
 
+mod budget;
 mod cache;
 mod case;
 mod world;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+pub use self::budget::Budget;
 pub use self::world::{Unbuilt, World, named_files};
 use self::{
     cache::Verdicts,
@@ -59,13 +61,24 @@ pub enum TagUse {
 }
 
 /// Judges images, and remembers what it judged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Verifier {
     verdicts: Verdicts,
     limits: Arc<evidence::Limits>,
 }
 
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new(Budget::default())
+    }
+}
+
 impl Verifier {
+    /// One that remembers nothing yet, and gives each namespace `budget`.
+    pub fn new(budget: Budget) -> Self {
+        Self { verdicts: Verdicts::new(budget), limits: Arc::default() }
+    }
+
     /// The verdict on one image, by `deadline` at the latest.
     pub async fn verify(&self, world: &World, question: &Question<'_>, now: Timestamp, deadline: Instant) -> Verdict {
         let mut refusal = Refusal {
@@ -93,7 +106,8 @@ impl Verifier {
                 };
             }
         };
-        self.judge(world, rule, Asked::Image(&reference), question.tag, refusal, now, deadline).await
+        let asked = Asked::Image(&reference);
+        self.judge(world, rule, asked, question.namespace, question.tag, refusal, now, deadline).await
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
@@ -113,7 +127,7 @@ impl Verifier {
             cause: Cause::Unjudged,
         };
         let asked = Asked::File { path: question.path, digest: question.digest };
-        self.judge(world, question.rule, asked, TagUse::NamesNow, refusal, now, deadline).await
+        self.judge(world, question.rule, asked, "", TagUse::NamesNow, refusal, now, deadline).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "what two entrances share, each argument once")]
@@ -122,6 +136,7 @@ impl Verifier {
         world: &World,
         rule: &Rule,
         asked: Asked<'_>,
+        namespace: &str,
         tag: TagUse,
         mut refusal: Refusal,
         now: Timestamp,
@@ -136,7 +151,7 @@ impl Verifier {
             }
             Action::Verify(requirement) => requirement,
         };
-        let case = match self.case(world, rule, requirement, asked, now, deadline) {
+        let case = match self.case(world, rule, requirement, asked, namespace, now, deadline) {
             Ok(case) => case,
             Err(cause) => return Refusal { cause, ..refusal }.into(),
         };
@@ -159,12 +174,13 @@ impl Verifier {
         rule: &Rule,
         requirement: &'a Requirement,
         asked: Asked<'a>,
+        namespace: &'a str,
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Case<'a>, Cause> {
         let (settings, repository) = world.repository(&requirement.repository)?;
         let (verdicts, limits, rule) = (&self.verdicts, &self.limits, rule.hash());
-        Ok(Case { verdicts, limits, repository, settings, asked, rule, requirement, now, deadline })
+        Ok(Case { verdicts, limits, repository, settings, asked, namespace, rule, requirement, now, deadline })
     }
 
     /// The digest that a tag is to be pinned to, where a rule verifies the image and its tag is signed. It is no
@@ -179,7 +195,8 @@ impl Verifier {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
         let Action::Verify(requirement) = rule.action() else { return None };
-        let case = self.case(world, rule, requirement, Asked::Image(&reference), now, deadline).ok()?;
+        let asked = Asked::Image(&reference);
+        let case = self.case(world, rule, requirement, asked, question.namespace, now, deadline).ok()?;
         case.digest().await.ok()
     }
 }

@@ -202,3 +202,26 @@ fn the_audit_log_of_the_api_server_says_what_was_decided() {
         })
     );
 }
+
+#[test]
+fn a_namespace_that_asks_for_too_much_at_once_is_told_so_and_no_verdict_is_claimed() {
+    let (cluster, images) = (Cluster::shared(), Images::shared());
+    let settings = Settings::file(cluster, "over-budget", &images.chain, &images.chain.policy());
+    let settings = settings.options(&["--miss-burst=1", "--misses-per-minute=1"]);
+    let webhook = Webhook::start(cluster, "over-budget", &settings, &[]);
+    let text = webhook.kubectl.apply(&objects::pod("first", &images.unknown)).refused();
+    assert!(text.contains("[image/unknown]"), "{text}");
+    let text = webhook.kubectl.apply(&objects::pod("second", &images.good)).refused();
+    let namespace = &webhook.place.enforced;
+    let beginning = format!(
+        "Error from server (TooManyRequests): error when creating \"STDIN\": admission webhook \
+         \"verify.pratique.dev\" denied the request: not a verdict: 1 of 1 image could not be judged: \
+         [admission/over-budget] {}: namespace \"{namespace}\" asked for too many images",
+        short(&images.good)
+    );
+    assert!(text.starts_with(&beginning), "{text}");
+    assert!(text.contains("\n  fix: try again in a minute, or spread the rollout; see: pratique explain "), "{text}");
+    // What was judged before is answered as before.
+    let text = webhook.kubectl.apply(&objects::pod("third", &images.unknown)).refused();
+    assert!(text.contains("[image/unknown]"), "{text}");
+}

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, ClientBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
     redirect,
 };
@@ -71,7 +71,11 @@ pub(super) fn client(urls: &[&Url], access: &Access) -> Result<Option<Client>, E
         value.set_sensitive(true);
         builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
     }
-    builder.build().map(Some).map_err(|error| Error::Client { why: causes(&error) })
+    build(builder).map(Some)
+}
+
+pub(super) fn build(builder: ClientBuilder) -> Result<Client, Error> {
+    builder.build().map_err(|error| Error::Client { why: causes(&error) })
 }
 
 impl Http {

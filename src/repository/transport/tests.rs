@@ -431,3 +431,10 @@ async fn believes_only_the_authorities_of_the_ca_bundle() {
     let why = unreachable(fetch("127.0.0.1", &pem).await);
     assert!(why.contains("certificate"), "{why}");
 }
+
+#[test]
+fn a_client_that_its_library_refuses_to_build_is_an_error_and_no_panic() {
+    let refused = http::build(reqwest::Client::builder().user_agent("two\nlines")).unwrap_err();
+    assert_eq!(refused.code(), "internal/http-client");
+    assert!(matches!(&refused, Error::Client { why } if !why.is_empty()), "{refused}");
+}

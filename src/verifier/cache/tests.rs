@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,8 +22,8 @@ use crate::{
     publish::{
         Document, Format, KeyRing, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step,
     },
-    verdict::{Class, Verdict},
-    verifier::{Question, TagUse, Verifier, World},
+    verdict::{Cause, Class, Verdict},
+    verifier::{Budget, Question, TagUse, Verifier, World},
 };
 
 const NAME: &str = "registry.example/team/app";
@@ -127,9 +128,11 @@ async fn refresh(world: &World, now: Timestamp) {
 }
 
 async fn verify_by(verifier: &Verifier, world: &World, reference: &str, now: Timestamp, deadline: Instant) -> Verdict {
-    let question =
-        Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag: TagUse::NamesNow };
-    verifier.verify(world, &question, now, deadline).await
+    verifier.verify(world, &question(reference), now, deadline).await
+}
+
+fn question(reference: &str) -> Question<'_> {
+    Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag: TagUse::NamesNow }
 }
 
 /// The code, or how the image was admitted.
@@ -208,6 +211,59 @@ async fn a_verdict_by_one_rule_is_none_by_another() {
     assert_eq!(judge(&verifier, &strict, &stranger, now()).await, "image/unknown");
     assert_eq!(judge(&verifier, &strict, &folder.image(), now()).await, "image/wrong-role");
     assert_eq!(judge(&verifier, &world, &folder.image(), now()).await, "proof");
+}
+
+/// One judgement for each namespace, and the next in a minute.
+fn frugal() -> Verifier {
+    let one = NonZeroU32::MIN;
+    Verifier::new(Budget { burst: one, per_minute: one })
+}
+
+#[tokio::test]
+async fn a_namespace_over_its_budget_has_nothing_more_judged_until_it_is_given_back() {
+    let (folder, verifier) = (Folder::new(), frugal());
+    let world = folder.world("", "").await;
+    let stranger = format!("{NAME}@sha256:{}", Sha256::of(b"stranger"));
+    assert_eq!(judge(&verifier, &world, &stranger, now()).await, "image/unknown");
+    let verdict = verify_by(&verifier, &world, &folder.image(), now(), Instant::now() + Duration::from_secs(60)).await;
+    let refusal = verdict.refusal().unwrap();
+    assert_eq!(refusal.cause, Cause::OverBudget { namespace: Some("prod".to_owned()) });
+    assert_eq!((refusal.code(), refusal.class()), ("admission/over-budget", Class::Unavailable));
+    // What is in memory costs nothing, neither does another namespace.
+    assert_eq!(judge(&verifier, &world, &stranger, now()).await, "image/unknown");
+    let image = folder.image();
+    let elsewhere = Question { namespace: "other", ..question(&image) };
+    let verdict = verifier.verify(&world, &elsewhere, now(), Instant::now() + Duration::from_secs(60)).await;
+    assert_eq!(verdict.label(), "proof");
+    // And what another namespace has had judged is in memory for all.
+    assert_eq!(judge(&verifier, &world, &image, now()).await, "proof");
+}
+
+#[tokio::test]
+async fn whoever_joins_a_judgement_under_way_pays_nothing() {
+    let (folder, verifier, gate) = (Folder::new(), frugal(), Arc::new(Semaphore::new(0)));
+    let targets = gated(folder.path().join("targets"), gate.clone()).await;
+    let urls = format!("metadataUrl: \"file://{}/metadata\", targetsUrl: \"{targets}\"", folder.path().display());
+    let world = folder.world_at(&urls, "", None).await;
+    refresh(&world, now()).await;
+    let image = folder.image();
+    let open = async { gate.add_permits(100) };
+    let wait = || judge(&verifier, &world, &image, now());
+    assert_eq!(futures::join!(wait(), wait(), wait(), open), ("proof", "proof", "proof", ()));
+}
+
+#[tokio::test]
+async fn images_that_nobody_lists_do_not_push_out_verdicts() {
+    let (folder, world, verifier) = remembered().await;
+    let before = verifier.verdicts.remembered.known.clone();
+    let stranger = format!("{NAME}@sha256:{}", Sha256::of(b"stranger"));
+    assert_eq!(judge(&verifier, &world, &stranger, now()).await, "image/unknown");
+    before.run_pending_tasks();
+    assert_eq!(before.entry_count(), 1);
+    let unknown = verifier.verdicts.remembered.unknown.clone();
+    unknown.run_pending_tasks();
+    assert_eq!(unknown.entry_count(), 1);
+    drop(folder);
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     source: Source,
     /// Which tags it replaces: `off`, `pods`, `all`.
     pin: &'static str,
+    /// Further options.
+    options: &'static [&'static str],
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ impl Settings {
         let folder = cluster.folder(&format!("webhook-{name}"));
         fs::write(folder.join("policy.yaml"), policy).unwrap();
         fs::write(folder.join("acme.root.json"), chain.root()).unwrap();
-        Self { source: Source::File(folder.join("policy.yaml")), pin: "off" }
+        Self { source: Source::File(folder.join("policy.yaml")), pin: "off", options: &[] }
     }
 
     /// With this policy, in ConfigMaps, and with the account of `deploy/install.yaml`, all in the test's own namespace.
@@ -82,12 +84,17 @@ impl Settings {
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
-        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off" }
+        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off", options: &[] }
     }
 
     /// With tags replaced by digests: `pods` or `all`.
     pub(crate) fn pin(self, pin: &'static str) -> Self {
         Self { pin, ..self }
+    }
+
+    /// With further options of `pratique serve`.
+    pub(crate) fn options(self, options: &'static [&'static str]) -> Self {
+        Self { options, ..self }
     }
 
     fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
@@ -99,6 +106,7 @@ impl Settings {
             format!("--state={}", folder.join("state").display()),
             format!("--pin={}", self.pin),
         ];
+        args.extend(self.options.iter().map(ToString::to_string));
         match &self.source {
             Source::File(policy) => args.push(format!("--policy={}", policy.display())),
             Source::ConfigMaps { namespace, .. } => {
