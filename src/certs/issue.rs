@@ -8,7 +8,7 @@ use rcgen::{
 use super::Error;
 
 /// How long before its making a certificate is valid from: other machines' clocks may be behind.
-const LEEWAY: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const LEEWAY: SignedDuration = SignedDuration::from_mins(10);
 
 /// A certificate and its private key, as PEM.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +42,18 @@ impl Authority {
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// The authority with this certificate and key, both as PEM.
+    pub fn load(certificate: &str, key: &str) -> Result<Self, Error> {
+        let pair = KeyPair::from_pem(key).map_err(failed)?;
+        let issuer = Issuer::from_ca_cert_pem(certificate, pair).map_err(failed)?;
+        Ok(Self { issuer, certificate: certificate.to_owned() })
+    }
+
+    /// The authority's private key as PEM (PKCS#8). Never printed.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// The authority's own certificate as PEM: what goes into `caBundle`.

@@ -1,10 +1,11 @@
 //! Which certificate does the webhook show, and how is it replaced while connections are open?
 //!
 //! One [`Resolver`] stands between: the TLS server asks it at every handshake, whoever brings a new certificate
-//! ([`files`], later also self-management) puts it in. A connection keeps the certificate it began with.
+//! ([`files`] that somebody else renews, or [`managed`], which issues and renews by itself) puts it in. A connection keeps the certificate it began with.
 
 pub mod files;
 pub mod issue;
+pub mod managed;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 /// A chain and the key that belongs to it, ready to serve.
 #[derive(Debug, Clone)]
@@ -89,7 +90,7 @@ impl Certificate {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| bad_certificate(error.to_string()))?;
         let own = chain.first().ok_or_else(|| bad_certificate("it holds no PEM certificate".to_owned()))?;
-        let expires = expiry(own).map_err(bad_certificate)?;
+        let (_, expires) = validity(own).map_err(bad_certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| Error::BadKey { why: error.to_string() })?;
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error::KeyMismatch,
@@ -164,9 +165,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn expiry(certificate: &CertificateDer<'_>) -> Result<Timestamp, String> {
+/// `notBefore` and `notAfter`.
+fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-    Timestamp::from_second(parsed.validity().not_after.timestamp()).map_err(|error| error.to_string())
+    let at = |time: ASN1Time| Timestamp::from_second(time.timestamp()).map_err(|error| error.to_string());
+    Ok((at(parsed.validity().not_before)?, at(parsed.validity().not_after)?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `pratique serve`: the composition root. Everything is constructed and wired here and nowhere else.
 
+mod certificate;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -19,7 +21,7 @@ use tokio::{
 
 use super::now;
 use crate::{
-    certs::{Resolver, files::Files, server_config},
+    certs::{Resolver, server_config},
     cluster::{
         events::{Event, Events, Kind},
         policies::{InForce, Keeper, Place},
@@ -49,9 +51,8 @@ pub struct Args {
     /// Where to serve /healthz, /readyz and /metrics without TLS
     #[arg(long, env = "PRATIQUE_HEALTH_LISTEN", value_name = "ADDRESS")]
     health_listen: Option<SocketAddr>,
-    /// The folder with tls.crt and tls.key; replaced files are served without a restart
-    #[arg(long, env = "PRATIQUE_TLS_DIR", value_name = "DIR")]
-    tls_dir: PathBuf,
+    #[command(flatten)]
+    certificate: certificate::Args,
     /// The policy, in a file
     #[arg(long, env = "PRATIQUE_POLICY", value_name = "FILE", required_unless_present = "policy_configmap")]
     policy: Option<PathBuf>,
@@ -124,10 +125,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let health = Arc::new(Health::new([Part::Certificate, Part::Policy, Part::Repositories]));
 
     let resolver = Arc::new(Resolver::default());
-    let mut certificates = Files::new(&args.tls_dir, resolver.clone(), metrics.clone());
-    certificates.look(now()).await.context("the certificate")?;
-    health.ready(Part::Certificate);
-    let mut tasks = vec![tokio::spawn(certificates.follow(LOOK, now))];
+    let mut tasks = vec![certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?];
 
     let (policies, roots, events) = follow_policy(&args, &metrics, &mut tasks).await?;
     let world = Arc::new(ArcSwapOption::empty());

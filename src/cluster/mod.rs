@@ -2,9 +2,11 @@
 //!
 //! The policy ([`policies`]) and the roots of trust ([`roots`]) come from ConfigMaps, or from files where there is no
 //! cluster; trouble that an administrator should see goes into Events ([`events`]).
+//! A certificate that the webhook issued itself is in a Secret, its authority in `caBundle` ([`serving`]).
 
 pub mod events;
 pub mod policies;
 pub mod roots;
+pub mod serving;
 #[cfg(test)]
 mod testing;

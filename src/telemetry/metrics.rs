@@ -167,6 +167,7 @@ pub struct Metrics {
     policy_loaded: Gauge,
     certificate_loads: Family<Load, Counter>,
     certificate_expires: Gauge,
+    authority_expires: Gauge,
     events: Family<Sent, Counter>,
 }
 
@@ -188,6 +189,7 @@ impl Default for Metrics {
             policy_loaded: Gauge::default(),
             certificate_loads: Family::default(),
             certificate_expires: Gauge::default(),
+            authority_expires: Gauge::default(),
             events: Family::default(),
         };
         metrics.register();
@@ -250,6 +252,11 @@ impl Metrics {
             "certificate_expiry_timestamp_seconds",
             "When the serving certificate expires",
             self.certificate_expires.clone(),
+        );
+        registry.register(
+            "certificate_authority_expiry_timestamp_seconds",
+            "When the authority of a certificate that the webhook issued itself expires",
+            self.authority_expires.clone(),
         );
         registry.register("events", "Kubernetes Events written", self.events.clone());
     }
@@ -328,6 +335,11 @@ impl Metrics {
     /// The serving certificate expires then.
     pub fn certificate_expires(&self, expires: Timestamp) {
         self.certificate_expires.set(expires.as_second());
+    }
+
+    /// The authority of a self-issued certificate expires then.
+    pub fn authority_expires(&self, expires: Timestamp) {
+        self.authority_expires.set(expires.as_second());
     }
 
     /// A Kubernetes Event was written, or could not be.

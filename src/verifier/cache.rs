@@ -105,10 +105,8 @@ pub(super) enum NoEntry {
 
 impl Verdicts {
     pub(super) fn new(budget: Budget) -> Self {
-        let remembered = Remembered {
-            known: moka::sync::Cache::new(CAPACITY),
-            unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
-        };
+        let remembered =
+            Remembered { known: moka::sync::Cache::new(CAPACITY), unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY) };
         Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 

@@ -26,8 +26,8 @@ use crate::{
 /// What is judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked<'a> {
-    /// An image.
-    Image(&'a Reference),
+    /// An image, at the expense of a namespace's budget; the name is empty outside of namespaces.
+    Image { reference: &'a Reference, namespace: &'a str },
     /// A file, by its target path.
     File { path: &'a TargetPath, digest: Sha256 },
 }
@@ -39,8 +39,6 @@ pub(super) struct Case<'a> {
     /// What the policy says about the repository.
     pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
-    /// Whose budget a judgement is taken from; empty outside of namespaces.
-    pub(super) namespace: &'a str,
     /// The digest of the rule with all its words.
     pub(super) rule: Sha256,
     pub(super) requirement: &'a Requirement,
@@ -53,7 +51,9 @@ impl Case<'_> {
     pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Arc<Proof>, Cause> {
         refusal.context.repository = Some(self.repository.name().to_string());
         // T3: before anything else; no answer about the tag can admit it.
-        if let (Asked::Image(Reference { digest: None, .. }), TagUse::Refused(pinning)) = (self.asked, tag) {
+        if let (Asked::Image { reference: Reference { digest: None, .. }, .. }, TagUse::Refused(pinning)) =
+            (self.asked, tag)
+        {
             // Where pinning is on and a tag is still there, it may be that it could not be pinned: that is to be said.
             if pinning == Pinning::Undone {
                 self.digest().await?;
@@ -136,12 +136,12 @@ impl Case<'_> {
         // The one under way may have begun on an older generation; then another follows on this one.
         for _ in 0..2 {
             let judgement = self.judgement(generation, &key);
-            let ended = self.verdicts.judge(key.clone(), self.namespace, self.deadline, judgement).await;
+            let ended = self.verdicts.judge(key.clone(), self.namespace(), self.deadline, judgement).await;
             let entry = ended.map_err(|reason| match reason {
                 NoEntry::Failed(error) => self.cause(error),
                 NoEntry::StillRunning => self.cause(RepositoryError::NotYet),
                 NoEntry::OverBudget => {
-                    let namespace = Some(self.namespace).filter(|name| !name.is_empty()).map(str::to_owned);
+                    let namespace = Some(self.namespace()).filter(|name| !name.is_empty()).map(str::to_owned);
                     Cause::OverBudget { namespace }
                 }
             })?;
@@ -154,10 +154,17 @@ impl Case<'_> {
         Err(self.cause(RepositoryError::NotYet))
     }
 
+    fn namespace(&self) -> &str {
+        match self.asked {
+            Asked::Image { namespace, .. } => namespace,
+            Asked::File { .. } => "",
+        }
+    }
+
     fn subject(&self, digest: Sha256) -> Subject {
         match self.asked {
             Asked::File { path, .. } => Subject { name: Name::File(path.clone()), digest, tag: None },
-            Asked::Image(reference) => {
+            Asked::Image { reference, .. } => {
                 // The tag, where the answer depends on it.
                 let in_parameter = || self.requirement.parameters.values().any(|template| template.uses(Field::Tag));
                 let depends = self.requirement.tags == Tags::Attested || in_parameter();
@@ -184,7 +191,7 @@ impl Case<'_> {
     async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
         let reference = match self.asked {
             Asked::File { digest, .. } => return Ok(digest),
-            Asked::Image(reference) => reference,
+            Asked::Image { reference, .. } => reference,
         };
         if let Some(digest) = reference.digest {
             return Ok(digest);

@@ -106,8 +106,8 @@ impl Verifier {
                 };
             }
         };
-        let asked = Asked::Image(&reference);
-        self.judge(world, rule, asked, question.namespace, question.tag, refusal, now, deadline).await
+        let asked = Asked::Image { reference: &reference, namespace: question.namespace };
+        self.judge(world, rule, asked, question.tag, refusal, now, deadline).await
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
@@ -127,7 +127,7 @@ impl Verifier {
             cause: Cause::Unjudged,
         };
         let asked = Asked::File { path: question.path, digest: question.digest };
-        self.judge(world, question.rule, asked, "", TagUse::NamesNow, refusal, now, deadline).await
+        self.judge(world, question.rule, asked, TagUse::NamesNow, refusal, now, deadline).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "what two entrances share, each argument once")]
@@ -136,7 +136,6 @@ impl Verifier {
         world: &World,
         rule: &Rule,
         asked: Asked<'_>,
-        namespace: &str,
         tag: TagUse,
         mut refusal: Refusal,
         now: Timestamp,
@@ -151,7 +150,7 @@ impl Verifier {
             }
             Action::Verify(requirement) => requirement,
         };
-        let case = match self.case(world, rule, requirement, asked, namespace, now, deadline) {
+        let case = match self.case(world, rule, requirement, asked, now, deadline) {
             Ok(case) => case,
             Err(cause) => return Refusal { cause, ..refusal }.into(),
         };
@@ -174,13 +173,12 @@ impl Verifier {
         rule: &Rule,
         requirement: &'a Requirement,
         asked: Asked<'a>,
-        namespace: &'a str,
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Case<'a>, Cause> {
         let (settings, repository) = world.repository(&requirement.repository)?;
         let (verdicts, limits, rule) = (&self.verdicts, &self.limits, rule.hash());
-        Ok(Case { verdicts, limits, repository, settings, asked, namespace, rule, requirement, now, deadline })
+        Ok(Case { verdicts, limits, repository, settings, asked, rule, requirement, now, deadline })
     }
 
     /// The digest that a tag is to be pinned to, where a rule verifies the image and its tag is signed. It is no
@@ -195,8 +193,8 @@ impl Verifier {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
         let Action::Verify(requirement) = rule.action() else { return None };
-        let asked = Asked::Image(&reference);
-        let case = self.case(world, rule, requirement, asked, question.namespace, now, deadline).ok()?;
+        let asked = Asked::Image { reference: &reference, namespace: question.namespace };
+        let case = self.case(world, rule, requirement, asked, now, deadline).ok()?;
         case.digest().await.ok()
     }
 }

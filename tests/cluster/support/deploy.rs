@@ -1,6 +1,7 @@
 //! The manifests of `deploy/`, as they are and as a test needs them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,11 @@ impl Place {
     /// The places of the test that is called `name`. The namespaces are not made.
     pub(crate) fn of(name: &str) -> Self {
         Self { enforced: name.to_owned(), bootstrap: format!("{name}-bootstrap"), own: format!("{name}-system") }
+    }
+
+    /// The places of the test whose own namespace this is.
+    pub(crate) fn of_own(namespace: &str) -> Self {
+        Self::of(namespace.strip_suffix("-system").unwrap())
     }
 
     fn put(&self, text: &mut Value) {
@@ -103,7 +109,7 @@ impl Webhooks {
     /// has to be there.
     pub(crate) fn install(cluster: &Cluster, place: &Place, port: u16) -> Self {
         let admin = cluster.admin().clone();
-        let name = format!("pratique-{}", place.enforced);
+        let name = Self::name(place);
         for mut configuration in objects("webhooks.yaml") {
             configuration["metadata"]["name"] = Value::from(name.as_str());
             for webhook in configuration["webhooks"].as_array_mut().unwrap() {
@@ -115,6 +121,19 @@ impl Webhooks {
         let webhooks = Self { admin, name };
         webhooks.wait(cluster, place);
         webhooks
+    }
+
+    /// The name of both configurations.
+    pub(crate) fn name(place: &Place) -> String {
+        format!("pratique-{}", place.enforced)
+    }
+
+    /// What the entries of both configurations believe, as base64, each once.
+    pub(crate) fn ca_bundles(&self) -> BTreeSet<String> {
+        let kinds = ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"];
+        let found = kinds.map(|kind| self.admin.json(&format!("{kind}/{}", self.name)));
+        let entries = found.iter().flat_map(|configuration| configuration["webhooks"].as_array().unwrap());
+        entries.map(|entry| entry["clientConfig"]["caBundle"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// Changes the list of validating entries. The API server may act on the old one for a moment.

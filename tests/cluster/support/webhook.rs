@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pin: &'static str,
     /// Further options.
     options: &'static [&'static str],
+    /// Whether it issues its certificate itself, into the Secret `pratique-tls` of its namespace.
+    self_issued: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ impl Settings {
         let folder = cluster.folder(&format!("webhook-{name}"));
         fs::write(folder.join("policy.yaml"), policy).unwrap();
         fs::write(folder.join("acme.root.json"), chain.root()).unwrap();
-        Self { source: Source::File(folder.join("policy.yaml")), pin: "off", options: &[] }
+        Self { source: Source::File(folder.join("policy.yaml")), pin: "off", options: &[], self_issued: false }
     }
 
     /// With this policy, in ConfigMaps, and with the account of `deploy/install.yaml`, all in the test's own namespace.
@@ -84,7 +86,7 @@ impl Settings {
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
-        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off", options: &[] }
+        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off", options: &[], self_issued: false }
     }
 
     /// With tags replaced by digests: `pods` or `all`.
@@ -97,15 +99,49 @@ impl Settings {
         Self { options, ..self }
     }
 
+    /// With a certificate that it issues itself; the Secret and the rights are made. Only with ConfigMaps.
+    pub(crate) fn self_issued(self, cluster: &Cluster) -> Self {
+        let Source::ConfigMaps { namespace, .. } = &self.source else { panic!("there is no namespace for the Secret") };
+        let metadata = json!({"name": "pratique-tls"});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"});
+        let own = cluster.admin().namespace(namespace);
+        own.apply(&secret).succeeded();
+        let metadata = json!({"name": format!("{namespace}-ca-bundle")});
+        let rule = json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+            "resourceNames": [Webhooks::name(&Place::of_own(namespace))],
+            "verbs": ["get", "patch"],
+        });
+        let group = "rbac.authorization.k8s.io";
+        let api = format!("{group}/v1");
+        own.apply(&json!({"apiVersion": api, "kind": "ClusterRole", "metadata": metadata, "rules": [rule]}))
+            .succeeded();
+        own.apply(&json!({
+            "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": metadata["name"]},
+            "subjects": [{"kind": "ServiceAccount", "name": "pratique", "namespace": namespace}],
+        }))
+        .succeeded();
+        Self { self_issued: true, ..self }
+    }
+
     fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
         let mut args = vec![
             "serve".to_owned(),
             format!("--listen=127.0.0.1:{port}"),
             format!("--health-listen=127.0.0.1:{health}"),
-            format!("--tls-dir={}", folder.join("tls").display()),
             format!("--state={}", folder.join("state").display()),
             format!("--pin={}", self.pin),
         ];
+        match &self.source {
+            Source::ConfigMaps { namespace, .. } if self.self_issued => {
+                args.push(format!("--tls-secret={namespace}/pratique-tls"));
+                args.push("--tls-dns-name=127.0.0.1".to_owned());
+                args.push(format!("--webhook-configurations={}", Webhooks::name(&Place::of_own(namespace))));
+            }
+            _ => args.push(format!("--tls-dir={}", folder.join("tls").display())),
+        }
         args.extend(self.options.iter().map(ToString::to_string));
         match &self.source {
             Source::File(policy) => args.push(format!("--policy={}", policy.display())),
