@@ -146,6 +146,7 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
             field: "",
             reference: &args.subject,
             namespace: &args.namespace,
+            budgeted: false,
             used_as: match args.used_as {
                 Use::Container => UsedAs::Container,
                 Use::Init => UsedAs::Init,

@@ -115,7 +115,7 @@ impl Webhook {
             (false, Pin::Pods | Pin::All) => TagUse::NamesNow,
         };
         join_all(workload.uses.iter().map(async |image_use| {
-            let question = question(image_use, request, tag);
+            let question = question(image_use, request, call.entry, tag);
             self.verifier.verify(world, &question, now, call.deadline).await
         }))
         .await
@@ -136,7 +136,7 @@ impl Webhook {
         };
         let Some(world) = world.filter(|_| wanted) else { return Answer::silent(request) };
         let digests = join_all(workload.uses.iter().map(async |image_use| {
-            let question = question(image_use, request, TagUse::NamesNow);
+            let question = question(image_use, request, call.entry, TagUse::NamesNow);
             let digest = self.verifier.pin(world, &question, now, call.deadline).await?;
             Some((image_use.field.clone(), digest))
         }))
@@ -212,11 +212,12 @@ fn edited_policy(request: &Request) -> Answer {
     }
 }
 
-fn question<'a>(image_use: &'a ImageUse, request: &'a Request, tag: TagUse) -> Question<'a> {
+fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag: TagUse) -> Question<'a> {
     Question {
         field: &image_use.field,
         reference: &image_use.image,
         namespace: request.namespace.as_deref().unwrap_or_default(),
+        budgeted: entry != Entry::Bootstrap,
         used_as: match image_use.kind {
             ImageKind::Container => UsedAs::Container,
             ImageKind::Init => UsedAs::Init,

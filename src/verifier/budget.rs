@@ -55,7 +55,7 @@ impl<C: Clock> Budgets<C> {
         Self { buckets: RateLimiter::new(quota, HashMapStateStore::default(), clock) }
     }
 
-    /// Takes one judgement from the budget of `namespace`; that of objects without one is the empty name's.
+    /// Takes one judgement from the budget of `namespace`.
     pub(super) fn take(&self, namespace: &str) -> Result<(), OverBudget> {
         if self.buckets.len() > NAMESPACES {
             self.buckets.retain_recent();

@@ -117,11 +117,11 @@ impl Verdicts {
         known.get(key).filter(holds).or_else(|| unknown.get(key).filter(holds))
     }
 
-    /// Joins the judgement that is under way for `key`, or starts `judge` at the expense of `namespace`.
+    /// Joins the judgement that is under way for `key`, or starts `judge` at the expense of the namespace `payer`.
     pub(super) async fn judge<F>(
         &self,
         key: Key,
-        namespace: &str,
+        payer: Option<&str>,
         deadline: Instant,
         judge: F,
     ) -> Result<Arc<Entry>, NoEntry>
@@ -133,7 +133,9 @@ impl Verdicts {
             match flights.entry(key) {
                 Slot::Occupied(slot) => slot.get().clone(),
                 Slot::Vacant(slot) => {
-                    self.budgets.take(namespace).map_err(|OverBudget| NoEntry::OverBudget)?;
+                    if let Some(payer) = payer {
+                        self.budgets.take(payer).map_err(|OverBudget| NoEntry::OverBudget)?;
+                    }
                     let flight = self.start(slot.key().clone(), judge);
                     slot.insert(flight).clone()
                 }

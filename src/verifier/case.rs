@@ -26,8 +26,8 @@ use crate::{
 /// What is judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked<'a> {
-    /// An image, at the expense of a namespace's budget; the name is empty outside of namespaces.
-    Image { reference: &'a Reference, namespace: &'a str },
+    /// An image, at the expense of a namespace's budget or of none.
+    Image { reference: &'a Reference, payer: Option<&'a str> },
     /// A file, by its target path.
     File { path: &'a TargetPath, digest: Sha256 },
 }
@@ -136,14 +136,11 @@ impl Case<'_> {
         // The one under way may have begun on an older generation; then another follows on this one.
         for _ in 0..2 {
             let judgement = self.judgement(generation, &key);
-            let ended = self.verdicts.judge(key.clone(), self.namespace(), self.deadline, judgement).await;
+            let ended = self.verdicts.judge(key.clone(), self.payer(), self.deadline, judgement).await;
             let entry = ended.map_err(|reason| match reason {
                 NoEntry::Failed(error) => self.cause(error),
                 NoEntry::StillRunning => self.cause(RepositoryError::NotYet),
-                NoEntry::OverBudget => {
-                    let namespace = Some(self.namespace()).filter(|name| !name.is_empty()).map(str::to_owned);
-                    Cause::OverBudget { namespace }
-                }
+                NoEntry::OverBudget => Cause::OverBudget { namespace: self.payer().map(str::to_owned) },
             })?;
             // An admission was proven at the time of whoever began it, and this review may be later: it is held to its own.
             let current = entry.outcome.is_err() || entry.holds(generation, self.now);
@@ -154,10 +151,10 @@ impl Case<'_> {
         Err(self.cause(RepositoryError::NotYet))
     }
 
-    fn namespace(&self) -> &str {
+    fn payer(&self) -> Option<&str> {
         match self.asked {
-            Asked::Image { namespace, .. } => namespace,
-            Asked::File { .. } => "",
+            Asked::Image { payer, .. } => payer,
+            Asked::File { .. } => None,
         }
     }
 

@@ -34,6 +34,9 @@ pub struct Question<'a> {
     pub reference: &'a str,
     /// The namespace of the object.
     pub namespace: &'a str,
+    /// Whether a judgement is taken from the namespace's [`Budget`]. Not where an outage is let through: there whoever
+    /// used it up would have opened the door.
+    pub budgeted: bool,
     /// As what the object uses it.
     pub used_as: UsedAs,
     /// What a tag without a digest means there.
@@ -106,7 +109,7 @@ impl Verifier {
                 };
             }
         };
-        let asked = Asked::Image { reference: &reference, namespace: question.namespace };
+        let asked = Asked::Image { reference: &reference, payer: question.payer() };
         self.judge(world, rule, asked, question.tag, refusal, now, deadline).await
     }
 
@@ -193,13 +196,18 @@ impl Verifier {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
         let Action::Verify(requirement) = rule.action() else { return None };
-        let asked = Asked::Image { reference: &reference, namespace: question.namespace };
+        let asked = Asked::Image { reference: &reference, payer: question.payer() };
         let case = self.case(world, rule, requirement, asked, now, deadline).ok()?;
         case.digest().await.ok()
     }
 }
 
-impl Question<'_> {
+impl<'q> Question<'q> {
+    /// The namespace whose budget judgements are taken from.
+    fn payer(&self) -> Option<&'q str> {
+        self.budgeted.then_some(self.namespace)
+    }
+
     fn subject<'a>(&'a self, image: &'a Reference) -> policy::Subject<'a> {
         policy::Subject { namespace: self.namespace, image, used_as: self.used_as }
     }

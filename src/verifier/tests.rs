@@ -92,7 +92,7 @@ async fn refresh(world: &World, now: Timestamp) {
 }
 
 fn question(reference: &str, tag: TagUse) -> Question<'_> {
-    Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag }
+    Question { field: "", reference, namespace: "prod", budgeted: true, used_as: UsedAs::Container, tag }
 }
 
 async fn judge(world: &World, reference: &str, tag: TagUse, now: Timestamp) -> Verdict {

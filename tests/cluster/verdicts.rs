@@ -225,3 +225,20 @@ fn a_namespace_that_asks_for_too_much_at_once_is_told_so_and_no_verdict_is_claim
     let text = webhook.kubectl.apply(&objects::pod("third", &images.unknown)).refused();
     assert!(text.contains("[image/unknown]"), "{text}");
 }
+
+#[test]
+fn a_namespace_that_is_open_while_the_webhook_is_down_cannot_be_opened_by_a_flood() {
+    let (cluster, images) = (Cluster::shared(), Images::shared());
+    let settings = Settings::file(cluster, "flooded", &images.chain, &images.chain.policy());
+    let settings = settings.options(&["--miss-burst=1", "--misses-per-minute=1"]);
+    let webhook = Webhook::start(cluster, "flooded", &settings, &[]);
+    let bootstrap = cluster.namespace(&webhook.place.bootstrap);
+    for (name, image, code) in [
+        ("first", &images.unknown, "[image/unknown]"),
+        ("second", &images.revoked, "[tuf/revoked]"),
+        ("third", &images.stolen, "[in-toto/threshold-not-met]"),
+    ] {
+        let text = bootstrap.apply(&objects::pod(name, image)).refused();
+        assert!(text.contains("\"bootstrap.pratique.dev\" denied the request") && text.contains(code), "{text}");
+    }
+}

@@ -132,7 +132,14 @@ async fn verify_by(verifier: &Verifier, world: &World, reference: &str, now: Tim
 }
 
 fn question(reference: &str) -> Question<'_> {
-    Question { field: "", reference, namespace: "prod", used_as: UsedAs::Container, tag: TagUse::NamesNow }
+    Question {
+        field: "",
+        reference,
+        namespace: "prod",
+        budgeted: true,
+        used_as: UsedAs::Container,
+        tag: TagUse::NamesNow,
+    }
 }
 
 /// The code, or how the image was admitted.
@@ -235,6 +242,12 @@ async fn a_namespace_over_its_budget_has_nothing_more_judged_until_it_is_given_b
     let elsewhere = Question { namespace: "other", ..question(&image) };
     let verdict = verifier.verify(&world, &elsewhere, now(), Instant::now() + Duration::from_secs(60)).await;
     assert_eq!(verdict.label(), "proof");
+    // Nor is one spent where an outage would be let through.
+    let other = format!("{NAME}@sha256:{}", Sha256::of(b"other"));
+    assert_eq!(judge(&verifier, &world, &other, now()).await, "admission/over-budget");
+    let unbudgeted = Question { budgeted: false, ..question(&other) };
+    let verdict = verifier.verify(&world, &unbudgeted, now(), Instant::now() + Duration::from_secs(60)).await;
+    assert_eq!(verdict.label(), "image/unknown");
     // And what another namespace has had judged is in memory for all.
     assert_eq!(judge(&verifier, &world, &image, now()).await, "proof");
 }
