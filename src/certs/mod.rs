@@ -148,16 +148,26 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error
     Ok(Arc::new(config))
 }
 
-/// A TLS client (1.2 and 1.3) that believes the authority in `pem` and nobody else.
+/// A TLS client (1.2 and 1.3) that believes the authorities in `pem` and nobody else.
 pub fn client_config(pem: &[u8]) -> Result<ClientConfig, Error> {
-    let bad = |error: &dyn std::fmt::Display| Error::BadCertificate { why: error.to_string() };
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(pem).map_err(|error| bad(&error))?;
-    roots.add(authority).map_err(|error| bad(&error))?;
+    let roots = roots(pem)?;
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Tls { why: error.to_string() })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The authorities in `pem`, of which there has to be one.
+fn roots(pem: &[u8]) -> Result<RootCertStore, Error> {
+    let bad = |why: String| Error::BadCertificate { why };
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(pem) {
+        roots.add(authority.map_err(|error| bad(error.to_string()))?).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("it holds no PEM certificate".to_owned()));
+    }
+    Ok(roots)
 }
 
 /// Passed explicitly everywhere: what a process-wide default would be depends on which crate set it first.

@@ -1,6 +1,6 @@
 //! Where a certificate that the webhook issued itself is kept, and where the API server is told to believe it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::Future};
 
 use k8s_openapi::{
     ByteString,
@@ -12,10 +12,12 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams, PostParams},
-    core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+
+/// The data of a Secret, by key. Never printed.
+pub type Data = BTreeMap<String, Vec<u8>>;
 
 /// Who owns `caBundle`: no other manager ever writes it, so that no chart resets it.
 pub const FIELD_MANAGER: &str = "pratique-ca";
@@ -36,8 +38,8 @@ pub struct Serving {
 /// What is in the Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// By key. Never printed.
-    pub data: BTreeMap<String, Vec<u8>>,
+    /// By key.
+    pub data: Data,
     /// `resourceVersion`.
     pub version: String,
 }
@@ -52,22 +54,30 @@ pub struct Error {
     pub why: String,
 }
 
-impl Serving {
+/// Where the authority of a certificate is kept, and where it is believed.
+pub trait Place: Send + Sync {
     /// The Secret's data, and its version.
-    pub async fn read(&self) -> Result<Stored, Error> {
+    fn read(&self) -> impl Future<Output = Result<Stored, Error>> + Send;
+
+    /// Writes the data where the version is still this one; `false` where somebody else came first.
+    fn replace(&self, data: Data, version: &str) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Has every webhook of the configurations that exist believe the authorities in `bundle` (PEM) and no others.
+    fn believe(&self, bundle: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Place for Serving {
+    async fn read(&self) -> Result<Stored, Error> {
         let secret = self.secrets().get(&self.secret).await.map_err(|error| self.of_secret(&error))?;
         let version = secret.metadata.resource_version.unwrap_or_default();
         let data = secret.data.unwrap_or_default();
         Ok(Stored { data: data.into_iter().map(|(key, value)| (key, value.0)).collect(), version })
     }
 
-    /// Writes the data where the version is still this one; `false` where somebody else came first.
-    pub async fn replace(&self, data: BTreeMap<String, Vec<u8>>, version: &str) -> Result<bool, Error> {
+    async fn replace(&self, data: Data, version: &str) -> Result<bool, Error> {
+        // Labels and all else are kept; the API server compares the version.
         let mut secret = self.secrets().get(&self.secret).await.map_err(|error| self.of_secret(&error))?;
-        // Labels and all else are kept; a change of them in between is one that came first.
-        if secret.metadata.resource_version.as_deref() != Some(version) {
-            return Ok(false);
-        }
+        secret.metadata.resource_version = Some(version.to_owned());
         secret.data = Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect());
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match self.secrets().replace(&self.secret, &params, &secret).await {
@@ -77,30 +87,23 @@ impl Serving {
         }
     }
 
-    /// Has every webhook of the configurations that exist believe the authorities in `bundle` (PEM) and no others.
-    pub async fn believe(&self, bundle: &str) -> Result<(), Error> {
+    async fn believe(&self, bundle: &str) -> Result<(), Error> {
         for name in &self.configurations {
             believe::<ValidatingWebhookConfiguration>(&self.client, name, bundle).await?;
             believe::<MutatingWebhookConfiguration>(&self.client, name, bundle).await?;
         }
         Ok(())
     }
+}
 
+impl Serving {
     fn secrets(&self) -> Api<Secret> {
-        namespaced(&self.client, &self.namespace)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     fn of_secret(&self, error: &kube::Error) -> Error {
         Error { what: format!("Secret {}/{}", self.namespace, self.secret), why: error.to_string() }
     }
-}
-
-fn namespaced<K>(client: &Client, namespace: &str) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    Api::namespaced(client.clone(), namespace)
 }
 
 async fn believe<K>(client: &Client, name: &str, bundle: &str) -> Result<(), Error>

@@ -1,10 +1,7 @@
 //! What the Secret holds, and what has to be done about it: a decision over bytes and a time, without IO.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use rustls::{
-    RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
@@ -12,73 +9,58 @@ use rustls::{
 use super::super::{
     Certificate, Error,
     issue::{Authority, LEEWAY, Pair},
-    provider, validity,
+    provider, roots, validity,
 };
+use crate::cluster::serving::Data;
 
 /// The certificates to believe, as PEM: the authority that issues first, then one that is to follow it or came before.
-pub(super) const BUNDLE: &str = "ca.crt";
+const BUNDLE: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const NEXT_AUTHORITY: &str = "next-ca.crt";
 const NEXT_AUTHORITY_KEY: &str = "next-ca.key";
 
-/// The data of the Secret.
-pub(super) type Data = BTreeMap<String, Vec<u8>>;
+const AUTHORITY_NAME: &str = "pratique webhook CA";
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// How long things hold, and when they are replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// Of an authority.
-    pub authority: SignedDuration,
-    /// What is left of the authority's lifetime when the next one is made.
-    pub overlap: SignedDuration,
-    /// Of a serving certificate; it is replaced when two thirds are over.
-    pub certificate: SignedDuration,
-    /// How long an authority is in `caBundle` before a certificate of it is served: every API server has read it then.
-    pub settle: SignedDuration,
-    /// How long an authority stays in `caBundle` after the next one issues: every replica serves a new certificate then.
-    pub retire: SignedDuration,
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Self {
-            authority: DAY * 3_650,
-            overlap: DAY * 365,
-            certificate: DAY * 90,
-            settle: SignedDuration::from_mins(2),
-            retire: DAY,
-        }
-    }
-}
+/// How long an authority holds.
+const AUTHORITY_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3_650);
+/// What is left of an authority's lifetime when the next one is made.
+const OVERLAP: SignedDuration = SignedDuration::from_hours(24 * 365);
+/// How long a serving certificate holds; it is replaced when two thirds are over.
+const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 90);
+/// How long an authority is in `caBundle` before a certificate of it is served: every API server has read it then.
+pub(super) const SETTLE: SignedDuration = SignedDuration::from_mins(2);
+/// How long an authority stays in `caBundle` after the next one issues: every replica serves a new certificate then.
+const RETIRE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The Secret's data, parsed: an authority that issues, a certificate that it issued, and whom else to believe.
-#[derive(Debug)]
 pub(super) struct Material {
-    /// Of the authority that issues, and when it was made.
-    authority: Dated,
-    /// PEM, each of one authority: one that is to follow or came before.
+    issuer: Issuer,
+    /// Each an authority that is to follow or came before.
     others: Vec<Dated>,
-    authority_key: String,
     pub(super) pair: Pair,
+    /// What `pair` is when it is served, and when it was issued.
+    pub(super) certificate: Certificate,
     issued: Timestamp,
     /// The authority that is to follow.
-    next: Option<(Dated, String)>,
+    next: Option<Issuer>,
+}
+
+/// An authority and its private key, as PEM. Never printed.
+struct Issuer {
+    authority: Dated,
+    key: String,
 }
 
 /// A certificate as PEM, with the time at which it was made and at which it expires.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Dated {
+pub(super) struct Dated {
     pem: String,
-    made: Timestamp,
-    expires: Timestamp,
+    pub(super) made: Timestamp,
+    pub(super) expires: Timestamp,
 }
 
 /// What is to be done about the Secret.
-#[derive(Debug)]
 pub(super) enum Plan {
     /// Nothing: it serves.
     Keep,
@@ -98,86 +80,59 @@ impl Material {
         if others.is_empty() {
             return Err(Error::BadCertificate { why: format!("{BUNDLE} holds no certificate") });
         }
-        let authority = others.remove(0);
-        let authority_key = text(AUTHORITY_KEY)?;
-        // An authority whose key is another's would issue what nobody believes.
-        Certificate::parse(authority.pem.as_bytes(), authority_key.as_bytes())?;
+        let issuer = Issuer::new(others.remove(0), text(AUTHORITY_KEY)?)?;
         let pair = Pair { certificate: text(CERTIFICATE)?, key: text(KEY)? };
-        Certificate::parse(pair.certificate.as_bytes(), pair.key.as_bytes())?;
+        let certificate = Certificate::parse(pair.certificate.as_bytes(), pair.key.as_bytes())?;
         let issued = Dated::parse(&pair.certificate)?.made;
         let next = match data.get(NEXT_AUTHORITY).filter(|bytes| !bytes.is_empty()) {
             None => None,
-            Some(_) => {
-                let (pem, key) = (text(NEXT_AUTHORITY)?, text(NEXT_AUTHORITY_KEY)?);
-                Certificate::parse(pem.as_bytes(), key.as_bytes())?;
-                Some((Dated::parse(&pem)?, key))
-            }
+            Some(_) => Some(Issuer::new(Dated::parse(&text(NEXT_AUTHORITY)?)?, text(NEXT_AUTHORITY_KEY)?)?),
         };
-        Ok(Self { authority, others, authority_key, pair, issued, next })
+        Ok(Self { issuer, others, pair, certificate, issued, next })
+    }
+
+    /// The authority that issues.
+    pub(super) fn authority(&self) -> &Dated {
+        &self.issuer.authority
     }
 
     /// What goes into `caBundle`.
     pub(super) fn bundle(&self) -> String {
-        std::iter::once(&self.authority).chain(&self.others).map(|dated| dated.pem.as_str()).collect()
-    }
-
-    /// When the authority that issues expires.
-    pub(super) fn authority_expires(&self) -> Timestamp {
-        self.authority.expires
-    }
-
-    /// When the authority that issues was made.
-    pub(super) fn authority_made(&self) -> Timestamp {
-        self.authority.made
+        bundle(self.authority(), &self.others)
     }
 
     /// What is to be done at `now`. `settled`: the bundle as it is has been in every `caBundle` long enough.
-    pub(super) fn plan(
-        &self,
-        names: &[String],
-        now: Timestamp,
-        lifetimes: &Lifetimes,
-        settled: bool,
-    ) -> Result<Plan, Error> {
-        if now >= self.authority.expires {
-            return fresh(names, now, lifetimes, &self.bundle()).map(|data| Plan::Write(data, "the authority expired"));
+    pub(super) fn plan(&self, names: &[String], now: Timestamp, settled: bool) -> Result<Plan, Error> {
+        let authority = self.authority();
+        if now >= authority.expires {
+            return fresh(names, now, &self.bundle()).map(|data| Plan::Write(data, "the authority expired"));
         }
-        if let Some((next, key)) = &self.next {
-            if settled && now.duration_since(next.made) >= lifetimes.settle {
-                let issuer = Authority::load(&next.pem, key)?;
-                let others: Vec<&Dated> = std::iter::once(&self.authority).chain(&self.others).collect();
-                let others = others.into_iter().filter(|other| other.pem != next.pem && now < other.expires);
-                let pair = issuer.issue(names, now, lifetimes.certificate)?;
-                let data = render(&next.pem, key, others, &pair, None);
+        if let Some(next) = &self.next {
+            if settled && now.duration_since(next.authority.made) >= SETTLE {
+                let others = std::iter::once(authority).chain(&self.others);
+                let others = others.filter(|other| other.pem != next.authority.pem && now < other.expires);
+                let data = render(next, others, &next.issue(names, now)?, None);
                 return Ok(Plan::Write(data, "the next authority issues from now on"));
             }
-        } else if now >= before(self.authority.expires, lifetimes.overlap) {
-            let next = Authority::generate(AUTHORITY_NAME, now, lifetimes.authority)?;
-            let dated = Dated::parse(next.certificate())?;
-            let others: Vec<&Dated> = std::iter::once(&dated).chain(&self.others).collect();
-            let next = Some((next.certificate(), next.key()));
-            let data = render(&self.authority.pem, &self.authority_key, others.into_iter(), &self.pair, next);
+        } else if now >= before(authority.expires, OVERLAP) {
+            let next = Issuer::generate(now)?;
+            let others = std::iter::once(&next.authority).chain(&self.others);
+            let data = render(&self.issuer, others, &self.pair, Some(&next));
             return Ok(Plan::Write(data, "the next authority is announced"));
-        } else if !self.others.is_empty() && now.duration_since(self.authority.made) >= lifetimes.retire {
-            let data = render(&self.authority.pem, &self.authority_key, std::iter::empty(), &self.pair, None);
+        } else if !self.others.is_empty() && now.duration_since(authority.made) >= RETIRE {
+            let data = render(&self.issuer, &[], &self.pair, None);
             return Ok(Plan::Write(data, "the authority before is believed no longer"));
         }
         if let Some(why) = self.stale(names, now) {
-            let issuer = Authority::load(&self.authority.pem, &self.authority_key)?;
-            let pair = issuer.issue(names, now, lifetimes.certificate)?;
-            let next = self.next.as_ref().map(|(dated, key)| (dated.pem.as_str(), key.clone()));
-            return Ok(Plan::Write(
-                render(&self.authority.pem, &self.authority_key, self.others.iter(), &pair, next),
-                why,
-            ));
+            let pair = self.issuer.issue(names, now)?;
+            return Ok(Plan::Write(render(&self.issuer, &self.others, &pair, self.next.as_ref()), why));
         }
         Ok(Plan::Keep)
     }
 
     /// Why the certificate has to be replaced.
     fn stale(&self, names: &[String], now: Timestamp) -> Option<&'static str> {
-        let expires = Dated::parse(&self.pair.certificate).map_or(self.issued, |dated| dated.expires);
-        let lifetime = expires.duration_since(self.issued);
+        let lifetime = self.certificate.expires().duration_since(self.issued);
         if now.duration_since(self.issued) >= lifetime / 3 * 2 {
             return Some("two thirds of the certificate's lifetime are over");
         }
@@ -186,52 +141,67 @@ impl Material {
 
     /// Whether whoever believes the bundle believes the certificate, for each of `names`.
     fn is_believed(&self, names: &[String], now: Timestamp) -> bool {
-        let believed = |name: &String| {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(self.bundle().as_bytes()) {
-                roots.add(certificate.ok()?).ok()?;
-            }
+        let believed = || {
+            let roots = roots(self.bundle().as_bytes()).ok()?;
             let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build().ok()?;
             let own = CertificateDer::from_pem_slice(self.pair.certificate.as_bytes()).ok()?;
             let seconds = u64::try_from(now.as_second()).ok()?;
             let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-            let name = ServerName::try_from(name.as_str()).ok()?;
-            verifier.verify_server_cert(&own, &[], &name, &[], at).ok()
+            names.iter().try_for_each(|name| {
+                let name = ServerName::try_from(name.as_str()).ok()?;
+                verifier.verify_server_cert(&own, &[], &name, &[], at).ok().map(drop)
+            })
         };
-        names.iter().all(|name| believed(name).is_some())
+        believed().is_some()
+    }
+}
+
+impl Issuer {
+    /// Refuses a key of another authority: it would issue what nobody believes.
+    fn new(authority: Dated, key: String) -> Result<Self, Error> {
+        Certificate::parse(authority.pem.as_bytes(), key.as_bytes())?;
+        Ok(Self { authority, key })
+    }
+
+    fn generate(now: Timestamp) -> Result<Self, Error> {
+        let authority = Authority::generate(AUTHORITY_NAME, now, AUTHORITY_LIFETIME)?;
+        Ok(Self { authority: Dated::parse(authority.certificate())?, key: authority.key() })
+    }
+
+    fn issue(&self, names: &[String], now: Timestamp) -> Result<Pair, Error> {
+        Authority::load(&self.authority.pem, &self.key)?.issue(names, now, CERTIFICATE_LIFETIME)
     }
 }
 
 /// Everything new. What is in `believed` is believed on, so that a certificate of it that a replica still serves is.
-pub(super) fn fresh(names: &[String], now: Timestamp, lifetimes: &Lifetimes, believed: &str) -> Result<Data, Error> {
-    let authority = Authority::generate(AUTHORITY_NAME, now, lifetimes.authority)?;
-    let pair = authority.issue(names, now, lifetimes.certificate)?;
+pub(super) fn fresh(names: &[String], now: Timestamp, believed: &str) -> Result<Data, Error> {
+    let issuer = Issuer::generate(now)?;
     let before = certificates(believed).unwrap_or_default();
     let before = before.iter().filter(|other| now < other.expires);
-    Ok(render(authority.certificate(), &authority.key(), before, &pair, None))
+    Ok(render(&issuer, before, &issuer.issue(names, now)?, None))
 }
 
-const AUTHORITY_NAME: &str = "pratique webhook CA";
-
 fn render<'a>(
-    authority: &str,
-    authority_key: &str,
-    others: impl Iterator<Item = &'a Dated>,
+    issuer: &'a Issuer,
+    others: impl IntoIterator<Item = &'a Dated>,
     pair: &Pair,
-    next: Option<(&str, String)>,
+    next: Option<&Issuer>,
 ) -> Data {
-    let bundle: String = std::iter::once(authority).chain(others.map(|other| other.pem.as_str())).collect();
-    let mut data = Data::from([
-        (BUNDLE.to_owned(), bundle.into_bytes()),
-        (AUTHORITY_KEY.to_owned(), authority_key.as_bytes().to_vec()),
-        (CERTIFICATE.to_owned(), pair.certificate.as_bytes().to_vec()),
-        (KEY.to_owned(), pair.key.as_bytes().to_vec()),
-    ]);
-    if let Some((pem, key)) = next {
-        data.insert(NEXT_AUTHORITY.to_owned(), pem.as_bytes().to_vec());
-        data.insert(NEXT_AUTHORITY_KEY.to_owned(), key.into_bytes());
+    let mut data = Data::new();
+    let mut put = |name: &str, text: &str| drop(data.insert(name.to_owned(), text.as_bytes().to_vec()));
+    put(BUNDLE, &bundle(&issuer.authority, others));
+    put(AUTHORITY_KEY, &issuer.key);
+    put(CERTIFICATE, &pair.certificate);
+    put(KEY, &pair.key);
+    if let Some(next) = next {
+        put(NEXT_AUTHORITY, &next.authority.pem);
+        put(NEXT_AUTHORITY_KEY, &next.key);
     }
     data
+}
+
+fn bundle<'a>(authority: &'a Dated, others: impl IntoIterator<Item = &'a Dated>) -> String {
+    std::iter::once(authority).chain(others).map(|dated| dated.pem.as_str()).collect()
 }
 
 fn before(at: Timestamp, span: SignedDuration) -> Timestamp {

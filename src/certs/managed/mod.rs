@@ -6,51 +6,20 @@
 
 mod material;
 
-use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
-pub use self::material::Lifetimes;
-use self::material::{Material, Plan, fresh};
-use super::{Certificate, Error, Resolver};
+use self::material::{Material, Plan, SETTLE, fresh};
+use super::{Error, Resolver};
 use crate::{
-    cluster::serving::{self, Serving, Stored},
+    cluster::serving::{self, Place},
     telemetry::{Metrics, metrics::LoadOutcome},
 };
 
 /// Writes in a row: announcing, following and retiring an authority are one each, and another replica may come first.
 const ROUNDS: usize = 8;
-
-/// Where the authority is kept, and where it is believed.
-pub trait Place: Send + Sync {
-    /// The data of the Secret, and its version.
-    fn read(&self) -> impl Future<Output = Result<Stored, serving::Error>> + Send;
-
-    /// Writes the data where the version is still this one; `false` where somebody else came first.
-    fn replace(
-        &self,
-        data: BTreeMap<String, Vec<u8>>,
-        version: &str,
-    ) -> impl Future<Output = Result<bool, serving::Error>> + Send;
-
-    /// Has every webhook configuration that there is believe these authorities and no others.
-    fn believe(&self, bundle: &str) -> impl Future<Output = Result<(), serving::Error>> + Send;
-}
-
-impl Place for Serving {
-    async fn read(&self) -> Result<Stored, serving::Error> {
-        self.read().await
-    }
-
-    async fn replace(&self, data: BTreeMap<String, Vec<u8>>, version: &str) -> Result<bool, serving::Error> {
-        self.replace(data, version).await
-    }
-
-    async fn believe(&self, bundle: &str) -> Result<(), serving::Error> {
-        self.believe(bundle).await
-    }
-}
 
 /// Why there may be no new certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +39,6 @@ pub enum Failure {
 pub struct Managed<P> {
     place: P,
     names: Vec<String>,
-    lifetimes: Lifetimes,
     resolver: Arc<Resolver>,
     metrics: Arc<Metrics>,
     /// The bundle that is believed everywhere, and since when as far as we know.
@@ -87,14 +55,8 @@ impl<P> fmt::Debug for Managed<P> {
 
 impl<P: Place> Managed<P> {
     /// For a service that is called by `names`.
-    pub fn new(
-        place: P,
-        names: Vec<String>,
-        lifetimes: Lifetimes,
-        resolver: Arc<Resolver>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { place, names, lifetimes, resolver, metrics, believed: None, served: None }
+    pub fn new(place: P, names: Vec<String>, resolver: Arc<Resolver>, metrics: Arc<Metrics>) -> Self {
+        Self { place, names, resolver, metrics, believed: None, served: None }
     }
 
     /// Does what is due, and serves what is to be served. After an error whatever was served before still is.
@@ -104,7 +66,7 @@ impl<P: Place> Managed<P> {
             let (data, why) = match Material::parse(&stored.data) {
                 Ok(material) => {
                     let settled = self.believe(&material.bundle(), now).await;
-                    match material.plan(&self.names, now, &self.lifetimes, settled == Ok(true))? {
+                    match material.plan(&self.names, now, settled == Ok(true))? {
                         Plan::Write(data, why) => (data, why),
                         Plan::Keep => {
                             self.serve(&material, now)?;
@@ -119,7 +81,7 @@ impl<P: Place> Managed<P> {
                     }
                     let believed = self.believed.as_ref().map_or("", |(bundle, _)| bundle);
                     let why = if empty { "there was none" } else { "it was damaged" };
-                    (fresh(&self.names, now, &self.lifetimes, believed)?, why)
+                    (fresh(&self.names, now, believed)?, why)
                 }
             };
             if self.place.replace(data, &stored.version).await? {
@@ -166,22 +128,21 @@ impl<P: Place> Managed<P> {
             _ => now,
         };
         self.believed = Some((bundle.to_owned(), since));
-        Ok(now.duration_since(since) >= self.lifetimes.settle)
+        Ok(now.duration_since(since) >= SETTLE)
     }
 
     fn serve(&mut self, material: &Material, now: Timestamp) -> Result<(), Failure> {
-        self.metrics.authority_expires(material.authority_expires());
+        self.metrics.authority_expires(material.authority().expires);
         if self.served.as_ref() == Some(&material.pair.certificate) {
             return Ok(());
         }
         // Not before every API server has read its authority; unless nothing better is there.
         let better = self.resolver.current().is_some_and(|current| now < current.expires());
-        if better && now.duration_since(material.authority_made()) < self.lifetimes.settle {
+        if better && now.duration_since(material.authority().made) < SETTLE {
             return Ok(());
         }
-        let certificate = Certificate::parse(material.pair.certificate.as_bytes(), material.pair.key.as_bytes())?;
-        let expires = certificate.expires();
-        self.resolver.replace(certificate, now)?;
+        let expires = material.certificate.expires();
+        self.resolver.replace(material.certificate.clone(), now)?;
         self.served = Some(material.pair.certificate.clone());
         tracing::info!(%expires, "serving a new certificate");
         self.metrics.certificate_loaded(LoadOutcome::Loaded);

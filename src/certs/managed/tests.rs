@@ -7,15 +7,15 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use rustls::{
-    RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{ServerName, UnixTime},
 };
 
 use super::*;
-use crate::certs::provider;
-
-type Data = BTreeMap<String, Vec<u8>>;
+use crate::{
+    certs::{provider, roots},
+    cluster::serving::{Data, Stored},
+};
 
 const NAME: &str = "pratique.pratique-system.svc";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -30,7 +30,7 @@ struct Cluster(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    data: BTreeMap<String, Vec<u8>>,
+    data: Data,
     version: u64,
     bundle: String,
     writes: usize,
@@ -50,7 +50,7 @@ impl Place for Cluster {
         Ok(stored)
     }
 
-    async fn replace(&self, data: BTreeMap<String, Vec<u8>>, version: &str) -> Result<bool, serving::Error> {
+    async fn replace(&self, data: Data, version: &str) -> Result<bool, serving::Error> {
         let mut state = self.0.lock().unwrap();
         if state.version.to_string() != version {
             return Ok(false);
@@ -86,15 +86,21 @@ impl Cluster {
 
     fn replica_of(&self, names: &[&str]) -> Managed<Self> {
         let names = names.iter().map(ToString::to_string).collect();
-        Managed::new(self.clone(), names, Lifetimes::default(), Arc::default(), Arc::default())
+        Managed::new(self.clone(), names, Arc::default(), Arc::default())
+    }
+
+    /// Two replicas that serve what the first one made.
+    async fn served_by_two() -> (Self, Managed<Self>, Managed<Self>) {
+        let cluster = Self::default();
+        let (mut first, mut second) = (cluster.replica(), cluster.replica());
+        first.look(start()).await.unwrap();
+        second.look(start()).await.unwrap();
+        (cluster, first, second)
     }
 
     /// Whether the API server would take what the replica serves.
     fn believes(&self, replica: &Managed<Self>, name: &'static str, now: Timestamp) -> bool {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.0.lock().unwrap().bundle.as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
+        let roots = roots(self.0.lock().unwrap().bundle.as_bytes()).unwrap();
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build().unwrap();
         let served = replica.resolver.current().unwrap();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(now.as_second().try_into().unwrap()));
@@ -105,10 +111,7 @@ impl Cluster {
 
 #[tokio::test]
 async fn the_first_replica_makes_a_certificate_and_the_others_take_it() {
-    let cluster = Cluster::default();
-    let (mut first, mut second) = (cluster.replica(), cluster.replica());
-    first.look(start()).await.unwrap();
-    second.look(start()).await.unwrap();
+    let (cluster, first, second) = Cluster::served_by_two().await;
     assert_eq!(cluster.writes(), 1);
     for replica in [&first, &second] {
         assert!(cluster.believes(replica, NAME, start()));
@@ -158,11 +161,8 @@ async fn another_name_of_the_service_gets_another_certificate_at_once() {
 
 #[tokio::test]
 async fn the_api_server_believes_every_replica_all_through_a_change_of_the_authority() {
-    let cluster = Cluster::default();
     // The second looks only now and then, as one that hangs.
-    let (mut first, mut second) = (cluster.replica(), cluster.replica());
-    first.look(start()).await.unwrap();
-    second.look(start()).await.unwrap();
+    let (cluster, mut first, mut second) = Cluster::served_by_two().await;
     let mut changes = Vec::new();
     let mut now = start() + DAY * (3_650 - 365) - SignedDuration::from_mins(10);
     first.look(now).await.unwrap();
@@ -193,8 +193,7 @@ async fn the_next_authority_issues_only_after_it_has_been_believed_for_a_while()
     let due = start() + DAY * (3_650 - 365);
     replica.look(start()).await.unwrap();
     replica.look(due).await.unwrap();
-    let served = || replica.served.clone();
-    let before = served();
+    let before = replica.served.clone();
     assert_eq!(cluster.authorities(), 2);
     // It cannot be announced any more: it never issues.
     cluster.0.lock().unwrap().forbidden = true;
@@ -223,10 +222,7 @@ async fn a_damaged_secret_is_made_anew_and_no_replica_is_disbelieved_meanwhile()
         },
     ];
     for damage in damages {
-        let cluster = Cluster::default();
-        let (mut first, mut second) = (cluster.replica(), cluster.replica());
-        first.look(start()).await.unwrap();
-        second.look(start()).await.unwrap();
+        let (cluster, mut first, mut second) = Cluster::served_by_two().await;
         damage(&mut cluster.0.lock().unwrap().data);
         let now = start() + DAY;
         first.look(now).await.unwrap();

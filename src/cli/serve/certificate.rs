@@ -7,11 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::namespaced;
 use crate::{
-    certs::{
-        Resolver,
-        files::Files,
-        managed::{Lifetimes, Managed},
-    },
+    certs::{Resolver, files::Files, managed::Managed},
     cli::now,
     cluster::serving::Serving,
     server::{Health, Part},
@@ -66,8 +62,7 @@ pub(super) async fn look_after(
     let (namespace, secret) = namespaced(secret)?;
     let client = kube::Client::try_default().await.context("the API server")?;
     let place = Serving { client, namespace, secret, configurations: args.webhook_configurations.clone() };
-    let (names, lifetimes) = (args.tls_dns_name.clone(), Lifetimes::default());
-    let managed = Managed::new(place, names, lifetimes, resolver.clone(), metrics.clone());
+    let managed = Managed::new(place, args.tls_dns_name.clone(), resolver.clone(), metrics.clone());
     let (health, resolver) = (health.clone(), resolver.clone());
     Ok(tokio::spawn(managed.follow(ASK, now, move |result| match result {
         // Once there is one, readiness is not withdrawn for trouble with the next (A5).

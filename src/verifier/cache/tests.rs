@@ -267,7 +267,7 @@ async fn whoever_joins_a_judgement_under_way_pays_nothing() {
 
 #[tokio::test]
 async fn images_that_nobody_lists_do_not_push_out_verdicts() {
-    let (folder, world, verifier) = remembered().await;
+    let (_folder, world, verifier) = remembered().await;
     let before = verifier.verdicts.remembered.known.clone();
     let stranger = format!("{NAME}@sha256:{}", Sha256::of(b"stranger"));
     assert_eq!(judge(&verifier, &world, &stranger, now()).await, "image/unknown");
@@ -276,7 +276,6 @@ async fn images_that_nobody_lists_do_not_push_out_verdicts() {
     let unknown = verifier.verdicts.remembered.unknown.clone();
     unknown.run_pending_tasks();
     assert_eq!(unknown.entry_count(), 1);
-    drop(folder);
 }
 
 #[tokio::test]
