@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 
 use super::namespaced;
@@ -37,11 +38,21 @@ pub(super) struct Args {
     )]
     tls_secret: Option<String>,
     /// A name by which the API server calls the webhook: SERVICE.NAMESPACE.svc; the certificate is for all given
-    #[arg(long, env = "PRATIQUE_TLS_DNS_NAME", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, env = "PRATIQUE_TLS_DNS_NAME", value_name = "NAME", value_delimiter = ',', conflicts_with = "tls_dir", value_parser = dns_name)]
     tls_dns_name: Vec<String>,
     /// The name of the validating and mutating webhook configurations whose caBundle has the authority
-    #[arg(long, env = "PRATIQUE_WEBHOOK_CONFIGURATIONS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "PRATIQUE_WEBHOOK_CONFIGURATIONS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "tls_dir"
+    )]
     webhook_configurations: Vec<String>,
+}
+
+fn dns_name(text: &str) -> Result<String, String> {
+    ServerName::try_from(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Looks after the certificate that `resolver` serves. Files have to be good from the beginning; for a Secret the
@@ -70,4 +81,35 @@ pub(super) async fn look_after(
         Ok(()) => {}
         Err(error) => health.waiting(Part::Certificate, error.to_string()),
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn options_that_would_have_no_effect_or_could_not_be_met_are_refused() {
+        let parse = |options: &[&str]| Only::try_parse_from([&["serve"], options].concat());
+        let own = ["--tls-secret=ns/tls", "--tls-dns-name=pratique.ns.svc,127.0.0.1"];
+        assert_eq!(parse(&own).unwrap().args.tls_dns_name, ["pratique.ns.svc", "127.0.0.1"]);
+        assert!(parse(&["--tls-dir=tls"]).is_ok());
+        for options in [
+            &[] as &[&str],
+            &["--tls-secret=ns/tls"],
+            &["--tls-secret=ns/tls", "--tls-dns-name=two words"],
+            &["--tls-dir=tls", own[0], own[1]],
+            &["--tls-dir=tls", "--tls-dns-name=pratique.ns.svc"],
+            &["--tls-dir=tls", "--webhook-configurations=pratique"],
+        ] {
+            assert!(parse(options).is_err(), "{options:?}");
+        }
+    }
 }
