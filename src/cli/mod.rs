@@ -12,6 +12,7 @@ pub mod repo;
 pub mod serve;
 pub mod tuf;
 pub mod verify;
+pub mod webhooks;
 
 /// Decides which container images may run, by what TUF and in-toto prove about them
 #[derive(Debug, clap::Parser)]
@@ -40,6 +41,9 @@ enum Command {
     InToto(InToto),
     /// A plain TUF client, as the conformance suite drives it: exit code 0 or 1
     Tuf(tuf::Args),
+    /// Bring the webhook configurations into being when the pods are ready, and remove them first
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// A whole supply chain in a folder, the webhook on loopback, good and attacked images: no cluster needed
     Demo(demo::Args),
 }
@@ -74,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Repo(command) => repo::run(command, now, &mut out).map(|()| 0),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
+        Command::Webhooks(command) => webhooks::run(&command),
         Command::Demo(args) => demo::run(&args, now, &mut out),
     };
     match result {

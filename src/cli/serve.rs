@@ -196,7 +196,7 @@ async fn follow_policy(
     Ok((policies, Roots::ConfigMap { client, namespace, name }, Some((events, regarding))))
 }
 
-fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
+pub(super) fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
     let Some((namespace, name)) = text.split_once('/') else { bail!("{text:?} is not NAMESPACE/NAME") };
     ensure!(!namespace.is_empty() && !name.is_empty() && !name.contains('/'), "{text:?} is not NAMESPACE/NAME");
     Ok((namespace.to_owned(), name.to_owned()))

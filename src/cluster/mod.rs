@@ -2,8 +2,10 @@
 //!
 //! The policy ([`policies`]) and the roots of trust ([`roots`]) come from ConfigMaps, or from files where there is no
 //! cluster; trouble that an administrator should see goes into Events ([`events`]).
-//! A certificate that the webhook issued itself is in a Secret, its authority in `caBundle` ([`serving`]).
+//! A certificate that the webhook issued itself is in a Secret, its authority in `caBundle` ([`serving`]);
+//! the configurations that hold it come and go with the pods ([`configurations`]).
 
+pub mod configurations;
 pub mod events;
 pub mod policies;
 pub mod roots;

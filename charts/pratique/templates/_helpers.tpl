@@ -1,0 +1,157 @@
+{{- define "pratique.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 30 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* What all names begin with. Short, for the names of repositories and parts come behind it. */}}
+{{- define "pratique.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 30 | trimSuffix "-" }}
+{{- else if contains (include "pratique.name" .) .Release.Name }}
+{{- .Release.Name | trunc 30 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "pratique.name" .) | trunc 30 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "pratique.instanceLabels" -}}
+app.kubernetes.io/name: {{ include "pratique.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "pratique.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "pratique.instanceLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /* The pods that answer reviews; those of hooks and tests have another component. */}}
+{{- define "pratique.selectorLabels" -}}
+{{ include "pratique.instanceLabels" . }}
+app.kubernetes.io/component: webhook
+{{- end }}
+
+{{- define "pratique.image" -}}
+{{- $image := .Values.image }}
+{{- if not $image.repository }}
+{{- fail "image.repository is empty: it says where the image is" }}
+{{- end }}
+{{- if not $image.digest }}
+{{- fail "image.digest is empty: the image runs by its digest (sha256:…), so that what was signed is what runs" }}
+{{- end }}
+{{- printf "%s:%s@%s" $image.repository (default .Chart.AppVersion $image.tag) $image.digest }}
+{{- end }}
+
+{{- /* `off` without quotes is false in YAML. */}}
+{{- define "pratique.pin" -}}
+{{- if kindIs "bool" .Values.pin }}off{{ else }}{{ .Values.pin }}{{ end }}
+{{- end }}
+
+{{- define "pratique.tlsSecret" -}}
+{{- if eq .Values.certificates.mode "existing" }}
+{{- required "certificates.existing.secretName is empty: with certificates.mode existing it names the Secret" .Values.certificates.existing.secretName }}
+{{- else if eq .Values.certificates.mode "cert-manager" }}
+{{- /* Not the name of the other mode: a switch would have two writers for a moment. */}}
+{{- include "pratique.fullname" . }}-certificate
+{{- else }}
+{{- include "pratique.fullname" . }}-tls
+{{- end }}
+{{- end }}
+
+{{- /* The policy as a text, after it was compared with `repositories`. */}}
+{{- define "pratique.policy" -}}
+{{- $policy := .Values.policy }}
+{{- if not $policy }}
+{{- fail "policy is empty: without a policy nothing is admitted; the chart has one to start from in examples/values.yaml" }}
+{{- end }}
+{{- $text := $policy }}
+{{- if kindIs "map" $policy }}
+{{- $text = toYaml $policy }}
+{{- else }}
+{{- $policy = fromYaml $policy }}
+{{- if hasKey $policy "Error" }}
+{{- fail (printf "policy is no YAML: %s" $policy.Error) }}
+{{- end }}
+{{- end }}
+{{- range $name, $repository := (default dict $policy.repositories) }}
+{{- if not (hasKey $.Values.repositories $name) }}
+{{- fail (printf "policy names the repository %s, which the value repositories does not have" $name) }}
+{{- end }}
+{{- $root := printf "%s.root.json" $name }}
+{{- if ne $repository.root $root }}
+{{- fail (printf "policy: the root of repository %s is called %s here" $name $root) }}
+{{- end }}
+{{- end }}
+{{- range $name, $_ := .Values.repositories }}
+{{- if not (hasKey (default dict $policy.repositories) $name) }}
+{{- fail (printf "repositories has %s, which the policy does not name" $name) }}
+{{- end }}
+{{- end }}
+{{- trimSuffix "\n" $text }}
+{{- end }}
+
+{{- define "pratique.rootsData" -}}
+{{- $data := dict }}
+{{- range $name, $repository := .Values.repositories }}
+{{- if not (kindIs "map" (fromJson $repository.root)) }}
+{{- fail (printf "repositories.%s.root is no JSON" $name) }}
+{{- end }}
+{{- if not (dig "signed" "" (fromJson $repository.root)) }}
+{{- fail (printf "repositories.%s.root is no root.json: it has no \"signed\"" $name) }}
+{{- end }}
+{{- $_ := set $data (printf "%s.root.json" $name) $repository.root }}
+{{- end }}
+{{- toYaml $data }}
+{{- end }}
+
+{{- /* Other roots, another ConfigMap: it is immutable. */}}
+{{- define "pratique.roots" -}}
+{{- printf "%s-roots-%s" (include "pratique.fullname" .) (include "pratique.rootsData" . | sha256sum | trunc 10) }}
+{{- end }}
+
+{{- /* The objects of the rollback memory: a head and its parts, for each repository. */}}
+{{- define "pratique.trust" -}}
+{{- $fullname := include "pratique.fullname" . }}
+{{- range $name, $_ := .Values.repositories }}
+{{ printf "- %s-trust-%s" $fullname $name }}
+{{- range until 4 }}
+{{ printf "- %s-trust-%s-%d" $fullname $name . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "pratique.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "pratique.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- /* What the values say together; each alone is held by values.schema.json. */}}
+{{- define "pratique.consistent" -}}
+{{- if and (eq .Values.certificates.mode "self") (not .Values.guards.webhookConfigurations) }}
+{{- fail "guards.webhookConfigurations is off while certificates.mode is self: with a free patch of webhook configurations a stolen token makes itself cluster-admin" }}
+{{- end }}
+{{- if has .Release.Namespace .Values.bootstrapNamespaces }}
+{{- fail (printf "bootstrapNamespaces has %s: the webhook cannot be asked about its own namespace" .Release.Namespace) }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}
+{{- end }}
+{{- end }}
+
+{{- /* list EVENTS WEIGHT: what makes an object one of a hook, there only as long as that runs. */}}
+{{- define "pratique.hook" -}}
+helm.sh/hook: {{ index . 0 }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
