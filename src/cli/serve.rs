@@ -150,7 +150,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         PinArg::All => Pin::All,
     };
     let budget = Budget { burst: args.miss_burst, per_minute: args.misses_per_minute };
-    let webhook = Arc::new(Webhook { world, verifier: Arc::new(Verifier::new(budget)), metrics, pin });
+    let policy_configmap = args.policy_configmap.as_deref().map(namespaced).transpose()?;
+    let verifier = Arc::new(Verifier::new(budget));
+    let webhook = Arc::new(Webhook { world, verifier, metrics, pin, policy_configmap });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = async move {

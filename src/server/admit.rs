@@ -25,9 +25,6 @@ use crate::{
 /// The key of the policy's ConfigMap.
 pub const POLICY_KEY: &str = "policy.yaml";
 
-/// The name of the policy's ConfigMap.
-const POLICY_NAME: &str = "pratique-policy";
-
 /// Bytes of a reference in the log: a real one has no more, and a Pod may hold a megabyte.
 const LOGGED_BYTES: usize = 1_024;
 
@@ -42,6 +39,8 @@ pub struct Webhook {
     pub metrics: Arc<Metrics>,
     /// Which tags the mutating entry pins.
     pub pin: Pin,
+    /// Namespace and name of the policy's ConfigMap, if it is in one.
+    pub policy_configmap: Option<(String, String)>,
 }
 
 /// Which objects have their tags pinned to digests.
@@ -77,9 +76,31 @@ impl Webhook {
             .with_state(shared)
     }
 
+    /// An edit of our own ConfigMap: a policy that does not load is refused where the admin sees it.
+    fn edited_policy(&self, request: &Request) -> Answer {
+        let edited = (request.namespace.as_deref(), request.name.as_str());
+        let ours = self.policy_configmap.as_ref().map(|(namespace, name)| (Some(namespace.as_str()), name.as_str()));
+        // Other ConfigMaps of our namespace are none of our business: the roots, the API server's CA.
+        if ours != Some(edited) {
+            return Answer::silent(request);
+        }
+        let text = match config_map_entry(request, POLICY_KEY) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Answer::silent(request),
+            Err(error) => return Answer::unreadable(request, &error),
+        };
+        match Policy::parse(&text) {
+            Ok(policy) => {
+                let warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+                Answer::policy_edited(request, Ok(&warnings))
+            }
+            Err(error) => Answer::policy_edited(request, Err(&error)),
+        }
+    }
+
     async fn answer(&self, call: &Call, request: &Request, now: Timestamp) -> Answer {
         if call.entry == Entry::Policy {
-            return edited_policy(request);
+            return self.edited_policy(request);
         }
         let workload = match Workload::read(request, &[], &admission::Limits::default()) {
             Ok(workload) => workload,
@@ -189,26 +210,6 @@ async fn admit(State(shared): State<Shared>, call: Call) -> Response {
     match answer.reply(entry) {
         Reply::Review(review) => Json(review).into_response(),
         Reply::CallFailure(text) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{text}\n")).into_response(),
-    }
-}
-
-/// An edit of our own ConfigMap: a policy that does not load is refused where the admin sees it.
-fn edited_policy(request: &Request) -> Answer {
-    // Other ConfigMaps of our namespace are none of our business: the roots, the API server's CA.
-    if request.name != POLICY_NAME {
-        return Answer::silent(request);
-    }
-    let text = match config_map_entry(request, POLICY_KEY) {
-        Ok(Some(text)) => text,
-        Ok(None) => return Answer::silent(request),
-        Err(error) => return Answer::unreadable(request, &error),
-    };
-    match Policy::parse(&text) {
-        Ok(policy) => {
-            let warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
-            Answer::policy_edited(request, Ok(&warnings))
-        }
-        Err(error) => Answer::policy_edited(request, Err(&error)),
     }
 }
 

@@ -16,10 +16,14 @@ use crate::publish::{Plan, Publisher};
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+fn ours() -> Option<(String, String)> {
+    Some(("prod".to_owned(), "pratique-policy".to_owned()))
+}
+
 /// A webhook without a policy.
 fn unset() -> Arc<Webhook> {
     let (world, pin) = (Arc::new(ArcSwapOption::empty()), Pin::Pods);
-    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin })
+    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin, policy_configmap: ours() })
 }
 
 /// A webhook over a policy whose repository is in `folder`, or nowhere.
@@ -34,7 +38,7 @@ async fn webhook(folder: &Path, pin: Pin) -> Arc<Webhook> {
     let files = BTreeMap::from([("root.json".to_owned(), std::fs::read(root).unwrap())]);
     let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None).await.unwrap();
     let world = Arc::new(ArcSwapOption::from_pointee(world));
-    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin })
+    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin, policy_configmap: ours() })
 }
 
 /// Publishes a repository that signs the tag `registry.example/app:1` and nothing else.
@@ -191,6 +195,8 @@ async fn an_edit_of_the_policy_that_does_not_load_is_refused_and_no_other_config
     let none = review(("", "ConfigMap", "configmaps"), "pratique-policy", &json!({"data": {}}));
     assert_eq!(answer(&webhook, Entry::Policy, &none).await["allowed"], false);
     assert_eq!(answer(&webhook, Entry::Policy, &edit("other", "version: 2\n")).await["allowed"], true);
+    let elsewhere = edit("pratique-policy", "version: 2\n").replace("\"prod\"", "\"elsewhere\"");
+    assert_eq!(answer(&webhook, Entry::Policy, &elsewhere).await["allowed"], true);
 }
 
 /// A log in memory.
