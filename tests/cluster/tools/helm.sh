@@ -1,34 +1,33 @@
 #!/usr/bin/env bash
-# Builds helm from its Go module, if need be, and prints the path of the program as the last line of stdout.
+# Builds what the chart needs from Go modules, if need be, and prints the path of the program as the last line of stdout.
 #
-#   helm.sh
+#   helm.sh [helm|helm-docs]
 #
-# A helm of this very version on the PATH is used as it is. The program is kept in
-# ${XDG_CACHE_HOME:-$HOME/.cache}/pratique/helm-<version>.
+# The program is kept in ${XDG_CACHE_HOME:-$HOME/.cache}/pratique/<program>-<version>. It can be used from several
+# processes at once.
 set -euo pipefail
 
-version=v4.3.1
 say() { printf 'helm.sh: %s\n' "$*" >&2; }
 
-if found=$(command -v helm) && [[ $("$found" version --template '{{.Version}}' 2>/dev/null) == "$version" ]]; then
-  printf '%s\n' "$found"
-  exit
-fi
+program=${1:-helm}
+case $program in
+  helm) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ldflags="-X helm.sh/helm/v4/internal/version.version=v4.3.1" ;;
+  helm-docs) version=v1.14.2 package=github.com/norwoodj/helm-docs/cmd/helm-docs ldflags='' ;;
+  *) say "no such program: $program"; exit 2 ;;
+esac
 
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/pratique/helm-$version
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/pratique/$program-$version
 mkdir -p "$folder"
 if command -v flock >/dev/null; then
   exec 9>"$folder/.lock"
   flock 9 # two runs at once would build everything twice
 fi
-if [[ ! -x $folder/helm ]]; then
-  command -v go >/dev/null || { say "to build helm $version, go is needed"; exit 1; }
-  say "building helm $version, which takes minutes the first time"
+if [[ ! -x $folder/$program ]]; then
+  command -v go >/dev/null || { say "to build $program $version, go is needed"; exit 1; }
+  say "building $program $version, which takes minutes the first time"
   # Moved into place when whole: an interrupted build is not taken for a program.
-  CGO_ENABLED=0 GOBIN=$folder/new GOFLAGS=-trimpath \
-    go install -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=$version" \
-    "helm.sh/helm/v4/cmd/helm@$version" 9>&- >&2
-  mv -f "$folder/new/helm" "$folder/helm"
+  CGO_ENABLED=0 GOBIN=$folder/new GOFLAGS=-trimpath go install -ldflags "-s -w $ldflags" "$package@$version" 9>&- >&2
+  mv -f "$folder/new/$program" "$folder/$program"
   rmdir "$folder/new"
 fi
-printf '%s\n' "$folder/helm"
+printf '%s\n' "$folder/$program"
