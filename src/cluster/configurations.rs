@@ -265,8 +265,10 @@ mod tests {
             Some(ca) => json!({"name": name, "clientConfig": {"caBundle": ca}}),
             None => json!({"name": name, "clientConfig": {}}),
         };
-        let wanted = json!({"metadata": {}, "webhooks": [entry("a", None), entry("b", None), entry("c", Some("Yw=="))]});
-        let found = json!({"webhooks": [entry("old", Some("b2xk")), entry("a", Some("YQ==")), entry("c", Some("eA=="))]});
+        let wanted =
+            json!({"metadata": {}, "webhooks": [entry("a", None), entry("b", None), entry("c", Some("Yw=="))]});
+        let found =
+            json!({"webhooks": [entry("old", Some("b2xk")), entry("a", Some("YQ==")), entry("c", Some("eA=="))]});
         let applied = with_authorities(&wanted, &found, Some("new"), Some("7"));
         let expected = [entry("a", Some("YQ==")), entry("b", Some("bmV3")), entry("c", Some("Yw=="))];
         assert_eq!(applied, json!({"metadata": {"resourceVersion": "7"}, "webhooks": expected}));

@@ -17,7 +17,7 @@ const NAMESPACE: &str = "pratique-system";
 fn installed() -> Kubectl {
     static INSTALLED: std::sync::LazyLock<Kubectl> = std::sync::LazyLock::new(|| {
         let admin = Cluster::shared().admin();
-        for file in ["install.yaml", "policy.yaml"] {
+        for file in ["namespace.yaml", "install.yaml", "policy.yaml"] {
             without_warning(admin.run(&apply(file)));
         }
         admin.namespace(NAMESPACE)
@@ -40,7 +40,7 @@ fn the_manifests_are_taken_without_a_warning_and_the_pods_are_made() {
     let kubectl = installed();
     wait::until("the pods are made", || {
         let pods = kubectl.json("pods")["items"].as_array().unwrap().len();
-        if pods == 2 { Ok(()) } else { Err(format!("{pods} pods; {}", kubectl.ok("get events"))) }
+        if pods == 3 { Ok(()) } else { Err(format!("{pods} pods; {}", kubectl.ok("get events"))) }
     });
     let quiet = |output: Output| (output.code, output.stderr);
     let webhooks = quiet(Cluster::shared().admin().run(&(apply("webhooks.yaml") + " --dry-run=server")));
@@ -97,12 +97,13 @@ fn the_program_understands_the_options_of_the_deployment() {
     let output = pratique.args(args.iter().filter_map(Value::as_str)).env_clear().output().unwrap();
     // The first thing that it then looks for is not there.
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("the certificate: /tls"), "{said}");
+    assert!(said.contains("the API server"), "{said}");
 }
 
 #[test]
 fn the_webhook_entries_are_those_of_the_design() {
-    let configurations = deploy::objects("webhooks.yaml");
+    let configurations = ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"]
+        .map(|kind| deploy::object("webhooks.yaml", kind));
     let entries: Vec<&Value> =
         configurations.iter().flat_map(|configuration| configuration["webhooks"].as_array().unwrap()).collect();
     let table: Vec<Value> =
@@ -150,12 +151,17 @@ fn rights(account: &str, namespace: &str) -> BTreeSet<String> {
 #[test]
 fn the_account_may_do_what_it_must_and_nothing_else() {
     let events = "events.events.k8s.io [] [] [create]";
-    assert_eq!(rights("pratique", "default"), BTreeSet::from([events.to_owned()]));
-    let trust = ["", "-0", "-1", "-2", "-3"].map(|part| format!("configmaps [] [pratique-trust-acme{part}] "));
-    let mut expected = BTreeSet::from([
+    let everywhere = BTreeSet::from([
         events.to_owned(),
+        "validatingwebhookconfigurations.admissionregistration.k8s.io [] [pratique] [get patch]".to_owned(),
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [pratique] [get patch]".to_owned(),
+    ]);
+    assert_eq!(rights("pratique", "default"), everywhere);
+    let trust = ["", "-0", "-1", "-2", "-3"].map(|part| format!("configmaps [] [pratique-trust-acme{part}] "));
+    let mut expected = everywhere;
+    expected.extend([
         "configmaps [] [pratique-policy] [get list watch]".to_owned(),
-        "configmaps [] [pratique-roots] [get list watch]".to_owned(),
+        format!("configmaps [] [{}] [get list watch]", deploy::roots()),
         "secrets [] [pratique-tls] [get update]".to_owned(),
     ]);
     expected.extend(trust.map(|line| line + "[get list watch update]"));

@@ -9,6 +9,7 @@
 
 mod certificates;
 mod changes;
+mod chart;
 mod guards;
 mod install;
 mod live;

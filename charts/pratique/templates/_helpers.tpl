@@ -74,7 +74,7 @@ app.kubernetes.io/component: webhook
 {{- end }}
 {{- end }}
 {{- range $name, $repository := (default dict $policy.repositories) }}
-{{- if not (hasKey $.Values.repositories $name) }}
+{{- if not (hasKey (default dict $.Values.repositories) $name) }}
 {{- fail (printf "policy names the repository %s, which the value repositories does not have" $name) }}
 {{- end }}
 {{- $root := printf "%s.root.json" $name }}

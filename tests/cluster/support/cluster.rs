@@ -59,6 +59,11 @@ impl Cluster {
         &self.admin
     }
 
+    /// The kubeconfig of a cluster admin.
+    pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
+        self.directory.join("admin.kubeconfig")
+    }
+
     /// Who signs the certificates of this run.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority

@@ -61,6 +61,13 @@ pub(crate) fn object(name: &str, kind: &str) -> Value {
     object
 }
 
+/// The name of the ConfigMap of `policy.yaml` that has the roots of trust.
+pub(crate) fn roots() -> String {
+    let names =
+        objects("policy.yaml").into_iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+    names.into_iter().find(|name| name.starts_with("pratique-roots-")).unwrap()
+}
+
 /// Puts an object of `install.yaml` into another namespace, so that several can be installed.
 pub(crate) fn move_to(object: &mut Value, namespace: &str) {
     match &mut object["metadata"]["namespace"] {

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod cluster;
 pub(crate) mod deploy;
+pub(crate) mod helm;
 pub(crate) mod images;
 pub(crate) mod kubectl;
 pub(crate) mod objects;

@@ -82,7 +82,7 @@ impl Settings {
             }
         }
         own.apply(&config_map("pratique-policy", "policy.yaml", policy)).succeeded();
-        let mut roots = config_map("pratique-roots", "acme.root.json", &chain.root());
+        let mut roots = config_map(&deploy::roots(), "acme.root.json", &chain.root());
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
@@ -147,7 +147,7 @@ impl Settings {
             Source::File(policy) => args.push(format!("--policy={}", policy.display())),
             Source::ConfigMaps { namespace, .. } => {
                 args.push(format!("--policy-configmap={namespace}/pratique-policy"));
-                args.push(format!("--roots-configmap={namespace}/pratique-roots"));
+                args.push(format!("--roots-configmap={namespace}/{}", deploy::roots()));
             }
         }
         args
