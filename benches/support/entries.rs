@@ -56,7 +56,13 @@ impl Entries {
 /// The routes as `pratique serve` wires them.
 pub(crate) fn router(world: Arc<World>, metrics: Arc<Metrics>, limits: &Limits) -> Router {
     let world = Arc::new(ArcSwapOption::new(Some(world)));
-    let webhook =
-        Webhook { world, verifier: Arc::new(Verifier::default()), metrics, pin: Pin::Pods, policy_configmap: None };
+    let webhook = Webhook {
+        world,
+        verifier: Arc::new(Verifier::default()),
+        metrics,
+        pin: Pin::Pods,
+        custom_kinds: Vec::new(),
+        policy_configmap: None,
+    };
     Arc::new(webhook).entries(limits)
 }

@@ -54,6 +54,41 @@ impl FromStr for FieldPath {
     }
 }
 
+impl FromStr for CustomKind {
+    type Err = Error;
+
+    /// `GROUP/VERSION/RESOURCE/KIND:podSpec=PATH,image=PATH,…`: at least one path, any number of each.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let malformed = || Error::MalformedKind { text: text.to_owned() };
+        let (names, paths) = text.split_once(':').ok_or_else(malformed)?;
+        let plain = |name: &str| {
+            let mut bytes = name.bytes();
+            !name.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+        };
+        let names: Vec<&str> = names.split('/').collect();
+        let [group, version, resource, kind] = *names.as_slice() else { return Err(malformed()) };
+        // The groups of the kinds that are built in: what is said of those here would have no effect.
+        if !names.iter().copied().all(plain) || matches!(group, "apps" | "batch") {
+            return Err(malformed());
+        }
+        let [group, version, resource, kind] = [group, version, resource, kind].map(ToOwned::to_owned);
+        let (mut pod_specs, mut images) = (Vec::new(), Vec::new());
+        for path in paths.split(',') {
+            match path.split_once('=').ok_or_else(malformed)? {
+                ("podSpec", path) => pod_specs.push(path.parse()?),
+                ("image", path) => images.push(path.parse()?),
+                _ => return Err(malformed()),
+            }
+        }
+        Ok(Self {
+            kind: GroupVersionKind { group: group.clone(), version: version.clone(), kind },
+            resource: GroupVersionResource { group, version, resource },
+            pod_specs,
+            images,
+        })
+    }
+}
+
 impl CustomKind {
     /// Whether a member of this name may lead to an image.
     pub(super) fn keeps(&self, name: &str) -> bool {
@@ -182,6 +217,30 @@ mod tests {
             let error = custom.images_of(&object, &Limits::default()).unwrap_err();
             assert!(matches!(error, Error::WrongType { .. }), "{object}: {error}");
         }
+    }
+
+    #[test]
+    fn a_kind_is_read_as_it_is_configured() {
+        let read = "example.org/v1/flows/Flow:podSpec=spec.a.spec,image=spec.steps[*].image,podSpec=spec.b".parse();
+        assert_eq!(read, Ok(custom(&["spec.a.spec", "spec.b"], &["spec.steps[*].image"])));
+        for text in [
+            "",
+            "example.org/v1/flows/Flow",
+            "example.org/v1/flows/Flow:",
+            "example.org/v1/flows:image=a",
+            "example.org/v1/flows/Flow/x:image=a",
+            "/v1/flows/Flow:image=a",
+            "apps/v1/deployments/Deployment:image=a",
+            "example.org/v1/flows/Fl ow:image=a",
+            "example.org/v1/flows/Flow:images=a",
+            "example.org/v1/flows/Flow:image=a,",
+        ] {
+            let error = text.parse::<CustomKind>().unwrap_err();
+            assert_eq!(error, Error::MalformedKind { text: text.to_owned() });
+            assert_eq!(error.code(), "admission/malformed-kind");
+        }
+        let error = "example.org/v1/flows/Flow:image=a[0]".parse::<CustomKind>().unwrap_err();
+        assert_eq!(error, Error::MalformedPath { text: "a[0]".to_owned() });
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub enum Error {
         /// The path as it was written.
         text: String,
     },
+    /// A configured custom kind is not one.
+    #[error("{text:?} is not a custom kind like argoproj.io/v1alpha1/rollouts/Rollout:podSpec=spec.template.spec")]
+    MalformedKind {
+        /// The kind as it was written.
+        text: String,
+    },
     /// More images than one object may name.
     #[error("the object names {found} {what}, at most {limit} are judged")]
     TooManyImages {
@@ -92,6 +98,7 @@ impl Error {
             }
             Self::TooLarge { .. } => "admission/too-large",
             Self::MalformedPath { .. } => "admission/malformed-path",
+            Self::MalformedKind { .. } => "admission/malformed-kind",
             Self::UnknownKind { .. } => "admission/unknown-kind",
             Self::UnreadableObject { .. }
             | Self::NoObject { .. }

@@ -54,7 +54,7 @@ impl GroupVersionKind {
 }
 
 /// Group, version and resource of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct GroupVersionResource {
     /// The group; empty for the core.
     #[serde(default)]

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::now;
 use crate::{
+    admission::CustomKind,
     certs::{Resolver, server_config},
     cluster::{
         events::{Event, Events, Kind},
@@ -77,6 +78,9 @@ pub struct Args {
     /// Which tags the mutating webhook pins to digests
     #[arg(long, env = "PRATIQUE_PIN", value_enum, default_value = "pods")]
     pin: PinArg,
+    /// A further kind that names images, and where: GROUP/VERSION/RESOURCE/KIND:podSpec=PATH,image=PATH,… (repeatable)
+    #[arg(long = "custom-kind", value_name = "KIND")]
+    custom_kinds: Vec<CustomKind>,
     /// Judgements of images not judged before that one namespace may begin at once, after a quiet time
     #[arg(long, env = "PRATIQUE_MISS_BURST", default_value_t = Budget::default().burst, value_name = "COUNT")]
     miss_burst: NonZeroU32,
@@ -151,8 +155,11 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     };
     let budget = Budget { burst: args.miss_burst, per_minute: args.misses_per_minute };
     let policy_configmap = args.policy_configmap.as_deref().map(namespaced).transpose()?;
+    let resources: BTreeSet<_> = args.custom_kinds.iter().map(|custom| &custom.resource).collect();
+    ensure!(resources.len() == args.custom_kinds.len(), "two --custom-kind speak of the same resource");
     let verifier = Arc::new(Verifier::new(budget));
-    let webhook = Arc::new(Webhook { world, verifier, metrics, pin, policy_configmap });
+    let webhook =
+        Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds: args.custom_kinds.clone(), policy_configmap });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = async move {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{Call, Entry, Gate, Limits};
 use crate::{
-    admission::{self, Answer, ImageKind, ImageUse, Reply, Request, Workload, config_map_entry},
+    admission::{self, Answer, CustomKind, ImageKind, ImageUse, Reply, Request, Workload, config_map_entry},
     policy::{Policy, UsedAs},
     telemetry::{Metrics, metrics::Decision},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
@@ -39,6 +39,8 @@ pub struct Webhook {
     pub metrics: Arc<Metrics>,
     /// Which tags the mutating entry pins.
     pub pin: Pin,
+    /// Further kinds, and where they name images.
+    pub custom_kinds: Vec<CustomKind>,
     /// Namespace and name of the policy's ConfigMap, if it is in one.
     pub policy_configmap: Option<(String, String)>,
 }
@@ -102,7 +104,7 @@ impl Webhook {
         if call.entry == Entry::Policy {
             return self.edited_policy(request);
         }
-        let workload = match Workload::read(request, &[], &admission::Limits::default()) {
+        let workload = match Workload::read(request, &self.custom_kinds, &admission::Limits::default()) {
             Ok(workload) => workload,
             Err(_) if call.entry == Entry::Pin => return Answer::silent(request),
             Err(error) => return Answer::unreadable(request, &error),

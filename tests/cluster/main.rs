@@ -10,6 +10,7 @@
 mod certificates;
 mod changes;
 mod chart;
+mod coverage;
 mod guards;
 mod install;
 mod live;

@@ -14,6 +14,13 @@
   resources: [jobs, cronjobs]
   operations: [CREATE, UPDATE]
   scope: Namespaced
+{{- range .Values.customKinds }}
+- apiGroups: [{{ .group }}]
+  apiVersions: [{{ .version }}]
+  resources: [{{ .resource }}]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+{{- end }}
 {{- end }}
 
 {{- define "pratique.podRules" -}}
@@ -59,6 +66,14 @@
     request.operation != 'UPDATE' ||
     request.resource.group != 'batch' || request.resource.resource != 'cronjobs' ||
     object.?spec.?jobTemplate.?spec.?template != oldObject.?spec.?jobTemplate.?spec.?template
+{{- range .Values.customKinds }}
+# Which members lead to images stands with the webhook; metadata and status never do.
+- name: {{ .resource }}.{{ .group }}
+  expression: >-
+    request.operation != 'UPDATE' ||
+    request.resource.group != '{{ .group }}' || request.resource.resource != '{{ .resource }}' ||
+    object.?spec != oldObject.?spec
+{{- end }}
 {{- end }}
 
 {{- define "pratique.clientConfig" -}}

@@ -73,6 +73,7 @@ impl Running {
             verifier: Arc::new(Verifier::default()),
             metrics,
             pin: Pin::Pods,
+            custom_kinds: Vec::new(),
             policy_configmap: None,
         };
         let entries = Arc::new(webhook).entries(&limits);

@@ -23,7 +23,14 @@ fn ours() -> Option<(String, String)> {
 /// A webhook without a policy.
 fn unset() -> Arc<Webhook> {
     let (world, pin) = (Arc::new(ArcSwapOption::empty()), Pin::Pods);
-    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin, policy_configmap: ours() })
+    Arc::new(Webhook {
+        world,
+        verifier: Arc::default(),
+        metrics: Arc::default(),
+        pin,
+        custom_kinds: vec![],
+        policy_configmap: ours(),
+    })
 }
 
 /// A webhook over a policy whose repository is in `folder`, or nowhere.
@@ -38,7 +45,14 @@ async fn webhook(folder: &Path, pin: Pin) -> Arc<Webhook> {
     let files = BTreeMap::from([("root.json".to_owned(), std::fs::read(root).unwrap())]);
     let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None).await.unwrap();
     let world = Arc::new(ArcSwapOption::from_pointee(world));
-    Arc::new(Webhook { world, verifier: Arc::default(), metrics: Arc::default(), pin, policy_configmap: ours() })
+    Arc::new(Webhook {
+        world,
+        verifier: Arc::default(),
+        metrics: Arc::default(),
+        pin,
+        custom_kinds: vec![],
+        policy_configmap: ours(),
+    })
 }
 
 /// Publishes a repository that signs the tag `registry.example/app:1` and nothing else.
