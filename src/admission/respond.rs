@@ -161,6 +161,11 @@ impl Answer {
         &self.outcome
     }
 
+    /// What the API server's audit log is told.
+    pub fn annotations(&self) -> &BTreeMap<&'static str, String> {
+        &self.annotations
+    }
+
     /// The answer as it goes back from the webhook that was called.
     pub fn reply(&self, entry: Entry) -> Reply {
         match &self.outcome {

@@ -15,7 +15,9 @@ use jiff::Timestamp;
 
 use super::{Call, Entry, Gate, Limits};
 use crate::{
-    admission::{self, Answer, CustomKind, ImageKind, ImageUse, Reply, Request, Workload, config_map_entry},
+    admission::{
+        self, Answer, CustomKind, ImageKind, ImageReview, ImageUse, Reply, Request, Workload, config_map_entry,
+    },
     policy::{Policy, UsedAs},
     telemetry::{Metrics, metrics::Decision},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
@@ -69,12 +71,13 @@ impl FromRef<Shared> for Gate {
 }
 
 impl Webhook {
-    /// The routes of the four entries.
+    /// The routes of all entries.
     pub fn entries(self: Arc<Self>, limits: &Limits) -> Router {
         let shared = Shared { webhook: self, gate: Gate::new(limits) };
         [Entry::Verify, Entry::Bootstrap, Entry::Pin, Entry::Policy]
             .into_iter()
             .fold(Router::new(), |router, entry| router.route(entry.path(), post(admit)))
+            .route(Entry::ImagePolicy.path(), post(image_policy))
             .with_state(shared)
     }
 
@@ -114,14 +117,27 @@ impl Webhook {
         if call.entry == Entry::Pin {
             return self.pin(world.as_deref(), request, &workload, call, now).await;
         }
-        let verdicts = match &world {
-            Some(world) => self.judge(world, request, &workload, call, now).await,
+        let verdicts = self.verdicts(world.as_deref(), request, &workload, call, now).await;
+        Answer::judged(request, &workload, &verdicts)
+    }
+
+    /// One verdict for each image, told to the log and the metrics.
+    async fn verdicts(
+        &self,
+        world: Option<&World>,
+        request: &Request,
+        workload: &Workload,
+        call: &Call,
+        now: Timestamp,
+    ) -> Vec<Verdict> {
+        let verdicts = match world {
+            Some(world) => self.judge(world, request, workload, call, now).await,
             None => workload.uses.iter().map(no_policy).collect(),
         };
         for verdict in &verdicts {
             self.tell(request, call.entry, verdict);
         }
-        Answer::judged(request, &workload, &verdicts)
+        verdicts
     }
 
     async fn judge(
@@ -207,12 +223,28 @@ async fn admit(State(shared): State<Shared>, call: Call) -> Response {
     let answer = shared.webhook.answer(&call, &request, now).await;
     let entry = match call.entry {
         Entry::Bootstrap => admission::Entry::Bootstrap,
-        Entry::Verify | Entry::Pin | Entry::Policy => admission::Entry::Closed,
+        Entry::Verify | Entry::Pin | Entry::Policy | Entry::ImagePolicy => admission::Entry::Closed,
     };
     match answer.reply(entry) {
         Reply::Review(review) => Json(review).into_response(),
         Reply::CallFailure(text) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{text}\n")).into_response(),
     }
+}
+
+/// Of the API server's plugin. Every answer is one: a call that fails would be left to the plugin's `defaultAllow`.
+async fn image_policy(State(shared): State<Shared>, call: Call) -> Response {
+    #[expect(clippy::disallowed_methods, reason = "one `now` for the whole review, read where the review comes in")]
+    let now = Timestamp::now();
+    let answer = match ImageReview::parse(&call.body, &admission::Limits::default()) {
+        Ok(review) => {
+            let webhook = &shared.webhook;
+            let world = webhook.world.load_full();
+            let verdicts = webhook.verdicts(world.as_deref(), &review.request, &review.workload, &call, now).await;
+            review.answer(&verdicts)
+        }
+        Err(error) => ImageReview::unreadable(&error),
+    };
+    Json(answer).into_response()
 }
 
 fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag: TagUse) -> Question<'a> {

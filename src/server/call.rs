@@ -21,7 +21,7 @@ use tokio::{
 use super::Limits;
 use crate::admission;
 
-/// Which of our webhook entries is called (admission.md, "Webhook entries").
+/// What is called: one of our webhook entries (admission.md, "Webhook entries"), or the one that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entry {
     /// `verify.pratique.dev`: validating, fails closed.
@@ -32,10 +32,12 @@ pub enum Entry {
     Pin,
     /// `policy.pratique.dev`: refuses edits of our policy that do not load.
     Policy,
+    /// No webhook's: the API server's plugin ImagePolicyWebhook.
+    ImagePolicy,
 }
 
 impl Entry {
-    const ALL: [Self; 4] = [Self::Verify, Self::Bootstrap, Self::Pin, Self::Policy];
+    const ALL: [Self; 5] = [Self::Verify, Self::Bootstrap, Self::Pin, Self::Policy, Self::ImagePolicy];
 
     /// The path that the webhook configuration names.
     pub fn path(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Entry {
             Self::Bootstrap => "/bootstrap",
             Self::Pin => "/pin",
             Self::Policy => "/policy",
+            Self::ImagePolicy => "/image-policy",
         }
     }
 
@@ -55,7 +58,8 @@ impl Entry {
     /// How long the API server waits if it does not say: what our webhook configuration sets.
     fn usual_timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Verify => 10,
+            // The plugin itself waits for 30, and does not say so.
+            Self::Verify | Self::ImagePolicy => 10,
             Self::Bootstrap => 3,
             Self::Pin | Self::Policy => 5,
         })

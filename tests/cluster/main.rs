@@ -13,6 +13,7 @@ mod changes;
 mod chart;
 mod coverage;
 mod guards;
+mod image_policy;
 mod install;
 mod live;
 mod outage;

@@ -103,19 +103,21 @@ impl Cluster {
         events.filter(|event| event["objectRef"]["namespace"] == namespace).collect()
     }
 
+    /// Another API server with a store of its own and without controllers, started with further flags. Their files are
+    /// in the folder `name`, from which it is started.
+    pub(crate) fn another(&self, name: &str, flags: &str) -> ApiServer {
+        let directory = self.folder(name);
+        fs::create_dir_all(directory.join("pki")).unwrap();
+        write_files(&directory, &self.authority);
+        ApiServer::start(&self.programs, &directory, flags)
+    }
+
     fn start() -> Self {
         let programs = programs();
         let (directory, lock) = directory();
         let authority = Authority::new();
         write_files(&directory, &authority);
-        let mut attempt = 1;
-        let ApiServer { etcd, process, port, admin } = loop {
-            match ApiServer::start(&programs, &directory) {
-                Ok(started) => break started,
-                Err(log) if attempt == ATTEMPTS => panic!("the control plane does not start:\n{log}"),
-                Err(_) => attempt += 1,
-            }
-        };
+        let ApiServer { etcd, process, port, admin } = ApiServer::start(&programs, &directory, "");
         // Started before the API server is ready, it would wait longer.
         let controllers = start_controllers(&programs, &directory, port);
         // One by one: for several at once kubectl does not wait.
@@ -136,17 +138,29 @@ impl Cluster {
     }
 }
 
-/// An API server with its store, ready.
-struct ApiServer {
-    etcd: Process,
-    process: Process,
+/// An API server with its store, ready. Ended when it is dropped.
+pub(crate) struct ApiServer {
+    /// kubectl of a cluster admin.
+    pub(crate) admin: Kubectl,
     port: u16,
-    admin: Kubectl,
+    process: Process,
+    etcd: Process,
 }
 
 impl ApiServer {
+    fn start(programs: &Path, directory: &Path, flags: &str) -> Self {
+        let mut attempt = 1;
+        loop {
+            match Self::attempt(programs, directory, flags) {
+                Ok(started) => return started,
+                Err(log) if attempt == ATTEMPTS => panic!("the control plane does not start:\n{log}"),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
     /// Fails, with the log, if another process takes one of the ports in between.
-    fn start(programs: &Path, directory: &Path) -> Result<Self, String> {
+    fn attempt(programs: &Path, directory: &Path, flags: &str) -> Result<Self, String> {
         let (store, port) = (free_port(), free_port());
         let data = format!("etcd-{store}");
         let mut etcd = start(
@@ -172,7 +186,7 @@ impl ApiServer {
                  --client-ca-file=pki/ca.pem --service-account-issuer=https://kubernetes.default.svc \
                  --service-account-signing-key-file=pki/service-account.key \
                  --service-account-key-file=pki/service-account.pub --audit-policy-file=audit.json \
-                 --audit-log-path=audit.log --audit-log-mode=blocking"
+                 --audit-log-path=audit.log --audit-log-mode=blocking {flags}"
             ),
         );
         let admin = client(directory, "admin", port);

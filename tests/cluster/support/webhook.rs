@@ -180,6 +180,11 @@ impl Webhook {
         values.next().unwrap_or(0)
     }
 
+    /// Where it listens on this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port
+    }
+
     /// What the process has written to its log.
     pub(crate) fn log(&self) -> String {
         self.server.process.log()
