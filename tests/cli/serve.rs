@@ -121,10 +121,9 @@ async fn bad_input_is_answered_and_survived() {
     edit["request"]["object"] = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pratique-policy"}, "data": policy,
     });
+    // The policy is in a file here, so this ConfigMap is somebody else's.
     let response = serving.review("/policy", &edit).await;
-    assert_eq!(response["allowed"], false, "{response}");
-    let message = response["status"]["message"].as_str().unwrap();
-    assert!(message.contains("policy.yaml:2:1: rulez"), "{message}");
+    assert_eq!(response["allowed"], true, "{response}");
 
     let response = serving.review("/verify", &pod(&good)).await;
     assert_eq!(response["allowed"], true, "{response}");

@@ -206,6 +206,8 @@ async fn an_edit_of_the_policy_that_does_not_load_is_refused_and_no_other_config
     let bad = answer(&webhook, Entry::Policy, &edit("pratique-policy", "version: 2\nrules: []\n")).await;
     assert_eq!(bad["allowed"], false);
     assert!(bad["status"]["message"].as_str().unwrap().contains("[policy/unknown-word]"), "{bad}");
+    let bad = answer(&webhook, Entry::Policy, &edit("pratique-policy", "version: 1\nrulez: []\n")).await;
+    assert!(bad["status"]["message"].as_str().unwrap().contains("policy.yaml:2:1: rulez"), "{bad}");
     let none = review(("", "ConfigMap", "configmaps"), "pratique-policy", &json!({"data": {}}));
     assert_eq!(answer(&webhook, Entry::Policy, &none).await["allowed"], false);
     assert_eq!(answer(&webhook, Entry::Policy, &edit("other", "version: 2\n")).await["allowed"], true);
