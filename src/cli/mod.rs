@@ -6,6 +6,7 @@ use clap::Parser as _;
 use jiff::Timestamp;
 
 pub mod demo;
+pub mod doctor;
 pub mod in_toto;
 pub mod policy;
 pub mod repo;
@@ -44,6 +45,8 @@ enum Command {
     /// Bring the webhook configurations into being when the pods are ready, and remove them first
     #[command(subcommand)]
     Webhooks(webhooks::Command),
+    /// Look whether an installation is one that its cluster can live with: exit code 0 well, 1 not, 2 not known
+    Doctor(doctor::Args),
     /// A whole supply chain in a folder, the webhook on loopback, good and attacked images: no cluster needed
     Demo(demo::Args),
 }
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),
+        Command::Doctor(args) => doctor::run(&args, now, &mut out),
         Command::Demo(args) => demo::run(&args, now, &mut out),
     };
     match result {

@@ -132,6 +132,14 @@ impl BaseUrl {
         self.scheme
     }
 
+    /// The host, without a port; none of a folder.
+    pub fn host(&self) -> Option<&str> {
+        let (_, behind) = self.text.split_once("://").filter(|_| self.scheme != Scheme::File)?;
+        let authority = behind.split('/').next()?;
+        let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        Some(port.map_or(authority, |(host, _)| host))
+    }
+
     fn load(text: &str, at: &Path) -> Result<Self, Located> {
         let fault = |wanted| at.fault(Fault::Url { url: text.to_owned(), wanted });
         if text.starts_with("oci://") {

@@ -12,6 +12,7 @@ mod certificates;
 mod changes;
 mod chart;
 mod coverage;
+mod doctor;
 mod guards;
 mod image_policy;
 mod install;
