@@ -91,6 +91,8 @@ app.kubernetes.io/component: webhook
 {{- end }}
 
 {{- define "pratique.rootsData" -}}
+{{- /* What is wrong with the policy is said first. */}}
+{{- $_ := include "pratique.policy" . }}
 {{- $data := dict }}
 {{- range $name, $repository := .Values.repositories }}
 {{- if not (kindIs "map" (fromJson $repository.root)) }}

@@ -1,6 +1,6 @@
 //! Is this installation one that a cluster can live with?
 //!
-//! What the API server says is gathered first ([`Facts`]), and then examined without asking anybody ([`examine`]). The
+//! What the API server says is gathered first ([`Facts`]), and then examined without asking anybody ([`examine()`]). The
 //! question behind most of it: does what the cluster needs to come up, and what the webhook needs to judge, run in a
 //! namespace that stays open while the webhook is down? If not, an outage of both ends in neither coming up.
 
