@@ -12,14 +12,15 @@ use axum::{
 };
 use futures::future::join_all;
 use jiff::Timestamp;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{Call, Entry, Gate, Limits};
 use crate::{
     admission::{
-        self, Answer, CustomKind, ImageKind, ImageReview, ImageUse, Reply, Request, Workload, config_map_entry,
+        self, Answer, CustomKind, ImageKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry,
     },
     policy::{Policy, UsedAs},
-    telemetry::{Metrics, metrics::Decision},
+    telemetry::{Metrics, metrics::Decision, traces},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
     verifier::{Question, TagUse, Verifier, World},
 };
@@ -155,7 +156,12 @@ impl Webhook {
         };
         join_all(workload.uses.iter().map(async |image_use| {
             let question = question(image_use, request, call.entry, tag);
-            self.verifier.verify(world, &question, now, call.deadline).await
+            let span = tracing::debug_span!(target: traces::TARGET, "judge", field = image_use.field,
+                image = fit(&image_use.image, LOGGED_BYTES), rule = Empty, code = Empty);
+            let verdict = self.verifier.verify(world, &question, now, call.deadline).instrument(span.clone()).await;
+            span.record("rule", verdict.rule().unwrap_or_default());
+            span.record("code", verdict.refusal().map_or("admitted", Refusal::code));
+            verdict
         }))
         .await
     }
@@ -220,7 +226,10 @@ async fn admit(State(shared): State<Shared>, call: Call) -> Response {
         // Without a uid there is no review to answer: `failurePolicy` decides.
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
-    let answer = shared.webhook.answer(&call, &request, now).await;
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    call.span.record("uid", &request.uid).record("namespace", namespace).record("kind", &request.kind.kind);
+    let answer = shared.webhook.answer(&call, &request, now).instrument(call.span.clone()).await;
+    call.span.record("allowed", *answer.outcome() == Outcome::Allowed);
     let entry = match call.entry {
         Entry::Bootstrap => admission::Entry::Bootstrap,
         Entry::Verify | Entry::Pin | Entry::Policy | Entry::ImagePolicy => admission::Entry::Closed,
@@ -239,7 +248,8 @@ async fn image_policy(State(shared): State<Shared>, call: Call) -> Response {
         Ok(review) => {
             let webhook = &shared.webhook;
             let world = webhook.world.load_full();
-            let verdicts = webhook.verdicts(world.as_deref(), &review.request, &review.workload, &call, now).await;
+            let verdicts = webhook.verdicts(world.as_deref(), &review.request, &review.workload, &call, now);
+            let verdicts = verdicts.instrument(call.span.clone()).await;
             review.answer(&verdicts)
         }
         Err(error) => ImageReview::unreadable(&error),

@@ -17,9 +17,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
+use tracing::{Span, field::Empty};
 
 use super::Limits;
-use crate::admission;
+use crate::{admission, telemetry::traces};
 
 /// What is called: one of our webhook entries (admission.md, "Webhook entries"), or the one that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +76,8 @@ pub struct Call {
     pub body: Bytes,
     /// When the answer has to leave.
     pub deadline: Instant,
+    /// In which the answer is worked out.
+    pub span: Span,
 }
 
 /// Bytes that give their share of the memory back when they are freed.
@@ -180,6 +183,9 @@ where
         let allowed = allowed(entry, head.uri.query());
         let deadline = Instant::now() + allowed;
         json(&head.headers)?;
+        let span = tracing::debug_span!(target: traces::TARGET, "review", otel.kind = "server", entry = entry.path(),
+            uid = Empty, namespace = Empty, kind = Empty, allowed = Empty);
+        traces::join(&span, &head.headers);
         let announced = announced(&head.headers);
         if announced.is_some_and(|length| length > gate.max_body) {
             return Err(gate.too_large(entry, Vec::new(), body, deadline).await);
@@ -191,7 +197,7 @@ where
         let read = timeout_at(deadline, gate.read(entry, body, deadline)).await;
         let bytes = read.unwrap_or(Err(Unreadable::TooSlow { waited: allowed }))?;
         let body = Bytes::from_owner(Counted { bytes, _memory: memory });
-        Ok(Self { entry, body, deadline })
+        Ok(Self { entry, body, deadline, span })
     }
 }
 

@@ -4,6 +4,7 @@
 //! bounded number of different names: no image, namespace or text of an error becomes a label.
 
 pub mod metrics;
+pub mod traces;
 pub mod tracing;
 
 pub use metrics::Metrics;
