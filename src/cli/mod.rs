@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
 pub mod demo;
@@ -11,9 +11,12 @@ pub mod in_toto;
 pub mod policy;
 pub mod repo;
 pub mod serve;
+pub mod shell;
+pub mod status;
 pub mod tuf;
 pub mod verify;
 pub mod webhooks;
+pub mod why;
 
 /// Decides which container images may run, by what TUF and in-toto prove about them
 #[derive(Debug, clap::Parser)]
@@ -47,6 +50,14 @@ enum Command {
     Webhooks(webhooks::Command),
     /// Look whether an installation is one that its cluster can live with: exit code 0 well, 1 not, 2 not known
     Doctor(doctor::Args),
+    /// Ask the cluster why a workload does not run: exit code 0 it would run now, 1 it is refused, 2 not known
+    Why(why::Args),
+    /// Show the replicas of an installation and what they know of the repositories: exit code 1 if one is not ready
+    Status(status::Args),
+    /// Write the completions of a shell
+    Completion(shell::Completion),
+    /// Write the manual pages
+    Man(shell::Man),
     /// A whole supply chain in a folder, the webhook on loopback, good and attacked images: no cluster needed
     Demo(demo::Args),
 }
@@ -83,6 +94,10 @@ pub fn run() -> ExitCode {
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),
         Command::Doctor(args) => doctor::run(&args, now, &mut out),
+        Command::Why(args) => why::run(&args, &mut out),
+        Command::Status(args) => status::run(&args, now, &mut out),
+        Command::Completion(args) => shell::completion(&args, Cli::command(), &mut out),
+        Command::Man(args) => shell::man(&args, Cli::command()),
         Command::Demo(args) => demo::run(&args, now, &mut out),
     };
     match result {

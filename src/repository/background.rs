@@ -49,7 +49,7 @@ impl Repository {
                     (Role::Snapshot, trusted.snapshot()),
                     (Role::Targets(RoleChain::top()), trusted.targets()),
                 ] {
-                    metrics.expires(name, &role.to_string(), file.expires);
+                    metrics.trusted(name, &role.to_string(), file.version, file.expires);
                 }
                 if !unchanged {
                     tracing::info!(

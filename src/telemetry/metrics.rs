@@ -160,6 +160,7 @@ pub struct Metrics {
     connection_errors: Family<Connection, Counter>,
     refreshes: Family<Refresh, Counter>,
     refreshed: Family<Repository, Gauge>,
+    versions: Family<Role, Gauge>,
     expires: Family<Role, Gauge>,
     trust_alerts: Family<Alert, Counter>,
     policy_loads: Family<Load, Counter>,
@@ -182,6 +183,7 @@ impl Default for Metrics {
             connection_errors: Family::default(),
             refreshes: Family::default(),
             refreshed: Family::default(),
+            versions: Family::default(),
             expires: Family::default(),
             trust_alerts: Family::default(),
             policy_loads: Family::default(),
@@ -222,6 +224,7 @@ impl Metrics {
             "When a refresh of a TUF repository last succeeded",
             self.refreshed.clone(),
         );
+        registry.register("repository_version", "The trusted version of a role's metadata", self.versions.clone());
         registry.register(
             "repository_expiry_timestamp_seconds",
             "When the trusted metadata of a role expires",
@@ -306,10 +309,11 @@ impl Metrics {
         }
     }
 
-    /// A role's metadata is trusted until `expires`. For the four top-level roles and delegated *layout* roles; image
+    /// This version of a role's metadata is trusted, until `expires`. For the four top-level roles and delegated *layout* roles; image
     /// roles may be thousands.
-    pub fn expires(&self, repository: &str, role: &str, expires: Timestamp) {
+    pub fn trusted(&self, repository: &str, role: &str, version: u64, expires: Timestamp) {
         let role = Role { repository: repository.to_owned(), role: role.to_owned() };
+        self.versions.get_or_create(&role).set(i64::try_from(version).unwrap_or(i64::MAX));
         self.expires.get_or_create(&role).set(expires.as_second());
     }
 
@@ -369,7 +373,7 @@ mod tests {
         metrics.refreshed("acme", RefreshOutcome::Unavailable, at(10));
         metrics.refreshed("acme", RefreshOutcome::Updated, at(20));
         metrics.refreshed("acme", RefreshOutcome::Refused, at(30));
-        metrics.expires("acme", "timestamp", at(40));
+        metrics.trusted("acme", "timestamp", 7, at(40));
         metrics.trust_alert("acme", "trust/equivocation");
         metrics.policy_loaded(LoadOutcome::Loaded, at(50));
         metrics.policy_loaded(LoadOutcome::Kept, at(60));

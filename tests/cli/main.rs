@@ -8,5 +8,6 @@ mod documents;
 mod files;
 mod policy;
 mod serve;
+mod shell;
 mod support;
 mod tuf;

@@ -19,6 +19,7 @@ mod install;
 mod live;
 mod outage;
 mod pinning;
+mod plugin;
 mod policies;
 mod support;
 mod verdicts;

@@ -64,6 +64,11 @@ impl Cluster {
         self.directory.join("admin.kubeconfig")
     }
 
+    /// The program kubectl.
+    pub(crate) fn kubectl(&self) -> PathBuf {
+        self.programs.join("kubectl")
+    }
+
     /// Who signs the certificates of this run.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
