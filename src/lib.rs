@@ -32,6 +32,8 @@ pub mod policy;
 
 pub mod verdict;
 
+pub mod forecast;
+
 pub mod admission;
 
 // The shell.
@@ -52,6 +54,9 @@ pub mod certs;
 
 #[cfg(feature = "shell")]
 pub mod server;
+
+#[cfg(feature = "shell")]
+pub mod audit;
 
 #[cfg(feature = "shell")]
 pub mod publish;

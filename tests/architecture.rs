@@ -55,7 +55,11 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Shell, "cluster", &["repository", "policy", "tuf", "image", "telemetry"]),
     (Shell, "certs", &["cluster", "telemetry"]),
     (Shell, "server", &["admission", "verifier", "policy", "verdict", "certs", "telemetry"]),
-    (Shell, "audit", &["verifier", "forecast", "admission", "cluster", "policy", "verdict", "image", "telemetry"]),
+    (
+        Shell,
+        "audit",
+        &["verifier", "forecast", "admission", "cluster", "policy", "verdict", "image", "crypto", "telemetry"],
+    ),
     (Shell, "publish", &["evidence", "in_toto", "tuf", "image", "crypto", "pattern"]),
     (Shell, "cli", ALL),
 ];

@@ -15,19 +15,32 @@ const MAX_VALUES: usize = 20_000;
 
 /// Reads the JSON of an object, at every depth only the members that `keeps` says.
 pub(super) fn read_object(object: &RawValue, keeps: &dyn Fn(&str) -> bool) -> Result<Value, Error> {
-    let left = Cell::new(MAX_VALUES);
     let mut text = serde_json::Deserializer::from_str(object.get());
-    let value = Sieve { keeps, left: &left }.deserialize(&mut text);
+    let value = Sieve::new(keeps).deserialize(&mut text);
     value.map_err(|error| Error::UnreadableObject { reason: error.to_string() })
 }
 
-#[derive(Clone, Copy)]
-struct Sieve<'a> {
+/// Reads a value, at every depth only the members that `keeps` says.
+pub(super) struct Sieve<'a> {
     keeps: &'a dyn Fn(&str) -> bool,
-    left: &'a Cell<usize>,
+    left: Cell<usize>,
+}
+
+impl<'a> Sieve<'a> {
+    pub(super) fn new(keeps: &'a dyn Fn(&str) -> bool) -> Self {
+        Self { keeps, left: Cell::new(MAX_VALUES) }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Sieve<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        (&self).deserialize(deserializer)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &Sieve<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -37,7 +50,7 @@ impl<'de> DeserializeSeed<'de> for Sieve<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Sieve<'_> {
+impl<'de> Visitor<'de> for &Sieve<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

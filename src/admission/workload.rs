@@ -13,6 +13,7 @@ use super::{
     object::read_object,
     walk::{POD_SPEC_MEMBERS, Place, Walk, as_object, member},
 };
+use crate::policy::UsedAs;
 
 /// Where an object names an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,17 @@ impl ImageKind {
             Self::Init => "init",
             Self::Ephemeral => "ephemeral",
             Self::Volume => "volume",
+        }
+    }
+}
+
+impl From<ImageKind> for UsedAs {
+    fn from(kind: ImageKind) -> Self {
+        match kind {
+            ImageKind::Container => Self::Container,
+            ImageKind::Init => Self::Init,
+            ImageKind::Ephemeral => Self::Ephemeral,
+            ImageKind::Volume => Self::Volume,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
+pub mod audit;
 pub mod demo;
 pub mod doctor;
 pub mod in_toto;
@@ -34,6 +35,8 @@ enum Command {
     Verify(verify::Args),
     /// The same verdict with all that was checked for it
     Explain(verify::ExplainArgs),
+    /// Judge what runs: exit code 0 all of it would be admitted, 1 something would be refused, 2 error
+    Audit(audit::Args),
     /// Read a policy as the webhook would
     #[command(subcommand)]
     Policy(policy::Command),
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Verify(args) => verify::run(&args, now, &mut out),
         Command::Explain(args) => verify::explain(&args, now, &mut out),
+        Command::Audit(args) => audit::run(args, now, &mut out),
         Command::Policy(command) => policy::run(&command, now, &mut out),
         Command::Repo(command) => repo::run(command, now, &mut out).map(|()| 0),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),

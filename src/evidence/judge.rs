@@ -12,7 +12,7 @@ use super::{
     binding::bind,
     files::listed,
     layout::layout_evidence,
-    proof::SupplyChainProof,
+    proof::{Ends, SupplyChainProof},
     requirement::{Field, Fields, Inspections, Level, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
@@ -66,6 +66,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
         image_chain: image.chain,
         targets_version: walk.view.trusted.targets().version,
         supply_chain,
+        ends: walk.ends(),
         valid_until: walk.valid_until(),
     })
 }
@@ -163,7 +164,7 @@ fn supply_chain(
         &walk.limits.in_toto,
     )?;
     let expires = verified.earliest_expiry();
-    walk.expires(expires);
+    walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
     if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {
         return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
     }

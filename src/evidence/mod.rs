@@ -21,7 +21,7 @@ mod walk;
 pub use error::Error;
 pub use files::DigestList;
 pub use judge::{judge, resolve_tag};
-pub use proof::{Basis, Proof, Step};
+pub use proof::{Basis, Ends, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
 pub use subject::{Name, Subject};

@@ -21,7 +21,22 @@ pub struct Proof {
     pub(super) image_chain: RoleChain,
     pub(super) targets_version: u64,
     pub(super) supply_chain: Option<SupplyChainProof>,
+    pub(super) ends: BTreeMap<Ends, Timestamp>,
     pub(super) valid_until: Timestamp,
+}
+
+/// What a proof stands on and comes to an end by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ends {
+    /// The file of a targets role that was read.
+    Role {
+        /// The role.
+        chain: RoleChain,
+        /// The version of its file.
+        version: u64,
+    },
+    /// The layout, or a sublayout of it.
+    Layout(TargetPath),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +115,11 @@ impl Proof {
             .collect()
     }
 
+    /// When what ends by itself: all that [`Self::valid_until`] is the earliest of.
+    pub fn ends(&self) -> &BTreeMap<Ends, Timestamp> {
+        &self.ends
+    }
+
     /// The earliest expiry of anything that the proof stands on.
     pub fn valid_until(&self) -> Timestamp {
         self.valid_until
@@ -112,6 +132,7 @@ impl Proof {
 pub struct Basis {
     root: (u64, Sha256),
     visited: BTreeMap<RoleChain, (u64, Sha256)>,
+    ends: BTreeMap<Ends, Timestamp>,
     valid_until: Timestamp,
 }
 
@@ -120,6 +141,7 @@ impl Basis {
         Self {
             root: (trusted.root().version, trusted.root().sha256),
             visited: BTreeMap::new(),
+            ends: BTreeMap::new(),
             valid_until: Timestamp::MAX,
         }
     }
@@ -127,12 +149,18 @@ impl Basis {
     pub(super) fn add_visits(&mut self, visits: &[Visit]) {
         for visit in visits {
             self.visited.insert(visit.chain.clone(), (visit.version, visit.sha256));
-            self.expires(visit.expires);
+            let role = Ends::Role { chain: visit.chain.clone(), version: visit.version };
+            self.expires(role, visit.expires);
         }
     }
 
-    pub(super) fn expires(&mut self, expires: Timestamp) {
+    pub(super) fn expires(&mut self, what: Ends, expires: Timestamp) {
         self.valid_until = self.valid_until.min(expires);
+        self.ends.insert(what, expires);
+    }
+
+    pub(super) fn ends(&self) -> &BTreeMap<Ends, Timestamp> {
+        &self.ends
     }
 
     /// Version and SHA-256 of the root under which everything was read.

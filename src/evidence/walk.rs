@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Basis, Error, RepositoryName};
+use super::{Basis, Ends, Error, RepositoryName};
 use crate::tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted};
 
 /// One immutable generation of a repository, and the files fetched so far for one judgement.
@@ -167,9 +167,13 @@ impl<'a> Walk<'a> {
         self.layout = Some(layout.clone());
     }
 
-    /// Notes that the outcome also ends at `expires`.
-    pub(super) fn expires(&mut self, expires: Timestamp) {
-        self.basis.expires(expires);
+    /// Notes that the outcome also ends at `expires`, with `what`.
+    pub(super) fn expires(&mut self, what: Ends, expires: Timestamp) {
+        self.basis.expires(what, expires);
+    }
+
+    pub(super) fn ends(&self) -> BTreeMap<Ends, Timestamp> {
+        self.basis.ends().clone()
     }
 
     pub(super) fn valid_until(&self) -> Timestamp {

@@ -17,9 +17,9 @@ use tracing::{Instrument as _, field::Empty};
 use super::{Call, Entry, Gate, Limits};
 use crate::{
     admission::{
-        self, Answer, CustomKind, ImageKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry,
+        self, Answer, CustomKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry,
     },
-    policy::{Policy, UsedAs},
+    policy::Policy,
     telemetry::{Metrics, metrics::Decision, traces},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
     verifier::{Question, TagUse, Verifier, World},
@@ -263,12 +263,7 @@ fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag
         reference: &image_use.image,
         namespace: request.namespace.as_deref().unwrap_or_default(),
         budgeted: entry != Entry::Bootstrap,
-        used_as: match image_use.kind {
-            ImageKind::Container => UsedAs::Container,
-            ImageKind::Init => UsedAs::Init,
-            ImageKind::Ephemeral => UsedAs::Ephemeral,
-            ImageKind::Volume => UsedAs::Volume,
-        },
+        used_as: image_use.kind.into(),
         tag,
     }
 }

@@ -102,6 +102,16 @@ impl Trusted {
         (role, header.expires)
     }
 
+    /// The four files, each with its role.
+    pub fn top_level(&self) -> [(Role, FileInfo); 4] {
+        [
+            (Role::Root, self.root()),
+            (Role::Timestamp, self.timestamp()),
+            (Role::Snapshot, self.snapshot()),
+            (Role::Targets(RoleChain::top()), self.targets()),
+        ]
+    }
+
     /// The signed files of this generation as evidence for others: all roots after the pinned one, the timestamp and the
     /// snapshot it names. The targets file is not among them.
     pub fn memory(&self) -> Stored {

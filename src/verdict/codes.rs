@@ -102,6 +102,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("evidence/unknown-kind", "a listed file is neither a layout nor a link", "list only layouts, links and what lies below them"),
     denied("evidence/wrong-role", "a link is signed by a role from which the rule takes no links", "publish the link under a role of linkRoles, or correct linkRoles in the rule"),
     denied("image/ambiguous-manifest", "two readers could understand the manifest differently", "rebuild and publish the image with a manifest of one known media type"),
+    denied("image/another-runs", "the node says that it runs another image than the Pod names", "find out on the node how that image came there; then delete the Pod, to have it made anew"),
     denied("image/digest-mismatch", "the target of the image lists another digest than the image has", "publish the image again: pratique repo add-image"),
     denied("image/malformed-reference", "the text is not an image reference", "write registry/repository@sha256:<64 lower-case hex digits>"),
     denied("image/not-pinned", "a Pod names a tag, which may mean another image tomorrow", "name the image by digest, or turn pinning on"),

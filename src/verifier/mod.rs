@@ -3,6 +3,7 @@
 mod budget;
 mod cache;
 mod case;
+mod manifest;
 mod world;
 
 use std::sync::Arc;
@@ -84,6 +85,19 @@ impl Verifier {
 
     /// The verdict on one image, by `deadline` at the latest.
     pub async fn verify(&self, world: &World, question: &Question<'_>, now: Timestamp, deadline: Instant) -> Verdict {
+        self.verify_by_rules_of(now, world, question, now, deadline).await
+    }
+
+    /// The verdict that the rules in force at `rules` reach on the evidence of `now`: what an exemption that ends then
+    /// leaves behind.
+    pub async fn verify_by_rules_of(
+        &self,
+        rules: Timestamp,
+        world: &World,
+        question: &Question<'_>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Verdict {
         let mut refusal = Refusal {
             field: question.field.to_owned(),
             reference: question.reference.to_owned(),
@@ -97,7 +111,7 @@ impl Verifier {
             Err(error) => return Refusal { cause: error.into(), ..refusal }.into(),
         };
         refusal.digest = reference.digest;
-        let rule = match world.policy().select(&question.subject(&reference), now) {
+        let rule = match world.policy().select(&question.subject(&reference), rules) {
             Selected::Rule(rule) => rule,
             Selected::Default(action) => {
                 refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };

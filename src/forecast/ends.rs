@@ -1,0 +1,93 @@
+//! What a verdict stands on that comes to an end by itself, and who has to renew it.
+
+use jiff::Timestamp;
+
+use crate::{
+    evidence::{Ends, Proof, Requirement, requirement::is_at_or_below},
+    in_toto,
+    tuf::{self, Role, RoleChain, Trusted},
+    verdict::Cause,
+};
+
+/// Who renews something before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Renewal {
+    /// A machine, all the time: what online keys sign.
+    Machine,
+    /// People, with keys that are offline, or by an edit of the policy.
+    People,
+}
+
+impl Renewal {
+    /// The word in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::People => "people",
+        }
+    }
+}
+
+/// The first refusal of an image that is admitted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// From this instant on it is refused.
+    pub at: Timestamp,
+    /// With this code, one of the closed list of `verdict::codes`.
+    pub code: &'static str,
+    /// In these words.
+    pub what: String,
+    /// Who can prevent it.
+    pub renewal: Renewal,
+}
+
+/// The repository that a verdict was read from, as far as time ends it. Its four files are looked at anew in every
+/// judgement and are no part of a [`Proof`].
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// Root, timestamp, snapshot and top-level targets.
+    pub trusted: &'a Trusted,
+    /// `maxAge` of the policy counted from the last refresh that succeeded: the instant, and the refusal then.
+    pub too_old: Option<&'a (Timestamp, Cause)>,
+}
+
+/// All that a proof stands on and that ends, in the order in which a judgement looks at it.
+pub(super) fn of(proof: &Proof, requirement: &Requirement, standing: &Standing<'_>) -> Vec<Ending> {
+    let mut endings = Vec::new();
+    if let Some((at, cause)) = standing.too_old {
+        let what = cause.to_string();
+        endings.push(Ending { at: *at, code: cause.code(), what, renewal: Renewal::Machine });
+    }
+    for (role, file) in standing.trusted.top_level() {
+        let renewal = match &role {
+            Role::Root => Renewal::People,
+            Role::Timestamp | Role::Snapshot => Renewal::Machine,
+            Role::Targets(chain) => renewal_of(chain, requirement),
+        };
+        endings.push(expired(role, file.version, file.expires, renewal));
+    }
+    for (end, at) in proof.ends() {
+        endings.push(match end {
+            Ends::Role { chain, version } => {
+                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, requirement))
+            }
+            Ends::Layout(_) => {
+                let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
+                Ending { at: *at, code: error.code(), what: error.to_string(), renewal: Renewal::People }
+            }
+        });
+    }
+    endings
+}
+
+fn expired(role: Role, version: u64, expires: Timestamp, renewal: Renewal) -> Ending {
+    let error = tuf::Error::Expired { role, version, expires, now: expires };
+    Ending { at: expires, code: error.code(), what: error.to_string(), renewal }
+}
+
+/// T1 tells the keys apart: roles that may sign layouts, and those that delegate to them, are offline. All others sign
+/// images and links, on a machine.
+fn renewal_of(chain: &RoleChain, requirement: &Requirement) -> Renewal {
+    let offline = requirement.layout_roles.iter().any(|layout_role| is_at_or_below(layout_role, chain));
+    if offline { Renewal::People } else { Renewal::Machine }
+}
