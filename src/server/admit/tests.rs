@@ -236,7 +236,7 @@ fn a_reference_of_a_megabyte_or_in_disguise_does_not_go_into_the_log_as_it_is() 
     let request = Request::parse(review(("", "Pod", "pods"), "api", &json!({})).as_bytes()).unwrap();
     let image = format!("\u{202e}{}", "a".repeat(1 << 20));
     let field = "spec.containers[0].image".to_owned();
-    let image_use = ImageUse { field, pointer: String::new(), image, kind: ImageKind::Container };
+    let image_use = ImageUse { field, pointer: String::new(), image, kind: admission::ImageKind::Container };
     let log = Log::default();
     let written = log.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone()).finish();
