@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    Inventory, Running,
+    Inventory, Running, Uses,
     report::{Finding, Report},
 };
 use crate::{
@@ -66,12 +66,17 @@ impl OtherImage {
 impl Auditor {
     /// Judges every image of an inventory.
     pub async fn audit(&self, world: &World, inventory: &Inventory, now: Timestamp) -> Report {
-        let judged = stream::iter(&inventory.images).map(async |(running, uses)| {
-            let judged = self.judge(world, running, &uses.field, now).await;
-            Finding { running: running.clone(), uses: uses.clone(), judged }
-        });
-        let findings = judged.buffered(AT_A_TIME).collect().await;
+        let images: Vec<(&Running, &Uses)> = inventory.images.iter().collect();
+        let mut findings = Vec::with_capacity(images.len());
+        for some in images.chunks(AT_A_TIME) {
+            findings.extend(join_all(some.iter().map(|(running, uses)| self.find(world, running, uses, now))).await);
+        }
         Report { at: now, pods: inventory.pods, findings, unreadable: inventory.unreadable.clone() }
+    }
+
+    async fn find(&self, world: &World, running: &Running, uses: &Uses, now: Timestamp) -> Finding {
+        let judged = self.judge(world, running, &uses.field, now).await;
+        Finding { running: running.clone(), uses: uses.clone(), judged }
     }
 
     async fn judge(&self, world: &World, running: &Running, field: &str, now: Timestamp) -> Judged {

@@ -8,11 +8,15 @@
 //! by the same [`crate::verifier`], whenever what is trusted changes and from time to time. Nothing is evicted: whoever
 //! looks after a workload is told.
 
+pub mod digests;
 mod image_id;
 mod inventory;
 mod judge;
 pub mod pods;
+pub mod policy_reports;
 mod report;
+pub mod tell;
+pub mod watch;
 
 pub use image_id::{Runs, runs};
 pub use inventory::{Holder, Inventory, Running, Unreadable, Uses};

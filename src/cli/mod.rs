@@ -12,12 +12,14 @@ pub mod in_toto;
 pub mod policy;
 pub mod repo;
 pub mod serve;
+pub mod serve_audit;
 pub mod shell;
 pub mod status;
 pub mod tuf;
 pub mod verify;
 pub mod webhooks;
 pub mod why;
+mod wiring;
 
 /// Decides which container images may run, by what TUF and in-toto prove about them
 #[derive(Debug, clap::Parser)]
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     /// Run the admission webhook
     Serve(serve::Args),
+    /// Run the audit: judge what runs, again and again, and tell whoever looks after it
+    ServeAudit(serve_audit::Args),
     /// Judge one image, or a file, as the webhook would: exit code 0 admitted, 1 refused, 2 error
     Verify(verify::Args),
     /// The same verdict with all that was checked for it
@@ -89,6 +93,7 @@ pub fn run() -> ExitCode {
     let now = now();
     let result = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::ServeAudit(args) => serve_audit::run(args),
         Command::Verify(args) => verify::run(&args, now, &mut out),
         Command::Explain(args) => verify::explain(&args, now, &mut out),
         Command::Audit(args) => audit::run(args, now, &mut out),

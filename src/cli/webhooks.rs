@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 
-use super::serve::namespaced;
+use super::wiring::namespaced;
 use crate::cluster::configurations::{Configurations, available, remove};
 
 /// What is to be done.

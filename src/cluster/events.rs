@@ -56,6 +56,26 @@ pub struct Writer {
     written: BTreeMap<String, Timestamp>,
 }
 
+/// Writes Events one by one, each under a name of its own choice: what is there already is not said again, not even by a
+/// process that has forgotten that it said it.
+pub struct Recorder {
+    client: Client,
+    controller: &'static str,
+    instance: String,
+    metrics: Arc<Metrics>,
+}
+
+/// What became of an Event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is there now.
+    Written,
+    /// It was there already.
+    AlreadyThere,
+    /// It could not be written, and why.
+    Failed(String),
+}
+
 /// Bytes of a note; the API refuses 1024 and more.
 const MAX_NOTE: usize = 1000;
 /// Events that wait.
@@ -86,6 +106,30 @@ impl Events {
     }
 }
 
+impl Recorder {
+    /// `controller` and `instance` say who reports.
+    pub fn new(client: Client, controller: &'static str, instance: &str, metrics: Arc<Metrics>) -> Self {
+        Self { client, controller, instance: cut(instance, 128).to_owned(), metrics }
+    }
+
+    /// Writes an Event under a name, and waits until that is done.
+    pub async fn record(&self, event: Event, name: String, now: Timestamp) -> Recorded {
+        let namespace = event.regarding.namespace.as_deref().unwrap_or("default").to_owned();
+        let api = Api::<v1::Event>::namespaced(self.client.clone(), &namespace);
+        let named = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+        let event = object(event, named, namespace, (self.controller, &self.instance), now);
+        let parameters = PostParams::default();
+        let recorded = match tokio::time::timeout(PATIENCE, api.create(&parameters, &event)).await {
+            Ok(Ok(_)) => Recorded::Written,
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Recorded::AlreadyThere,
+            Ok(Err(error)) => Recorded::Failed(error.to_string()),
+            Err(_) => Recorded::Failed("the API server does not answer".to_owned()),
+        };
+        self.metrics.event_written(recorded == Recorded::Written);
+        recorded
+    }
+}
+
 impl Writer {
     /// Writes until every [`Events`] is gone. `clock` is read for every event.
     pub async fn run(mut self, clock: impl Fn() -> Timestamp) {
@@ -96,7 +140,9 @@ impl Writer {
             }
             let namespace = event.regarding.namespace.as_deref().unwrap_or("default").to_owned();
             let api = Api::<v1::Event>::namespaced(self.client.clone(), &namespace);
-            let event = self.object(event, namespace, now);
+            // Not the object's name, as is usual: that may come from a request and be no name at all.
+            let unnamed = ObjectMeta { generate_name: Some("pratique-".to_owned()), ..ObjectMeta::default() };
+            let event = object(event, unnamed, namespace, (CONTROLLER, &self.instance), now);
             let parameters = PostParams::default();
             let error = match tokio::time::timeout(PATIENCE, api.create(&parameters, &event)).await {
                 Ok(Ok(_)) => None,
@@ -125,28 +171,29 @@ impl Writer {
         }
         true
     }
+}
 
-    fn object(&self, event: Event, namespace: String, now: Timestamp) -> v1::Event {
-        v1::Event {
-            metadata: ObjectMeta {
-                // Not the object's name, as is usual: that may come from a request and be no name at all.
-                generate_name: Some("pratique-".to_owned()),
-                namespace: Some(namespace),
-                ..ObjectMeta::default()
-            },
-            type_: Some(match event.kind {
-                Kind::Normal => "Normal".to_owned(),
-                Kind::Warning => "Warning".to_owned(),
-            }),
-            reason: Some(event.reason.to_owned()),
-            action: Some(event.action.to_owned()),
-            note: Some(cut(&event.note, MAX_NOTE).to_owned()),
-            regarding: Some(event.regarding),
-            reporting_controller: Some(CONTROLLER.to_owned()),
-            reporting_instance: Some(self.instance.clone()),
-            event_time: Some(MicroTime(now)),
-            ..v1::Event::default()
-        }
+fn object(
+    event: Event,
+    metadata: ObjectMeta,
+    namespace: String,
+    (controller, instance): (&str, &str),
+    now: Timestamp,
+) -> v1::Event {
+    v1::Event {
+        metadata: ObjectMeta { namespace: Some(namespace), ..metadata },
+        type_: Some(match event.kind {
+            Kind::Normal => "Normal".to_owned(),
+            Kind::Warning => "Warning".to_owned(),
+        }),
+        reason: Some(event.reason.to_owned()),
+        action: Some(event.action.to_owned()),
+        note: Some(cut(&event.note, MAX_NOTE).to_owned()),
+        regarding: Some(event.regarding),
+        reporting_controller: Some(controller.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        event_time: Some(MicroTime(now)),
+        ..v1::Event::default()
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Part {
     Repositories,
     /// The clock agrees with the API server's (trust.md R8).
     Clock,
+    /// The Pods of the cluster were listed and judged once.
+    Pods,
 }
 
 impl Part {
@@ -39,6 +41,7 @@ impl fmt::Display for Part {
             Self::Trust => "trust",
             Self::Repositories => "repositories",
             Self::Clock => "clock",
+            Self::Pods => "pods",
         })
     }
 }

@@ -13,12 +13,13 @@ mod admit;
 mod call;
 mod health;
 mod metrics;
+mod observer;
 #[cfg(test)]
 mod tests;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware, routing::get};
+use axum::Router;
 use axum_server::{
     Handle,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
@@ -31,6 +32,7 @@ pub use self::{
     admit::{POLICY_KEY, Pin, Webhook},
     call::{Call, Entry, Gate, Unreadable},
     health::{Health, Part},
+    observer::Observer,
 };
 use crate::telemetry::{Metrics, metrics::ConnectionError};
 
@@ -158,14 +160,8 @@ impl Server {
     /// Answers, with `entries` and what every server of ours has, until `shutdown` and the drain after it are over.
     pub async fn run(self, entries: Router, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (webhook, observe) = (self.webhook.handle.clone(), self.observe.as_ref().map(|port| port.handle.clone()));
-        let status = Router::new()
-            .route("/healthz", get(health::healthz))
-            .route("/readyz", get(health::readyz).with_state(self.health.clone()))
-            .route("/metrics", get(metrics::render).with_state(self.metrics.clone()));
-        let watched = |router: Router| {
-            let observed = middleware::from_fn_with_state(self.metrics.clone(), metrics::observe);
-            router.layer(observed).into_make_service()
-        };
+        let status = observer::status(&self.health, &self.metrics);
+        let watched = |router: Router| observer::watched(router, &self.metrics).into_make_service();
         let limited = Limited::new(self.limits.connections, self.metrics.clone());
         let tls = RustlsAcceptor::new(RustlsConfig::from_config(self.tls))
             .handshake_timeout(self.limits.handshake)

@@ -12,6 +12,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::audit::AuditMetrics;
+
 /// What the answer to [`Metrics::render`] is to be labelled as.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -170,6 +172,7 @@ pub struct Metrics {
     certificate_expires: Gauge,
     authority_expires: Gauge,
     events: Family<Sent, Counter>,
+    audit: AuditMetrics,
 }
 
 impl Default for Metrics {
@@ -193,6 +196,7 @@ impl Default for Metrics {
             certificate_expires: Gauge::default(),
             authority_expires: Gauge::default(),
             events: Family::default(),
+            audit: AuditMetrics::default(),
         };
         metrics.register();
         metrics
@@ -262,6 +266,7 @@ impl Metrics {
             self.authority_expires.clone(),
         );
         registry.register("events", "Kubernetes Events written", self.events.clone());
+        self.audit.register(registry);
     }
 
     /// Everything, in the OpenMetrics text format (see [`CONTENT_TYPE`]).
@@ -270,6 +275,11 @@ impl Metrics {
         // Writing to a string does not fail; what a label's encoder could fail with, it would show here as a cut text.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// What the audit of running workloads counts.
+    pub fn audit(&self) -> &AuditMetrics {
+        &self.audit
     }
 
     /// One image was decided on.

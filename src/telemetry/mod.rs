@@ -3,6 +3,7 @@
 //! Numbers ([`metrics`]) for alerts, lines ([`tracing`]) for whoever looks into one. Neither ever holds more than a
 //! bounded number of different names: no image, namespace or text of an error becomes a label.
 
+pub mod audit;
 pub mod metrics;
 pub mod traces;
 pub mod tracing;

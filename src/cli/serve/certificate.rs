@@ -6,10 +6,9 @@ use anyhow::Context as _;
 use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 
-use super::namespaced;
 use crate::{
     certs::{Resolver, files::Files, managed::Managed},
-    cli::now,
+    cli::{now, wiring::namespaced},
     cluster::serving::Serving,
     server::{Health, Part},
     telemetry::Metrics,

@@ -1,0 +1,199 @@
+//! PolicyReports (`wgpolicyk8s.io/v1alpha2`), for those who look at findings there: one for each namespace that has any.
+//! Where the kind is not installed, none are written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Finding, Holder, Report};
+use crate::verdict::{Refusal, fit, sanitise};
+
+/// The name of each of them, and who owns its fields.
+const NAME: &str = "pratique";
+const MANAGER: &str = "pratique-audit";
+
+/// What tells ours from those of others.
+const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "pratique");
+
+const GROUP_VERSION: &str = "wgpolicyk8s.io/v1alpha2";
+
+/// Results in one report, resources in one result, bytes of a message: together less than an object may have.
+const MAX_RESULTS: usize = 200;
+const MAX_RESOURCES: usize = 10;
+const MAX_MESSAGE: usize = 800;
+
+/// How often it is asked whether the kind is installed.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Writes PolicyReports.
+pub struct PolicyReports {
+    client: Client,
+    wrote: Box<dyn Fn(bool) + Send>,
+    looked: Option<Instant>,
+    /// What is in the reports of each namespace, once they were listed; `None` while the kind is not installed.
+    there: Option<BTreeMap<String, Content>>,
+}
+
+type Content = (Value, Value);
+
+impl PolicyReports {
+    /// `wrote` is told of every attempt to write one.
+    pub fn new(client: Client, wrote: impl Fn(bool) + Send + 'static) -> Self {
+        Self { client, wrote: Box::new(wrote), looked: None, there: None }
+    }
+
+    /// Writes those that have changed, and removes those that are empty. Whether all are as they should be.
+    pub async fn write(&mut self, report: &Report) -> bool {
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "the PolicyReports cannot be listed");
+            self.looked = None;
+            (self.wrote)(false);
+            return false;
+        }
+        let Some(there) = &mut self.there else { return true };
+        let wanted = wanted(report);
+        let namespaces: BTreeSet<String> = there.keys().chain(wanted.keys()).cloned().collect();
+        let mut all = true;
+        for namespace in namespaces {
+            if there.get(&namespace) == wanted.get(&namespace) {
+                continue;
+            }
+            let result = match wanted.get(&namespace) {
+                Some(content) => apply(&self.client, &namespace, content).await,
+                None => remove(&self.client, &namespace).await,
+            };
+            (self.wrote)(result.is_ok());
+            match (result, wanted.get(&namespace)) {
+                (Ok(()), Some(content)) => {
+                    there.insert(namespace, content.clone());
+                }
+                (Ok(()), None) => {
+                    there.remove(&namespace);
+                }
+                (Err(error), _) => {
+                    tracing::warn!(namespace, %error, "the PolicyReport cannot be written");
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether the kind is installed, and which reports of ours are there.
+    async fn look(&mut self) -> Result<(), kube::Error> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
+        }
+        let installed = match self.client.list_api_group_resources(GROUP_VERSION).await {
+            Ok(resources) => resources.resources.iter().any(|resource| resource.name == "policyreports"),
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
+            Err(error) => return Err(error),
+        };
+        if !installed {
+            self.there = None;
+        } else if self.there.is_none() {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
+            let ours = ListParams::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
+            let listed =
+                api.list(&ours).await?.items.into_iter().filter(|report| report.metadata.name.as_deref() == Some(NAME));
+            let content = |report: DynamicObject| {
+                let member = |name: &str| report.data.get(name).cloned().unwrap_or_default();
+                Some((report.metadata.namespace.clone()?, (member("summary"), member("results"))))
+            };
+            self.there = Some(listed.filter_map(content).collect());
+        }
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn resource() -> ApiResource {
+    ApiResource {
+        group: "wgpolicyk8s.io".to_owned(),
+        version: "v1alpha2".to_owned(),
+        api_version: GROUP_VERSION.to_owned(),
+        kind: "PolicyReport".to_owned(),
+        plural: "policyreports".to_owned(),
+    }
+}
+
+async fn apply(client: &Client, namespace: &str, (summary, results): &Content) -> Result<(), kube::Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource());
+    let report = json!({
+        "apiVersion": GROUP_VERSION,
+        "kind": "PolicyReport",
+        "metadata": {"name": NAME, "namespace": namespace, "labels": {LABEL.0: LABEL.1}},
+        "summary": summary,
+        "results": results,
+    });
+    api.patch(NAME, &PatchParams::apply(MANAGER).force(), &Patch::Apply(report)).await.map(drop)
+}
+
+async fn remove(client: &Client, namespace: &str) -> Result<(), kube::Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource());
+    match api.delete(NAME, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        // Its namespace may be gone, and it with that.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is to be in the report of each namespace. There is no time in it, so that it is written only when it changes.
+fn wanted(report: &Report) -> BTreeMap<String, Content> {
+    let mut results: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for finding in &report.findings {
+        let of_namespace = results.entry(finding.running.namespace.clone()).or_default();
+        of_namespace.extend(results_of(finding));
+    }
+    results.retain(|_, results| !results.is_empty());
+    let content = |(namespace, mut results): (String, Vec<Value>)| {
+        let count = |word: &str| results.iter().filter(|result| result["result"] == word).count();
+        let summary = json!({
+            "pass": 0, "fail": count("fail"), "warn": count("warn"), "error": count("error"), "skip": 0,
+        });
+        results.truncate(MAX_RESULTS);
+        (namespace, (summary, Value::Array(results)))
+    };
+    results.into_iter().map(content).collect()
+}
+
+fn results_of(finding: &Finding) -> Vec<Value> {
+    let mut results = Vec::new();
+    let mut add = |word: &str, rule: Option<&str>, code: &str, text: &str| {
+        results.push(json!({
+            "source": NAME,
+            "policy": NAME,
+            "rule": rule.unwrap_or("default"),
+            "category": "supply chain",
+            "result": word,
+            "scored": true,
+            "message": fit(&sanitise(&format!("[{code}] {}: {text}", finding.running.image)), MAX_MESSAGE),
+            "properties": {"code": code},
+            "resources": finding.uses.holders.iter().take(MAX_RESOURCES).map(Holder::to_json).collect::<Vec<_>>(),
+        }));
+    };
+    let of_refusal = [("fail", finding.refusal()), ("warn", finding.warning()), ("error", finding.outage())];
+    for (word, refusal) in of_refusal {
+        if let Some(refusal) = refusal {
+            add(word, refusal.rule.as_deref(), refusal.code(), &stable(refusal));
+        }
+    }
+    if let Some(other) = &finding.judged.other {
+        add("fail", None, other.code(), &other.to_string());
+    }
+    results
+}
+
+/// What the code means, instead of the words of the moment: these say what time it is, and would change with it.
+fn stable(refusal: &Refusal) -> String {
+    refusal.info().map_or_else(|| refusal.cause.to_string(), |info| format!("{}; fix: {}", info.meaning, info.cure))
+}

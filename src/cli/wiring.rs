@@ -1,0 +1,313 @@
+//! What the commands that stay have in common: the policy, its repositories, and the signal to stop.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use arc_swap::ArcSwapOption;
+use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::now;
+use crate::{
+    cluster::{
+        events::{Event, Events, Kind},
+        policies::{InForce, Keeper, Place},
+        roots::Roots,
+    },
+    evidence::RepositoryName,
+    policy::{self, Policy},
+    repository::Repository,
+    server::{Health, POLICY_KEY, Part},
+    telemetry::{self, Metrics, metrics::LoadOutcome},
+    tuf,
+    verifier::{World, named_files},
+};
+
+/// How often files are looked at: an edit of the policy has to be in force within two seconds.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How soon a policy that cannot be put in force is tried again: what it lacked may have come, and nothing says so.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// Where the policy comes from, what is kept, and what is logged.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    /// The policy, in a file
+    #[arg(long, env = "PRATIQUE_POLICY", value_name = "FILE", required_unless_present = "policy_configmap")]
+    policy: Option<PathBuf>,
+    /// The policy, in the key policy.yaml of a ConfigMap
+    #[arg(
+        long,
+        env = "PRATIQUE_POLICY_CONFIGMAP",
+        value_name = "NAMESPACE/NAME",
+        conflicts_with = "policy",
+        requires = "roots_configmap"
+    )]
+    pub(super) policy_configmap: Option<String>,
+    /// The folder with the roots that the policy names; by default that of the policy
+    #[arg(long, env = "PRATIQUE_ROOTS", value_name = "DIR", conflicts_with = "roots_configmap")]
+    roots: Option<PathBuf>,
+    /// The immutable ConfigMap with the roots that the policy names
+    #[arg(long, env = "PRATIQUE_ROOTS_CONFIGMAP", value_name = "NAMESPACE/NAME")]
+    roots_configmap: Option<String>,
+    /// The folder that keeps what is trusted over restarts
+    #[arg(long, env = "PRATIQUE_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, env = "PRATIQUE_LOG_FORMAT", value_enum, default_value = "json")]
+    log_format: LogFormat,
+    /// Which log lines are written
+    #[arg(long, env = "PRATIQUE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// The name of this replica in Events
+    #[arg(long, env = "HOSTNAME", default_value = "pratique", value_name = "NAME")]
+    pub(super) instance: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Json,
+    Text,
+}
+
+type Policies = InForce<Policy, policy::Error>;
+
+/// A policy with its repositories, as they are now.
+pub(super) struct Wired {
+    /// The policy in force; none until there has been a good one.
+    pub(super) world: Arc<ArcSwapOption<World>>,
+    /// Rung when another policy is in force, and after each refresh of a repository.
+    pub(super) changed: Arc<Notify>,
+    /// What looks after them.
+    pub(super) tasks: Vec<JoinHandle<()>>,
+}
+
+impl Args {
+    /// Begins to log.
+    pub(super) fn start_log(&self) -> anyhow::Result<()> {
+        let format = match self.log_format {
+            LogFormat::Json => telemetry::tracing::Format::Json,
+            LogFormat::Text => telemetry::tracing::Format::Text,
+        };
+        Ok(telemetry::tracing::start(format, &self.log)?)
+    }
+
+    /// Follows the policy, and keeps its repositories fresh.
+    pub(super) async fn follow(&self, health: &Arc<Health>, metrics: &Arc<Metrics>) -> anyhow::Result<Wired> {
+        let mut tasks = Vec::new();
+        let (policies, roots, events) = follow_policy(self, metrics, &mut tasks).await?;
+        let (world, changed) = (Arc::new(ArcSwapOption::empty()), Arc::new(Notify::new()));
+        let builder = Builder {
+            policies,
+            roots,
+            events,
+            state: self.state.clone(),
+            world: world.clone(),
+            changed: changed.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            refreshing: BTreeMap::new(),
+        };
+        tasks.push(tokio::spawn(builder.run()));
+        Ok(Wired { world, changed, tasks })
+    }
+}
+
+/// Ends when the process is told to stop.
+pub(super) fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Where the policy and the roots come from, and what follows the one.
+async fn follow_policy(
+    args: &Args,
+    metrics: &Arc<Metrics>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> anyhow::Result<(Policies, Roots, Option<(Events, ObjectReference)>)> {
+    let Some(config_map) = &args.policy_configmap else {
+        let path = args.policy.clone().context("neither --policy nor --policy-configmap is given")?;
+        let beside = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let (keeper, policies) = Keeper::new(Place::File(path), Policy::parse, None, metrics.clone());
+        tasks.push(tokio::spawn(keeper.follow_file(LOOK, now)));
+        return Ok((policies, Roots::Folder(args.roots.clone().unwrap_or(beside)), None));
+    };
+    let client = kube::Client::try_default().await.context("the API server")?;
+    let (namespace, name) = namespaced(config_map)?;
+    let (events, writer) = Events::new(client.clone(), &args.instance, metrics.clone());
+    tasks.push(tokio::spawn(writer.run(now)));
+    let regarding = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("ConfigMap".to_owned()),
+        namespace: Some(namespace.clone()),
+        name: Some(name.clone()),
+        ..ObjectReference::default()
+    };
+    let place = Place::ConfigMap { namespace, name, key: POLICY_KEY.to_owned() };
+    let (keeper, policies) = Keeper::new(place, Policy::parse, Some(events.clone()), metrics.clone());
+    tasks.push(tokio::spawn(keeper.follow_config_map(client.clone(), now)));
+    let roots = args.roots_configmap.as_deref().context("--roots-configmap is not given")?;
+    let (namespace, name) = namespaced(roots)?;
+    Ok((policies, Roots::ConfigMap { client, namespace, name }, Some((events, regarding))))
+}
+
+pub(super) fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
+    let Some((namespace, name)) = text.split_once('/') else { bail!("{text:?} is not NAMESPACE/NAME") };
+    ensure!(!namespace.is_empty() && !name.is_empty() && !name.contains('/'), "{text:?} is not NAMESPACE/NAME");
+    Ok((namespace.to_owned(), name.to_owned()))
+}
+
+/// Puts each new policy in force together with its repositories. One that cannot be leaves the last one in force, and is
+/// tried until it can: the roots may come after it, and the API server may have been away.
+struct Builder {
+    policies: Policies,
+    roots: Roots,
+    /// Where Events go, and what they are about.
+    events: Option<(Events, ObjectReference)>,
+    state: Option<PathBuf>,
+    world: Arc<ArcSwapOption<World>>,
+    changed: Arc<Notify>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    refreshing: BTreeMap<RepositoryName, (Arc<Repository>, JoinHandle<()>)>,
+}
+
+impl Builder {
+    async fn run(mut self) {
+        // What was said about the newest policy: it is said once.
+        let mut said = None;
+        loop {
+            let newest = self.policies.borrow_and_update().as_ref().map(|state| state.policy.clone());
+            let current = self.world.load_full();
+            if let Some(policy) = newest
+                && current.as_deref().is_none_or(|world| !world.is_of(&policy))
+            {
+                match self.build(policy, current.as_deref()).await {
+                    Ok(world) => self.put_in_force(world),
+                    Err(error) => {
+                        let text = error.to_string();
+                        if said.as_ref() != Some(&text) {
+                            self.keep(&error, current.is_some());
+                        }
+                        said = Some(text);
+                        match tokio::time::timeout(AGAIN, self.policies.changed()).await {
+                            Ok(Ok(())) => said = None,
+                            Ok(Err(_)) => return,
+                            Err(_) => {}
+                        }
+                        continue;
+                    }
+                }
+            }
+            if self.policies.changed().await.is_err() {
+                return;
+            }
+            said = None;
+        }
+    }
+
+    async fn build(&self, policy: Arc<Policy>, current: Option<&World>) -> anyhow::Result<World> {
+        let mut files = BTreeMap::new();
+        for name in named_files(&policy) {
+            let bytes = self.roots.load(name.as_str(), &tuf::Limits::default()).await?;
+            files.insert(name.as_str().to_owned(), bytes);
+        }
+        Ok(World::build(policy, &files, self.state.as_deref(), current).await?)
+    }
+
+    fn put_in_force(&mut self, world: World) {
+        let world = Arc::new(world);
+        let mut still = BTreeMap::new();
+        let mut new = Vec::new();
+        for (settings, repository) in world.repositories() {
+            let name = repository.name().clone();
+            let task = match self.refreshing.remove(&name) {
+                Some((kept, task)) if Arc::ptr_eq(&kept, repository) => task,
+                replaced => {
+                    if let Some((_, task)) = replaced {
+                        task.abort();
+                    }
+                    new.push(repository.clone());
+                    let pause = Duration::try_from(settings.refresh).unwrap_or(LOOK);
+                    let (repository, metrics) = (repository.clone(), self.metrics.clone());
+                    let watch = separation_watch(self.world.clone(), metrics.clone());
+                    let changed = self.changed.clone();
+                    let after = move |repository: &Repository| {
+                        watch(repository);
+                        changed.notify_one();
+                    };
+                    tokio::spawn(async move {
+                        // What the disk has serves until the repository answers (A5).
+                        if let Err(error) = repository.load_cache(now()).await {
+                            tracing::info!(repository = %repository.name(), %error, "nothing to start from on disk");
+                        }
+                        repository.keep_fresh(pause, metrics, now, after).await;
+                    })
+                }
+            };
+            still.insert(name, (repository.clone(), task));
+        }
+        for (_, task) in std::mem::replace(&mut self.refreshing, still).into_values() {
+            task.abort();
+        }
+        self.world.store(Some(world));
+        self.changed.notify_one();
+        self.health.ready(Part::Policy);
+        let health = self.health.clone();
+        tokio::spawn(async move {
+            for repository in new {
+                repository.tried().await;
+            }
+            health.ready(Part::Repositories);
+        });
+    }
+
+    fn keep(&self, error: &anyhow::Error, kept: bool) {
+        let outcome = if kept { LoadOutcome::Kept } else { LoadOutcome::Missing };
+        self.metrics.policy_loaded(outcome, now());
+        tracing::error!(%error, kept, "the new policy cannot be put in force");
+        if !kept {
+            self.health.waiting(Part::Policy, error.to_string());
+        }
+        if let Some((events, regarding)) = &self.events {
+            events.write(Event {
+                kind: Kind::Warning,
+                reason: "PolicyRejected",
+                action: "LoadPolicy",
+                note: error.to_string(),
+                regarding: regarding.clone(),
+            });
+        }
+    }
+}
+
+/// Says after a refresh whether online keys have become able to sign layouts, once for each change of the answer (T1).
+fn separation_watch(world: Arc<ArcSwapOption<World>>, metrics: Arc<Metrics>) -> impl Fn(&Repository) {
+    let said = Mutex::new(BTreeSet::new());
+    move |repository| {
+        let Some(world) = world.load_full() else { return };
+        let found = world.separation(repository);
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in found.difference(&said) {
+            metrics.trust_alert(repository.name().as_str(), "trust/no-separation");
+            tracing::warn!(repository = %repository.name(), code = "trust/no-separation", "{warning}");
+        }
+        *said = found;
+    }
+}
