@@ -46,7 +46,7 @@ impl Teller {
                         Some(at) if now.duration_since(*at) < REPEAT => {
                             still.insert(name, *at);
                         }
-                        _ => due.push((name, event(holder, kind, reason, note.clone()))),
+                        _ => due.push((name, code, event(holder, kind, reason, note.clone()))),
                     }
                 }
             }
@@ -54,9 +54,18 @@ impl Teller {
         // What no longer holds is forgotten, to be said when it holds again.
         self.told = still;
         let all = due.len() <= AT_ONCE;
-        for (name, event) in due.into_iter().take(AT_ONCE) {
+        for (name, code, event) in due.into_iter().take(AT_ONCE) {
+            let (reason, object) = (event.reason, event.regarding.clone());
             match self.recorder.record(event, name.clone(), now).await {
                 Recorded::Written | Recorded::AlreadyThere => {
+                    tracing::info!(
+                        reason,
+                        code,
+                        kind = object.kind,
+                        namespace = object.namespace,
+                        name = object.name,
+                        "whoever looks after it is told"
+                    );
                     self.told.insert(name, now);
                 }
                 Recorded::Failed(error) => {

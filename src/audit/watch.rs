@@ -74,7 +74,8 @@ impl Watch {
                 repository.tried().await;
             }
             let trusted = trusted(&world);
-            if !changed && seen.as_ref() == Some(&trusted) {
+            // Refreshes may ring more often than it is due.
+            if !changed && Instant::now() < due && seen.as_ref() == Some(&trusted) {
                 continue;
             }
             let (now, begun) = (clock(), Instant::now());
@@ -104,17 +105,6 @@ impl Watch {
             first.map(|((repository, code, renewal), at)| (FirstRefusal { repository, code, renewal }, at)),
         );
         audit.ran(report.at);
-        for finding in &report.findings {
-            if let Some(refusal) = finding.refusal() {
-                tracing::info!(
-                    namespace = finding.running.namespace,
-                    image = finding.running.image,
-                    code = refusal.code(),
-                    count = finding.uses.count,
-                    "what runs would be refused"
-                );
-            }
-        }
     }
 
     /// Whether everything was written that had to be.

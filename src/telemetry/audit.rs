@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -48,8 +49,26 @@ struct Write {
     outcome: &'static str,
 }
 
-/// The label of what is one number, and none at all until it is set.
-type NoLabel = [(&'static str, &'static str); 0];
+/// One number, and none at all until it is set: 0 would be an instant, too.
+#[derive(Debug, Clone, Default)]
+struct Single(Arc<Mutex<Option<i64>>>);
+
+impl Single {
+    fn set(&self, value: i64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+}
+
+impl EncodeMetric for Single {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        value.map_or(Ok(()), |value| encoder.encode_gauge(&value))
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
 
 /// Gauges of which those of the last run are all there are.
 #[derive(Debug)]
@@ -84,9 +103,9 @@ impl<L: Clone + Eq + Hash + Ord> Gauges<L> {
 pub struct AuditMetrics {
     pods: Gauges<RunningPods>,
     images: Gauges<RunningImages>,
-    another: Gauges<NoLabel>,
+    another: Single,
     first_refusal: Gauges<FirstRefusal>,
-    last_run: Gauges<NoLabel>,
+    last_run: Single,
     writes: Family<Write, Counter>,
 }
 
@@ -101,18 +120,14 @@ impl AuditMetrics {
         registry.register(
             "running_another_images",
             "Containers and volumes whose node says that it runs another image than the Pod names",
-            self.another.family.clone(),
+            self.another.clone(),
         );
         registry.register(
             "first_refusal_timestamp_seconds",
             "When the first image that runs and is admitted now will be refused",
             self.first_refusal.family.clone(),
         );
-        registry.register(
-            "audit_last_run_timestamp_seconds",
-            "When what runs was last judged",
-            self.last_run.family.clone(),
-        );
+        registry.register("audit_last_run_timestamp_seconds", "When what runs was last judged", self.last_run.clone());
         registry.register("audit_writes", "Objects written by the audit", self.writes.clone());
     }
 
@@ -128,7 +143,7 @@ impl AuditMetrics {
 
     /// How many containers and volumes run another image than the Pod names.
     pub fn another(&self, count: usize) {
-        self.another.set([([], gauge(count))]);
+        self.another.set(gauge(count));
     }
 
     /// The first refusals that are coming.
@@ -138,7 +153,7 @@ impl AuditMetrics {
 
     /// Everything was judged.
     pub fn ran(&self, now: Timestamp) {
-        self.last_run.set([([], now.as_second())]);
+        self.last_run.set(now.as_second());
     }
 
     /// An object (`digests`, `policy-report`) was written, or could not be.

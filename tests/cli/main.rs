@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
 
+mod audit;
 mod demo;
 mod documents;
 mod files;

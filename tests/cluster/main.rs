@@ -7,6 +7,7 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read files and wait for the cluster")]
 
+mod audit;
 mod bypass;
 mod certificates;
 mod changes;

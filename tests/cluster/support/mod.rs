@@ -1,5 +1,6 @@
 //! What the tests stand on: a cluster, kubectl, and what is installed into it.
 
+pub(crate) mod audit;
 pub(crate) mod chain;
 pub(crate) mod cluster;
 pub(crate) mod deploy;

@@ -253,7 +253,7 @@ pub(crate) fn config_map(name: &str, key: &str, text: &str) -> Value {
 }
 
 /// The body of a page on a port of this machine, if its status is 200.
-fn get(port: u16, path: &str) -> Result<String, String> {
+pub(crate) fn get(port: u16, path: &str) -> Result<String, String> {
     let ask = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
