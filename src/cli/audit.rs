@@ -122,14 +122,19 @@ impl Args {
 
     fn json(&self, report: &Report, outcomes: &[Outcome<'_>]) -> Value {
         let mut json = report.to_json();
-        json["asOf"] = json!(self.at.unwrap_or(report.at));
+        if let Some(members) = json.as_object_mut() {
+            members.insert("asOf".to_owned(), json!(self.at.unwrap_or(report.at)));
+        }
         let images = json.get_mut("images").and_then(Value::as_array_mut);
         for (image, outcome) in images.into_iter().flatten().zip(outcomes) {
-            image["outcome"] = json!(match outcome {
+            let word = match outcome {
                 Outcome::Admitted | Outcome::Later(_) => "admitted",
                 Outcome::Refused { .. } => "refused",
                 Outcome::NotJudged { .. } => "not-judged",
-            });
+            };
+            if let Some(members) = image.as_object_mut() {
+                members.insert("outcome".to_owned(), json!(word));
+            }
         }
         json
     }

@@ -132,7 +132,6 @@ impl Proof {
 pub struct Basis {
     root: (u64, Sha256),
     visited: BTreeMap<RoleChain, (u64, Sha256)>,
-    ends: BTreeMap<Ends, Timestamp>,
     valid_until: Timestamp,
 }
 
@@ -141,7 +140,6 @@ impl Basis {
         Self {
             root: (trusted.root().version, trusted.root().sha256),
             visited: BTreeMap::new(),
-            ends: BTreeMap::new(),
             valid_until: Timestamp::MAX,
         }
     }
@@ -149,18 +147,12 @@ impl Basis {
     pub(super) fn add_visits(&mut self, visits: &[Visit]) {
         for visit in visits {
             self.visited.insert(visit.chain.clone(), (visit.version, visit.sha256));
-            let role = Ends::Role { chain: visit.chain.clone(), version: visit.version };
-            self.expires(role, visit.expires);
+            self.expires(visit.expires);
         }
     }
 
-    pub(super) fn expires(&mut self, what: Ends, expires: Timestamp) {
+    pub(super) fn expires(&mut self, expires: Timestamp) {
         self.valid_until = self.valid_until.min(expires);
-        self.ends.insert(what, expires);
-    }
-
-    pub(super) fn ends(&self) -> &BTreeMap<Ends, Timestamp> {
-        &self.ends
     }
 
     /// Version and SHA-256 of the root under which everything was read.

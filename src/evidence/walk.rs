@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 
 use super::{Basis, Ends, Error, RepositoryName};
-use crate::tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted};
+use crate::tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted, Visit};
 
 /// One immutable generation of a repository, and the files fetched so far for one judgement.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,7 @@ pub(super) struct Walk<'a> {
     pub(super) now: Timestamp,
     pub(super) limits: &'a Limits,
     basis: Basis,
+    ends: BTreeMap<Ends, Timestamp>,
     needs: Vec<Need>,
     wanted_bytes: u64,
     layout: Option<TargetPath>,
@@ -95,7 +96,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(view: View<'a>, now: Timestamp, limits: &'a Limits) -> Self {
         let basis = Basis::new(view.trusted);
-        Self { view, now, limits, basis, needs: Vec::new(), wanted_bytes: 0, layout: None }
+        Self { view, now, limits, basis, ends: BTreeMap::new(), needs: Vec::new(), wanted_bytes: 0, layout: None }
     }
 
     /// Turns the end of a judgement into its progress.
@@ -129,11 +130,11 @@ impl<'a> Walk<'a> {
     fn note(&mut self, found: Lookup) -> Option<Resolved> {
         match found {
             Lookup::Found(resolved) => {
-                self.basis.add_visits(&resolved.visited);
+                self.visited(&resolved.visited);
                 Some(resolved)
             }
             Lookup::Absent { visited } => {
-                self.basis.add_visits(&visited);
+                self.visited(&visited);
                 None
             }
             Lookup::Needs(request) => {
@@ -169,11 +170,19 @@ impl<'a> Walk<'a> {
 
     /// Notes that the outcome also ends at `expires`, with `what`.
     pub(super) fn expires(&mut self, what: Ends, expires: Timestamp) {
-        self.basis.expires(what, expires);
+        self.basis.expires(expires);
+        self.ends.insert(what, expires);
     }
 
     pub(super) fn ends(&self) -> BTreeMap<Ends, Timestamp> {
-        self.basis.ends().clone()
+        self.ends.clone()
+    }
+
+    fn visited(&mut self, visits: &[Visit]) {
+        self.basis.add_visits(visits);
+        for visit in visits {
+            self.ends.insert(Ends::Role { chain: visit.chain.clone(), version: visit.version }, visit.expires);
+        }
     }
 
     pub(super) fn valid_until(&self) -> Timestamp {

@@ -91,7 +91,8 @@ fn what_is_revoked_goes_on_running_and_its_owner_is_told_once() {
     let mut after = written;
     after.push("create events 409".to_owned());
     let mut found = audit.writes(cluster);
-    (after.sort(), found.sort());
+    after.sort();
+    found.sort();
     assert_eq!(found, after);
 
     audit.kubectl.ok("delete deployment/app --cascade=foreground --timeout=60s");
