@@ -128,3 +128,74 @@ fn in_use(finding: &Finding, before: &BTreeSet<String>) -> Option<String> {
     };
     proven.then_some(image)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        admission::LivePod,
+        audit::tests::{DAY, Project, by_digest, image, now, pod, refresh, report},
+        crypto::Sha256,
+    };
+
+    fn listed(report: &Report, before: &BTreeSet<String>) -> BTreeSet<String> {
+        let published = Published::wanted(report, before);
+        assert!(published.complete);
+        published.images
+    }
+
+    #[tokio::test]
+    async fn what_is_proven_stays_in_use_while_nothing_fresh_can_be_had_and_no_longer_when_it_is_revoked() {
+        let project = Project::usual();
+        let digest = project.release(&image("app"));
+        let (app, unknown) = (by_digest(digest), by_digest(Sha256::of(b"never released")));
+        let pods = [
+            pod(&app, ""),
+            pod(&unknown, ""),
+            pod("registry.example/team/app:1", &app),
+            LivePod::of(&Default::default()),
+        ];
+        let world = project.world("", "").await;
+        let none = BTreeSet::new();
+        let known = listed(&report(&world, &pods, now()).await, &none);
+        assert_eq!(known, BTreeSet::from([app.clone()]), "neither what nobody signed nor the same under its tag");
+
+        let expired = report(&world, &pods, now() + DAY * 2).await;
+        assert_eq!(expired.findings[0].judged.verdict.label(), "tuf/expired");
+        assert_eq!(listed(&expired, &known), known);
+        assert_eq!(listed(&expired, &none), none, "an image that was never proven is not known by waiting");
+
+        project.publish(now(), |publisher| {
+            publisher.revoke("targets", digest, "CVE-2030-2").unwrap();
+        });
+        refresh(&world, now()).await;
+        assert_eq!(listed(&report(&world, &pods, now()).await, &known), none);
+        assert_eq!(listed(&report(&world, &[], now()).await, &known), none, "what no longer runs is not in use");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_too_long_is_cut_and_says_so() {
+        let project = Project::usual();
+        let world = project.world("", "").await;
+        let mut report = report(&world, &[pod(&by_digest(project.release(&image("app"))), "")], now()).await;
+        refresh(&world, now()).await;
+        let first = report.findings.remove(0);
+        let before: BTreeSet<String> =
+            (0..8_000).map(|number: u32| by_digest(Sha256::of(&number.to_be_bytes()))).collect();
+        for image in &before {
+            let mut finding = first.clone();
+            let Verdict::Refused(refusal) = &mut finding.judged.verdict else { panic!("{:?}", finding.judged.verdict) };
+            refusal.reference.clone_from(image);
+            refusal.digest = Reference::parse(image).unwrap().digest;
+            refusal.cause = crate::verdict::Cause::Fetching { repository: "acme".to_owned() };
+            report.findings.push(finding);
+        }
+        let published = Published::wanted(&report, &before);
+        assert!(!published.complete);
+        let data = published.data();
+        assert!((MAX_BYTES - 200..=MAX_BYTES).contains(&data[KEY].len()), "{}", data[KEY].len());
+        assert_eq!(data[COMPLETE], "false");
+        let map = ConfigMap { data: Some(data), ..ConfigMap::default() };
+        assert_eq!(Published::of(&map), published);
+    }
+}

@@ -197,3 +197,96 @@ fn results_of(finding: &Finding) -> Vec<Value> {
 fn stable(refusal: &Refusal) -> String {
     refusal.info().map_or_else(|| refusal.cause.to_string(), |info| format!("{}; fix: {}", info.meaning, info.cure))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::{Json, Router, extract::Request, http::StatusCode, response::IntoResponse as _};
+
+    use super::*;
+    use crate::audit::tests::{DAY, Project, by_digest, image, now, pod, report};
+
+    /// An API server that has the kind or not, with no report in it, and what it was asked.
+    async fn server(installed: bool) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = asked.clone();
+        let app = Router::new().fallback(async move |request: Request| {
+            let path = request.uri().path().to_owned();
+            seen.lock().unwrap().push(format!("{} {path}", request.method()));
+            match path.as_str() {
+                "/apis/wgpolicyk8s.io/v1alpha2" if installed => {
+                    let resource = json!({
+                        "name": "policyreports", "singularName": "policyreport", "namespaced": true,
+                        "kind": "PolicyReport", "verbs": ["list"],
+                    });
+                    Json(json!({"groupVersion": GROUP_VERSION, "resources": [resource]})).into_response()
+                }
+                "/apis/wgpolicyk8s.io/v1alpha2/policyreports" => {
+                    Json(json!({"metadata": {}, "items": []})).into_response()
+                }
+                path if path.starts_with("/apis/wgpolicyk8s.io/v1alpha2/namespaces/") => {
+                    let metadata = json!({"name": NAME});
+                    Json(json!({"apiVersion": GROUP_VERSION, "kind": "PolicyReport", "metadata": metadata}))
+                        .into_response()
+                }
+                _ => {
+                    let status = json!({"status": "Failure", "message": "no", "reason": "NotFound", "code": 404});
+                    (StatusCode::NOT_FOUND, Json(status)).into_response()
+                }
+            }
+        });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum_server::from_tcp(listener).unwrap().serve(app.into_make_service()));
+        (Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap(), asked)
+    }
+
+    async fn expired(days: i32) -> Report {
+        let project = Project::usual();
+        let good = by_digest(project.release(&image("app")));
+        report(&project.world("", "").await, &[pod(&good, "")], now() + DAY * days).await
+    }
+
+    #[tokio::test]
+    async fn where_the_kind_is_not_installed_nothing_is_written() {
+        let (client, asked) = server(false).await;
+        let mut reports = PolicyReports::new(client, |_| panic!("something was written"));
+        assert!(reports.write(&expired(2).await).await);
+        assert!(reports.write(&expired(2).await).await);
+        assert_eq!(*asked.lock().unwrap(), ["GET /apis/wgpolicyk8s.io/v1alpha2"]);
+    }
+
+    #[tokio::test]
+    async fn a_report_is_written_when_it_changes_and_removed_when_it_is_empty() {
+        let (client, asked) = server(true).await;
+        let mut reports = PolicyReports::new(client, |written| assert!(written));
+        let one = "/apis/wgpolicyk8s.io/v1alpha2/namespaces/prod/policyreports/pratique";
+        let mut expected = vec![
+            "GET /apis/wgpolicyk8s.io/v1alpha2".to_owned(),
+            "GET /apis/wgpolicyk8s.io/v1alpha2/policyreports".to_owned(),
+        ];
+        assert!(reports.write(&expired(0).await).await);
+        assert_eq!(*asked.lock().unwrap(), expected);
+        // Later it has been expired for longer, which is nothing new.
+        assert!(reports.write(&expired(2).await).await);
+        assert!(reports.write(&expired(3).await).await);
+        expected.push(format!("PATCH {one}"));
+        assert_eq!(*asked.lock().unwrap(), expected);
+        assert!(reports.write(&expired(0).await).await);
+        assert!(reports.write(&expired(0).await).await);
+        expected.push(format!("DELETE {one}"));
+        assert_eq!(*asked.lock().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_report_has_room_for_so_many_results_and_counts_them_all() {
+        let mut report = expired(2).await;
+        let finding = report.findings[0].clone();
+        report.findings.extend(vec![finding; MAX_RESULTS + 5]);
+        let (summary, results) = &wanted(&report)["prod"];
+        assert_eq!(summary["fail"], MAX_RESULTS + 6);
+        assert_eq!(results.as_array().unwrap().len(), MAX_RESULTS);
+        assert_eq!(results[0]["properties"]["code"], "tuf/expired");
+    }
+}

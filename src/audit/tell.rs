@@ -126,3 +126,73 @@ fn event(holder: &Holder, kind: Kind, reason: &'static str, note: String) -> Eve
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        audit::tests::{Project, by_digest, image, now, pod, report},
+        cluster::testing::ApiServer,
+        telemetry::Metrics,
+    };
+
+    fn teller(server: &ApiServer) -> Teller {
+        Teller::new(Recorder::new(server.client(), CONTROLLER, "audit-0", Arc::new(Metrics::default())))
+    }
+
+    /// A report on Pods of this number, each with an image that nobody signed, and one with a good one.
+    async fn refused(pods: usize) -> Report {
+        let project = Project::usual();
+        let good = by_digest(project.release(&image("app")));
+        let unknown = (0..pods).map(|number| by_digest(Sha256::of(&number.to_be_bytes())));
+        let pods: Vec<_> = unknown.chain([good]).map(|image| pod(&image, "")).collect();
+        report(&project.world("", "").await, &pods, now()).await
+    }
+
+    #[tokio::test]
+    async fn the_same_is_said_once_a_day_and_again_when_it_comes_back() {
+        let server = ApiServer::start().await;
+        let mut teller = teller(&server);
+        let (bad, good) = (refused(1).await, refused(0).await);
+        for hours in [0, 1, 23] {
+            assert!(teller.tell(&bad, now() + SignedDuration::from_hours(hours)).await);
+        }
+        let written = server.posted();
+        assert_eq!(written.len(), 1);
+        let (path, event) = &written[0];
+        assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/prod/events");
+        assert_eq!(event["reason"], "RunningImageRefused");
+        assert_eq!(event["reportingController"], "pratique.dev/audit");
+        let note = event["note"].as_str().unwrap();
+        assert!(note.starts_with("what runs would be refused now: ") && note.contains("[image/unknown]"), "{note}");
+
+        assert!(teller.tell(&bad, now() + SignedDuration::from_hours(24)).await);
+        assert_eq!(server.posted().len(), 2, "it still holds a day later");
+        assert!(teller.tell(&good, now() + SignedDuration::from_hours(25)).await);
+        assert!(teller.tell(&bad, now() + SignedDuration::from_hours(26)).await);
+        let written = server.posted();
+        assert_eq!(written.len(), 3, "it came back");
+        let names: Vec<_> = written.iter().map(|(_, event)| &event["metadata"]["name"]).collect();
+        assert_eq!((names[0], names[0]), (names[1], names[2]), "the API server tells what is there already");
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_told_in_parts_and_what_could_not_be_said_is_said_later() {
+        let server = ApiServer::start().await;
+        let mut teller = teller(&server);
+        let flood = refused(AT_ONCE + 7).await;
+        assert!(!teller.tell(&flood, now()).await);
+        assert_eq!(server.posted().len(), AT_ONCE);
+        assert!(teller.tell(&flood, now()).await);
+        assert_eq!(server.posted().len(), AT_ONCE + 7);
+
+        let refusing = ApiServer::start().await;
+        refusing.forbid();
+        let mut teller = super::tests::teller(&refusing);
+        let bad = refused(1).await;
+        assert!(!teller.tell(&bad, now()).await);
+        assert!(!teller.tell(&bad, now()).await, "it is tried again");
+    }
+}

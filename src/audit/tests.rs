@@ -21,14 +21,14 @@ use crate::{
 
 const NAME: &str = "registry.example/team/app";
 const LAYOUT: &str = "layouts/registry.example/team/app/root.layout";
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2030-01-01T00:00:00Z".parse().unwrap()
 }
 
 /// A project whose roles and layout expire as a test wants it.
-struct Project {
+pub(super) struct Project {
     temp: tempfile::TempDir,
 }
 
@@ -60,7 +60,7 @@ impl Project {
     }
 
     /// One that keeps to what `repo init` does.
-    fn usual() -> Self {
+    pub(super) fn usual() -> Self {
         Self::new(90, |plan| *plan = Plan::default())
     }
 
@@ -68,14 +68,14 @@ impl Project {
         self.temp.path().join("repository")
     }
 
-    fn publish(&self, at: Timestamp, change: impl FnOnce(&mut Publisher)) {
+    pub(super) fn publish(&self, at: Timestamp, change: impl FnOnce(&mut Publisher)) {
         let keys = KeyRing::open(&self.temp.path().join("keys")).unwrap();
         let mut publisher = Publisher::open(&self.folder(), keys, at).unwrap();
         change(&mut publisher);
         publisher.commit().unwrap();
     }
 
-    fn release(&self, manifest: &Value) -> Sha256 {
+    pub(super) fn release(&self, manifest: &Value) -> Sha256 {
         let (_, builder) = keys();
         let manifest = manifest.to_string().into_bytes();
         let digest = Sha256::of(&manifest);
@@ -91,7 +91,7 @@ impl Project {
     }
 
     /// The repository under a policy; `words` are added to its description, `before` to the rules.
-    async fn world(&self, words: &str, before: &str) -> World {
+    pub(super) async fn world(&self, words: &str, before: &str) -> World {
         let policy = format!(
             "version: 1
 repositories:
@@ -115,13 +115,13 @@ fn keys() -> (SigningKey, SigningKey) {
     (SigningKey::ed25519_from_seed([1; 32]), SigningKey::ed25519_from_seed([2; 32]))
 }
 
-async fn refresh(world: &World, now: Timestamp) {
+pub(super) async fn refresh(world: &World, now: Timestamp) {
     for (_, repository) in world.repositories() {
         repository.refresh(now).await.unwrap();
     }
 }
 
-fn image(content: &str) -> Value {
+pub(super) fn image(content: &str) -> Value {
     let config = Sha256::of(content.as_bytes());
     let media_type = "application/vnd.oci.image.config.v1+json";
     let config = json!({"mediaType": media_type, "digest": format!("sha256:{config}"), "size": 1});
@@ -135,11 +135,11 @@ fn index(child: Sha256) -> Value {
     json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [child]})
 }
 
-fn by_digest(digest: Sha256) -> String {
+pub(super) fn by_digest(digest: Sha256) -> String {
     format!("{NAME}@sha256:{digest}")
 }
 
-fn pod(image: &str, image_id: &str) -> LivePod {
+pub(super) fn pod(image: &str, image_id: &str) -> LivePod {
     LivePod::of(&json!({
         "metadata": {"namespace": "prod", "name": "api"},
         "spec": {"containers": [{"name": "api", "image": image}]},
@@ -147,14 +147,18 @@ fn pod(image: &str, image_id: &str) -> LivePod {
     }))
 }
 
+pub(super) async fn report(world: &World, pods: &[LivePod], now: Timestamp) -> Report {
+    Auditor::default().audit(world, &Inventory::of(pods), now).await
+}
+
 async fn judged(world: &World, pod: LivePod, now: Timestamp) -> Judged {
-    let report = Auditor::default().audit(world, &Inventory::of([&pod]), now).await;
+    let report = report(world, &[pod], now).await;
     assert_eq!(report.findings.len(), 1);
     report.findings[0].judged.clone()
 }
 
 /// What the webhook would say about the image at that time, had nothing been renewed.
-async fn label_at(world: &World, reference: &str, now: Timestamp) -> &'static str {
+pub(super) async fn label_at(world: &World, reference: &str, now: Timestamp) -> &'static str {
     let question = Question {
         field: "",
         reference,
@@ -338,7 +342,7 @@ async fn a_report_counts_containers_and_says_what_comes_first() {
     let world = project.world("", "").await;
     let unknown = by_digest(Sha256::of(b"never released"));
     let pods = [pod(&good, ""), pod(&good, ""), pod(&unknown, ""), LivePod::of(&json!({}))];
-    let report = Auditor::default().audit(&world, &Inventory::of(&pods), now()).await;
+    let report = report(&world, &pods, now()).await;
     let expected = BTreeMap::from([(("refused", "denied", "image/unknown"), 1), (("verified", "", ""), 2)]);
     assert_eq!((report.pods, report.counts()), (4, expected));
     assert_eq!(report.unreadable.len(), 1);

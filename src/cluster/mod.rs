@@ -13,4 +13,4 @@ pub mod policies;
 pub mod roots;
 pub mod serving;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// ConfigMaps that can be read and watched, and whatever is posted.
-pub(super) struct ApiServer {
+pub(crate) struct ApiServer {
     url: String,
     state: Arc<Shared>,
 }
@@ -38,12 +38,12 @@ struct Change {
 }
 
 /// The time of all tests.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
 impl ApiServer {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let state = Arc::new(Shared {
             changes: watch::Sender::new(Vec::new()),
             posted: Mutex::default(),
@@ -60,31 +60,31 @@ impl ApiServer {
         Self { url, state }
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::try_from(kube::Config::new(self.url.parse().unwrap())).unwrap()
     }
 
     /// Creates or replaces a ConfigMap.
-    pub(super) fn put(&self, map: &ConfigMap) {
+    pub(crate) fn put(&self, map: &ConfigMap) {
         self.change("MODIFIED", serde_json::to_value(map).unwrap());
     }
 
-    pub(super) fn delete(&self, map: &ConfigMap) {
+    pub(crate) fn delete(&self, map: &ConfigMap) {
         self.change("DELETED", serde_json::to_value(map).unwrap());
     }
 
     /// Breaks every watch off; whoever comes again sees what there is.
-    pub(super) fn break_watches(&self) {
+    pub(crate) fn break_watches(&self) {
         self.change("ERROR", json!({"metadata": {"name": ""}, "code": 410, "reason": "Expired"}));
     }
 
     /// From now on nothing is allowed.
-    pub(super) fn forbid(&self) {
+    pub(crate) fn forbid(&self) {
         *self.state.forbidden.lock().unwrap() = true;
     }
 
     /// Path and body of everything posted.
-    pub(super) fn posted(&self) -> Vec<(String, Value)> {
+    pub(crate) fn posted(&self) -> Vec<(String, Value)> {
         self.state.posted.lock().unwrap().clone()
     }
 
