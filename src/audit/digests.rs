@@ -1,10 +1,14 @@
 //! Which digests are in use? One ConfigMap says so to the webhook: an image that runs already may go on while nothing
 //! fresh can be had, if the policy says so (`stale.knownImages`; trust.md A4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, api::PostParams};
+use tokio::time::timeout;
 
 use super::{Finding, Report};
 use crate::{
@@ -20,6 +24,9 @@ pub const COMPLETE: &str = "complete";
 
 /// Bytes of the list; a ConfigMap holds twice as much.
 const MAX_BYTES: usize = 512 << 10;
+
+/// For reading and writing it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Codes of images that were proven and only lack something fresh: they stay on the list if they are on it.
 const NOT_FRESH: [&str; 2] = ["tuf/expired", "tuf/max-age"];
@@ -48,7 +55,11 @@ impl Digests {
 
     /// Writes the list if it has changed. Whether it is as it should be.
     pub async fn publish(&mut self, report: &Report) -> bool {
-        match self.try_publish(report).await {
+        let tried = match timeout(PATIENCE, self.try_publish(report)).await {
+            Ok(tried) => tried.map_err(|error| error.to_string()),
+            Err(_) => Err("the API server does not answer".to_owned()),
+        };
+        match tried {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(config_map = self.name, %error, "the digests in use cannot be published");

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -100,6 +100,7 @@ pub async fn list(client: Client, namespace: Option<&str>) -> Result<Vec<LivePod
 /// The Pods of a cluster as they come and go.
 #[derive(Debug, Default)]
 pub struct Pods {
+    except: BTreeSet<String>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -110,6 +111,8 @@ struct State {
     /// What a list has brought so far: only when it is whole is what it lacks not there.
     listing: Option<Known>,
     listed: bool,
+    /// Why they cannot be watched at the moment.
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +122,11 @@ struct Known {
 }
 
 impl Pods {
+    /// None yet, and never those of the namespaces `except`.
+    pub fn new(except: BTreeSet<String>) -> Self {
+        Self { except, ..Self::default() }
+    }
+
     /// Watches the Pods of all namespaces, for ever. While the API server is away, those of before are taken for those
     /// of now.
     pub async fn follow(self: Arc<Self>, client: Client) {
@@ -127,7 +135,10 @@ impl Pods {
         while let Some(change) = changes.next().await {
             match change {
                 Ok(change) => self.take(change),
-                Err(error) => tracing::warn!(%error, "the Pods of the cluster cannot be watched"),
+                Err(error) => {
+                    tracing::warn!(%error, "the Pods of the cluster cannot be watched");
+                    self.lock().trouble = Some(error.to_string());
+                }
             }
         }
     }
@@ -143,7 +154,19 @@ impl Pods {
         state.listed.then(|| (Inventory::of(state.pods.pods.values()), state.pods.left_out))
     }
 
+    /// Why there is no inventory yet.
+    pub fn why_not_listed(&self) -> String {
+        let state = self.lock();
+        let trouble = state.trouble.as_deref().unwrap_or("they are being listed");
+        format!("the Pods of the cluster are not known: {trouble}")
+    }
+
     fn take(&self, change: watcher::Event<Seen>) {
+        if let watcher::Event::Apply(seen) | watcher::Event::Delete(seen) | watcher::Event::InitApply(seen) = &change
+            && self.except.contains(&seen.pod.namespace)
+        {
+            return;
+        }
         let mut state = self.lock();
         let changed = match change {
             watcher::Event::Apply(seen) => state.pods.insert(seen.pod),
@@ -228,6 +251,17 @@ mod tests {
 
     fn has_changed(pods: &Pods) -> bool {
         pods.changed().now_or_never().is_some()
+    }
+
+    #[test]
+    fn pods_of_namespaces_that_nobody_judges_are_not_kept() {
+        let pods = Pods::new(BTreeSet::from(["prod".to_owned()]));
+        assert!(pods.why_not_listed().ends_with("they are being listed"));
+        pods.take(watcher::Event::Init);
+        pods.take(watcher::Event::InitApply(seen("a", "app:1", "Running")));
+        pods.take(watcher::Event::InitDone);
+        pods.take(watcher::Event::Apply(seen("b", "app:1", "Running")));
+        assert_eq!(images(&pods), Some(Vec::new()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Finding, Holder, Report};
 use crate::verdict::{Refusal, fit, sanitise};
@@ -29,6 +29,9 @@ const GROUP_VERSION: &str = "wgpolicyk8s.io/v1alpha2";
 const MAX_RESULTS: usize = 200;
 const MAX_RESOURCES: usize = 10;
 const MAX_MESSAGE: usize = 800;
+
+/// For one call.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is asked whether the kind is installed.
 const LOOK: Duration = Duration::from_secs(60);
@@ -52,7 +55,7 @@ impl PolicyReports {
 
     /// Writes those that have changed, and removes those that are empty. Whether all are as they should be.
     pub async fn write(&mut self, report: &Report) -> bool {
-        if let Err(error) = self.look().await {
+        if let Err(error) = in_time(self.look()).await {
             tracing::warn!(%error, "the PolicyReports cannot be listed");
             self.looked = None;
             (self.wrote)(false);
@@ -67,8 +70,8 @@ impl PolicyReports {
                 continue;
             }
             let result = match wanted.get(&namespace) {
-                Some(content) => apply(&self.client, &namespace, content).await,
-                None => remove(&self.client, &namespace).await,
+                Some(content) => in_time(apply(&self.client, &namespace, content)).await,
+                None => in_time(remove(&self.client, &namespace)).await,
             };
             (self.wrote)(result.is_ok());
             match (result, wanted.get(&namespace)) {
@@ -112,6 +115,13 @@ impl PolicyReports {
         }
         self.looked = Some(Instant::now());
         Ok(())
+    }
+}
+
+async fn in_time(call: impl Future<Output = Result<(), kube::Error>>) -> Result<(), String> {
+    match timeout(PATIENCE, call).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the API server does not answer".to_owned()),
     }
 }
 

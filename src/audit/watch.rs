@@ -51,8 +51,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Judges for ever. `clock` is read once for each run, and `done` called after it.
-    pub async fn run(mut self, clock: impl Fn() -> Timestamp, done: impl Fn()) {
+    /// Judges for ever. `clock` is read once for each run, and `done` called after it, or with what it waits for.
+    pub async fn run(mut self, clock: impl Fn() -> Timestamp, done: impl Fn(Result<(), String>)) {
         let auditor = Auditor::default();
         let mut seen = None;
         let mut due = Instant::now();
@@ -63,11 +63,12 @@ impl Watch {
                 () = sleep_until(due) => true,
             };
             sleep(SETTLE).await;
-            let (world, Some((inventory, left_out))) = (self.world.load_full(), self.pods.inventory()) else {
+            let Some((inventory, left_out)) = self.pods.inventory() else {
+                done(Err(self.pods.why_not_listed()));
                 continue;
             };
-            let Some(world) = world else {
-                due = Instant::now() + AGAIN;
+            let Some(world) = self.world.load_full() else {
+                done(Err("no policy is in force".to_owned()));
                 continue;
             };
             for (_, repository) in world.repositories() {
@@ -84,7 +85,7 @@ impl Watch {
             self.count(&report, &inventory, left_out);
             let written = self.write(&report, now).await;
             seen = Some(trusted);
-            done();
+            done(Ok(()));
             due = Instant::now() + self.pause(&report, written, now);
             sleep(lasted.saturating_mul(REST).min(self.interval)).await;
         }

@@ -37,6 +37,9 @@ pub struct Args {
     /// The ConfigMap in which the digests in use are published; it has to be there
     #[arg(long, env = "PRATIQUE_DIGESTS_CONFIGMAP", value_name = "NAMESPACE/NAME")]
     digests_configmap: Option<String>,
+    /// A namespace whose Pods are not judged: that of the webhook, about which it is not asked (repeatable)
+    #[arg(long, env = "PRATIQUE_EXCEPT_NAMESPACES", value_name = "NAME", value_delimiter = ',')]
+    except_namespace: Vec<String>,
     /// Write no PolicyReports, though their kind is installed
     #[arg(long, env = "PRATIQUE_NO_POLICY_REPORTS")]
     no_policy_reports: bool,
@@ -59,7 +62,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     tracing::info!(address = %observer.address(), "listening");
 
     let Wired { world, changed, mut tasks } = args.source.follow(&health, &metrics).await?;
-    let pods = Arc::new(Pods::default());
+    let pods = Arc::new(Pods::new(args.except_namespace.iter().cloned().collect()));
     tasks.push(tokio::spawn(pods.clone().follow(client.clone())));
     let wrote = |object| {
         let metrics = metrics.clone();
@@ -75,7 +78,11 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         reports: (!args.no_policy_reports).then(|| PolicyReports::new(client, wrote("policy-report"))),
         metrics: metrics.clone(),
     };
-    tasks.push(tokio::spawn(watch.run(now, move || health.ready(Part::Pods))));
+    let told = move |judged| match judged {
+        Ok(()) => health.ready(Part::Pods),
+        Err(why) => health.waiting(Part::Pods, why),
+    };
+    tasks.push(tokio::spawn(watch.run(now, told)));
     let ended = observer.run(stop).await;
     tasks.iter().for_each(JoinHandle::abort);
     Ok(ended?)
