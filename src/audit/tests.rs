@@ -207,6 +207,18 @@ async fn the_first_refusal_is_exact_whatever_ends_first() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_sign_layouts_is_renewed_by_people_and_one_that_signs_images_by_machines() {
+    let project = Project::new(90, |plan| plan.offline_validity = DAY * 30);
+    project.publish(now(), |publisher| publisher.set_validity("root", DAY * 3650).unwrap());
+    let reference = by_digest(project.release(&image("app")));
+    let world = project.world("", "").await;
+    let judged = judged(&world, pod(&reference, ""), now()).await;
+    assert_eq!(ends(&judged.machines_go_on), (now() + DAY * 30, "tuf/expired", Renewal::People));
+    let what = &judged.machines_go_on.ending().unwrap().what;
+    assert!(what.starts_with("targets v"), "{what}");
+}
+
+#[tokio::test]
 async fn machines_that_stop_are_not_what_is_seen_two_weeks_ahead() {
     let project = Project::usual();
     let reference = by_digest(project.release(&image("app")));
