@@ -176,3 +176,17 @@ fn an_edited_policy_is_applied_to_what_runs_and_an_outage_blames_nobody() {
     assert_eq!(audit.events().len(), 1, "an outage is not the workload's fault");
     assert_eq!(audit.digests(), "", "it was refused before the outage");
 }
+
+#[test]
+fn an_audit_that_may_not_see_pods_says_so_and_is_not_ready() {
+    let cluster = Cluster::shared();
+    let chain = Chain::new(&cluster.folder("project-audit-blind"));
+    let audit = Audit::new(cluster, "audit-blind", &chain);
+    audit.own.ok("delete clusterrolebinding/audit-blind-system-audit");
+    let auditing = audit.start_unready("pods: ");
+    wait::until("it says why", || match auditing.ready() {
+        Err(answer) if answer.contains("pods is forbidden") => Ok(()),
+        other => Err(format!("{other:?}\n{}", auditing.log())),
+    });
+    assert_eq!(auditing.stop(), Some(0));
+}

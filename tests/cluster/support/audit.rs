@@ -46,7 +46,9 @@ impl Audit {
         let (_, kubeconfig) = cluster.service_account(&own_name, "pratique-audit");
         let folder = cluster.folder(&format!("audit-{name}"));
         fs::create_dir_all(folder.join("state")).unwrap();
-        fs::write(folder.join("acme.root.json"), chain.root()).unwrap();
+        let mut roots = config_map("pratique-roots", "acme.root.json", &chain.root());
+        roots["immutable"] = json!(true);
+        own.apply(&roots).succeeded();
         let audit = Self { kubectl, own, folder, kubeconfig, name: name.to_owned() };
         audit.set_policy(&audit.policy(chain));
         audit
@@ -61,7 +63,7 @@ impl Audit {
 
     /// Replaces the policy.
     pub(crate) fn set_policy(&self, policy: &str) {
-        fs::write(self.folder.join("policy.yaml"), policy).unwrap();
+        self.own.apply(&config_map("pratique-policy", "policy.yaml", policy)).succeeded();
     }
 
     /// Starts the process, and waits until it has judged what runs.
@@ -78,31 +80,50 @@ impl Audit {
         }
     }
 
+    /// Starts the process where it cannot become ready, and waits until it says so in these words.
+    pub(crate) fn start_unready(&self, words: &str) -> Auditing {
+        let mut auditing = self.spawn();
+        wait::until("the audit answers", || {
+            assert!(!auditing.process.has_ended(), "{}", auditing.process.log());
+            match auditing.ready() {
+                Err(answer) if answer.contains(words) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        auditing
+    }
+
     fn start_on_free_port(&self) -> Result<Auditing, String> {
+        let mut auditing = self.spawn();
+        wait::until("the audit is ready", || {
+            if auditing.process.has_ended() {
+                return Ok(Err(auditing.process.log()));
+            }
+            auditing.ready().map(|_| Ok(())).map_err(|answer| format!("{answer}\n{}", auditing.process.log()))
+        })?;
+        Ok(auditing)
+    }
+
+    fn spawn(&self) -> Auditing {
         let health = free_port();
         let args = [
             "serve-audit".to_owned(),
             format!("--health-listen=127.0.0.1:{health}"),
-            format!("--policy={}", self.folder.join("policy.yaml").display()),
+            format!("--policy-configmap={}-system/pratique-policy", self.name),
+            format!("--roots-configmap={}-system/pratique-roots", self.name),
             format!("--state={}", self.folder.join("state").display()),
             format!("--digests-configmap={}-system/pratique-digests", self.name),
             "--interval=1".to_owned(),
             "--instance=audit-0".to_owned(),
         ];
-        let mut process = Process::start(
+        let process = Process::start(
             env!("CARGO_BIN_EXE_pratique").as_ref(),
             args,
             &[("KUBECONFIG", self.kubeconfig.as_os_str())],
             &self.folder,
             &self.folder.join("log"),
         );
-        wait::until("the audit is ready", || {
-            if process.has_ended() {
-                return Ok(Err(process.log()));
-            }
-            get(health, "/readyz").map(|_| Ok(())).map_err(|answer| format!("{answer}\n{}", process.log()))
-        })?;
-        Ok(Auditing { process, health })
+        Auditing { process, health }
     }
 
     /// The Events of the namespace that the audit wrote.
@@ -152,6 +173,11 @@ impl Auditing {
         }
     }
 
+    /// Whether it is ready.
+    pub(crate) fn ready(&self) -> Result<String, String> {
+        get(self.health, "/readyz")
+    }
+
     /// What it has written to its log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -171,6 +197,8 @@ fn rights(own: &str) -> Vec<Value> {
     let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
     let mut digests = rule("", "configmaps", &["get", "update"]);
     digests["resourceNames"] = json!(["pratique-digests"]);
+    let mut policy = rule("", "configmaps", &["get", "list", "watch"]);
+    policy["resourceNames"] = json!(["pratique-policy", "pratique-roots"]);
     let everywhere = [
         rule("", "pods", &["list", "watch"]),
         rule("events.k8s.io", "events", &["create"]),
@@ -181,7 +209,7 @@ fn rights(own: &str) -> Vec<Value> {
     let role_ref = |kind: &str| json!({"apiGroup": group, "kind": kind, "name": metadata["name"]});
     vec![
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pratique-audit"}}),
-        json!({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [digests]}),
+        json!({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [digests, policy]}),
         json!({"apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "roleRef": role_ref("Role"), "subjects": subjects}),
         json!({"apiVersion": api, "kind": "ClusterRole", "metadata": metadata, "rules": everywhere}),
         json!({
