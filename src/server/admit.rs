@@ -16,9 +16,7 @@ use tracing::{Instrument as _, field::Empty};
 
 use super::{Call, Entry, Gate, Limits};
 use crate::{
-    admission::{
-        self, Answer, CustomKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry,
-    },
+    admission::{self, Answer, CustomKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry},
     policy::Policy,
     telemetry::{Metrics, metrics::Decision, traces},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
