@@ -82,7 +82,7 @@ pub fn lookup(code: &str) -> Option<&'static CodeInfo> {
 pub const CODES: &[CodeInfo] = &[
     unavailable("admission/fetching", "metadata that is needed is still being fetched", "try again: the fetch goes on in the background"),
     denied("admission/malformed", "the object in the review is not what its kind says it is", "correct the field that the message names"),
-    misconfigured("admission/malformed-kind", "a configured custom kind is not one", "write GROUP/VERSION/RESOURCE/KIND, a colon, and the paths to its PodSpecs and images as podSpec=PATH and image=PATH, with commas between"),
+    misconfigured("admission/malformed-kind", "a configured custom kind is not one", "write GROUP/VERSION/RESOURCE/KIND, a colon, and where its images are: podSpec=PATH and image=PATH with commas between"),
     misconfigured("admission/malformed-path", "a configured path to the images of a custom kind is not one", "write members joined by dots, [*] for the items of a list and * for every member"),
     unavailable("admission/over-budget", "the namespace asked for more new images at once than it is given", "try again in a minute, or spread the rollout"),
     denied("admission/too-large", "the review is larger than is read", "make the object smaller"),
