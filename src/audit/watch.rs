@@ -86,7 +86,7 @@ impl Watch {
             let written = self.write(&report, now).await;
             seen = Some(trusted);
             done(Ok(()));
-            due = Instant::now() + self.pause(&report, written, now);
+            due = Instant::now() + pause(self.interval, &report, written, now);
             sleep(lasted.saturating_mul(REST).min(self.interval)).await;
         }
     }
@@ -119,16 +119,16 @@ impl Watch {
         }
         all
     }
+}
 
-    /// Until the next run, if nothing changes before.
-    fn pause(&self, report: &Report, written: bool, now: Timestamp) -> Duration {
-        let again = !written || report.findings.iter().any(|finding| finding.outage().is_some());
-        let pause = if again { self.interval.min(AGAIN) } else { self.interval };
-        let endings = report.findings.iter().filter_map(|finding| finding.judged.nothing_renewed.ending());
-        let ends = endings.map(|ending| ending.at).min();
-        let until = ends.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
-        until.map_or(pause, |until| pause.min(until))
-    }
+/// Until the next run, if nothing changes before: at the latest when the first verdict ends by itself.
+fn pause(interval: Duration, report: &Report, written: bool, now: Timestamp) -> Duration {
+    let again = !written || report.findings.iter().any(|finding| finding.outage().is_some());
+    let pause = if again { interval.min(AGAIN) } else { interval };
+    let endings = report.findings.iter().filter_map(|finding| finding.judged.nothing_renewed.ending());
+    let ends = endings.map(|ending| ending.at).min();
+    let until = ends.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    until.map_or(pause, |until| pause.min(until))
 }
 
 /// What verdicts rest on: the policy, and the files from which all others are trusted.
@@ -136,4 +136,27 @@ fn trusted(world: &World) -> (Sha256, Vec<Sha256>) {
     let generations = world.repositories().filter_map(|(_, repository)| repository.generation());
     let files = generations.flat_map(|generation| generation.trusted().top_level().map(|(_, file)| file.sha256));
     (world.policy().hash(), files.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::audit::tests::{DAY, Project, by_digest, image, now, pod, report};
+
+    #[tokio::test]
+    async fn what_ends_is_judged_again_at_that_instant_and_what_failed_soon() {
+        let interval = Duration::from_secs(300);
+        let project = Project::usual();
+        let good = by_digest(project.release(&image("app")));
+        let world = project.world("", "").await;
+        let at = async |now| report(&world, &[pod(&good, "")], now).await;
+        assert_eq!(pause(interval, &at(now()).await, true, now()), interval);
+        assert_eq!(pause(interval, &at(now()).await, false, now()), AGAIN, "something was not written");
+        let before = now() + DAY - SignedDuration::from_secs(7);
+        assert_eq!(pause(interval, &at(before).await, true, before), Duration::from_secs(7), "the timestamp expires");
+        let after = now() + DAY;
+        assert_eq!(pause(interval, &at(after).await, true, after), interval, "it has expired, and nothing else will");
+    }
 }
