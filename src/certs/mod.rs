@@ -150,7 +150,15 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error
 
 /// A TLS client (1.2 and 1.3) that believes the authorities in `pem` and nobody else.
 pub fn client_config(pem: &[u8]) -> Result<ClientConfig, Error> {
-    let roots = roots(pem)?;
+    client_of(roots(pem)?)
+}
+
+/// A TLS client that believes nobody, for whoever has to give one and speaks in the clear.
+pub fn plain_client_config() -> Result<ClientConfig, Error> {
+    client_of(RootCertStore::empty())
+}
+
+fn client_of(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Tls { why: error.to_string() })?;

@@ -1,6 +1,7 @@
 //! `pratique serve`: the composition root. Everything is constructed and wired here and in `wiring`, and nowhere else.
 
 mod certificate;
+mod traces;
 
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
@@ -29,6 +30,8 @@ pub struct Args {
     certificate: certificate::Args,
     #[command(flatten)]
     source: wiring::Args,
+    #[command(flatten)]
+    traces: traces::Args,
     /// Which tags the mutating webhook pins to digests
     #[arg(long, env = "PRATIQUE_PIN", value_enum, default_value = "pods")]
     pin: PinArg,
@@ -52,12 +55,13 @@ enum PinArg {
 
 /// Serves until the process is told to stop.
 pub fn run(args: Args) -> anyhow::Result<u8> {
-    args.source.start_log()?;
     super::runtime()?.block_on(serve(args))?;
     Ok(0)
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
+    let traces = args.traces.start(&args.source.instance)?;
+    args.source.start_log(traces.as_ref())?;
     let metrics = Arc::new(Metrics::default());
     let health = Arc::new(Health::new([Part::Certificate, Part::Policy, Part::Repositories]));
 
@@ -83,5 +87,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds: args.custom_kinds.clone(), policy_configmap });
     let ended = server.run(webhook.entries(&settings.limits), told_to_stop()?).await;
     tasks.iter().for_each(JoinHandle::abort);
+    if let Some(traces) = traces {
+        // It blocks, and needs the runtime meanwhile. Spans that are lost are no reason to end badly.
+        let ended = tokio::task::spawn_blocking(move || traces.end()).await?;
+        ended.unwrap_or_else(|why| tracing::warn!(why, "the last spans were not sent"));
+    }
     Ok(ended?)
 }

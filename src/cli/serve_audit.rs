@@ -47,7 +47,7 @@ pub struct Args {
 
 /// Serves until the process is told to stop.
 pub fn run(args: Args) -> anyhow::Result<u8> {
-    args.source.start_log()?;
+    args.source.start_log(None)?;
     super::runtime()?.block_on(serve(args))?;
     Ok(0)
 }

@@ -27,7 +27,7 @@ use crate::{
     policy::{self, Policy},
     repository::Repository,
     server::{Health, POLICY_KEY, Part},
-    telemetry::{self, Metrics, metrics::LoadOutcome},
+    telemetry::{self, Metrics, metrics::LoadOutcome, traces::Traces},
     tuf,
     verifier::{World, named_files},
 };
@@ -93,13 +93,13 @@ pub(super) struct Wired {
 }
 
 impl Args {
-    /// Begins to log.
-    pub(super) fn start_log(&self) -> anyhow::Result<()> {
+    /// Begins to log, and to send spans where somebody takes them.
+    pub(super) fn start_log(&self, traces: Option<&Traces>) -> anyhow::Result<()> {
         let format = match self.log_format {
             LogFormat::Json => telemetry::tracing::Format::Json,
             LogFormat::Text => telemetry::tracing::Format::Text,
         };
-        Ok(telemetry::tracing::start(format, &self.log)?)
+        Ok(telemetry::tracing::start(format, &self.log, traces)?)
     }
 
     /// Follows the policy, and keeps its repositories fresh.

@@ -3,7 +3,9 @@
 use std::io;
 
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _};
+
+use super::traces::Traces;
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,23 +42,33 @@ impl Error {
     }
 }
 
-/// From now on the lines of the whole process that pass `filter` go to standard error. Once per process.
-pub fn start(format: Format, filter: &str) -> Result<(), Error> {
-    tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr)?).map_err(|_| Error::Twice)
+/// From now on the lines of the whole process that pass `filter` go to standard error, and spans to `traces`. Once per
+/// process.
+pub fn start(format: Format, filter: &str, traces: Option<&Traces>) -> Result<(), Error> {
+    tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr, traces)?).map_err(|_| Error::Twice)
 }
 
 /// The same for one thread or task and any writer.
-pub fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
+pub fn subscriber<W>(
+    format: Format,
+    filter: &str,
+    writer: W,
+    traces: Option<&Traces>,
+) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let bad = |why: String| Error::BadFilter { filter: filter.to_owned(), why };
     let filter = EnvFilter::builder().parse(filter).map_err(|error| bad(error.to_string()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match format {
-        Format::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),
-        Format::Text => Box::new(lines.with_ansi(false).finish()),
-    })
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    // Each has a filter of its own: what is logged does not decide what is traced.
+    let lines = match format {
+        Format::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).with_filter(filter).boxed()
+        }
+        Format::Text => lines.with_ansi(false).with_filter(filter).boxed(),
+    };
+    Ok(Box::new(tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer))))
 }
 
 #[cfg(test)]
@@ -82,7 +94,7 @@ mod tests {
     fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        let subscriber = subscriber(format, filter, move || writer.clone(), None).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -109,13 +121,13 @@ mod tests {
     #[test]
     fn a_process_has_one_logger() {
         // Whoever comes first in this process; the tests' own lines go to loggers of their threads.
-        let _ = start(Format::Text, "off");
-        assert_eq!(start(Format::Text, "off"), Err(Error::Twice));
+        let _ = start(Format::Text, "off", None);
+        assert_eq!(start(Format::Text, "off", None), Err(Error::Twice));
     }
 
     #[test]
     fn refuses_what_is_no_filter() {
-        let error = subscriber(Format::Text, "pratique=loud", io::stderr).map(|_| ()).unwrap_err();
+        let error = subscriber(Format::Text, "pratique=loud", io::stderr, None).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::BadFilter { .. }));
     }
 }

@@ -158,3 +158,17 @@ async fn without_its_repository_it_judges_nothing_and_admits_nothing() {
     refused(&response, 503, "not a verdict: ");
     refused(&response, 503, "[tuf/missing]");
 }
+
+#[test]
+fn an_https_collector_needs_its_authority_and_a_share_is_one() {
+    let refused = |args: &[&str]| {
+        let mut pratique = std::process::Command::new(env!("CARGO_BIN_EXE_pratique"));
+        let output = pratique.args(["serve", "--policy=x", "--tls-dir=x"]).args(args).env_clear().output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = refused(&["--otlp-endpoint=https://otel.example:4318"]);
+    assert!(text.contains("--otlp-ca-file: an https collector is believed by its authority"), "{text}");
+    let text = refused(&["--otlp-endpoint=http://otel.example:4318", "--otlp-ratio=2"]);
+    assert!(text.contains("2 is no share of 0.0 to 1.0"), "{text}");
+}

@@ -31,7 +31,14 @@ const HOLES: [(&[&str], &str); 12] = [
 /// Sets of values that differ in which objects and fields they render.
 const KINDS_OF_INSTALLATION: [&[&str]; 5] = [
     &[],
-    &["audit.enabled=true", "pin=all", "guards.digests=true", "autoscaling.enabled=true", "log.format=text"],
+    &[
+        "audit.enabled=false",
+        "traces.endpoint=http://otel.example:4318",
+        "pin=all",
+        "guards.digests=true",
+        "autoscaling.enabled=true",
+        "log.format=text",
+    ],
     &["webhooks.install=plain", "pin=off", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false"],
     &["certificates.mode=existing", "certificates.existing.secretName=given", "guards.webhookConfigurations=false"],
     &[
@@ -40,6 +47,7 @@ const KINDS_OF_INSTALLATION: [&[&str]; 5] = [
         "monitoring.podMonitor.enabled=true",
         "monitoring.prometheusRule.enabled=true",
         "monitoring.dashboard.enabled=true",
+        "audit.policyReports=false",
     ],
 ];
 
@@ -108,7 +116,9 @@ fn every_metric_that_an_alert_or_the_dashboard_names_is_one_of_the_program() {
     collect(rule, "expr", &mut expressions);
     collect(&dashboard, "expr", &mut expressions);
     assert!(expressions.len() > 20, "{expressions:?}");
-    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/telemetry/metrics.rs")).unwrap();
+    let read =
+        |file: &str| fs::read_to_string(format!("{}/src/telemetry/{file}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let source = read("metrics") + &read("audit");
     for expression in expressions {
         let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for metric in words.filter_map(|word| word.strip_prefix("pratique_")) {
@@ -351,7 +361,7 @@ fn the_plain_manifests_are_what_the_chart_renders() {
     assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files.len(), 6, "{files:?}");
+    assert_eq!(files.len(), 7, "{files:?}");
     for file in files {
         let (new, old) = (fs::read_to_string(folder.join(&file)), fs::read_to_string(root.join("deploy").join(&file)));
         assert!(new.unwrap() == old.unwrap(), "{}: run deploy/render", file.display());

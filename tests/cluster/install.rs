@@ -101,6 +101,16 @@ fn the_program_understands_the_options_of_the_deployment() {
 }
 
 #[test]
+fn the_program_understands_the_options_of_the_audit() {
+    let deployment = deploy::object("audit.yaml", "Deployment");
+    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+    let mut pratique = Command::new(env!("CARGO_BIN_EXE_pratique"));
+    let output = pratique.args(args.iter().filter_map(Value::as_str)).env_clear().output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the API server"), "{said}");
+}
+
+#[test]
 fn the_webhook_entries_are_those_of_the_design() {
     let configurations = ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"]
         .map(|kind| deploy::object("webhooks.yaml", kind));

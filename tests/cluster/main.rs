@@ -23,4 +23,5 @@ mod pinning;
 mod plugin;
 mod policies;
 mod support;
+mod traces;
 mod verdicts;

@@ -138,6 +138,73 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
+{{- /* What all Pods of the chart have in common, whatever they run. */}}
+{{- define "pratique.podBasics" -}}
+automountServiceAccountToken: true
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+# Without it no pod of an enforced namespace starts when nodes are full.
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "pratique.podSecurityContext" . | nindent 2 }}
+{{- end }}
+
+{{- /* What all containers of the chart have in common. */}}
+{{- define "pratique.containerBasics" -}}
+image: {{ include "pratique.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- include "pratique.securityContext" . | nindent 2 }}
+{{- end }}
+
+{{- define "pratique.probes" -}}
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 2
+{{- end }}
+
+{{- /* Of everything that serves: the policy, what is kept, and what is logged. */}}
+{{- define "pratique.sourceArgs" -}}
+- --health-listen=0.0.0.0:8080
+- --policy-configmap={{ .Release.Namespace }}/{{ include "pratique.fullname" . }}-policy
+- --roots-configmap={{ .Release.Namespace }}/{{ include "pratique.roots" . }}
+- --state=/state
+- --log-format={{ .Values.log.format }}
+- --log={{ .Values.log.filter }}
+{{- end }}
+
+{{- /* What is watched. `list` belongs to a watch, and both are granted for one name at a time only
+(fieldSelector metadata.name=...). */}}
+{{- define "pratique.sourceRules" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames:
+    - {{ include "pratique.fullname" . }}-policy
+    - {{ include "pratique.roots" . }}
+  verbs: [get, list, watch]
+{{- end }}
+
 {{- /* What the values say together; each alone is held by values.schema.json. */}}
 {{- define "pratique.consistent" -}}
 {{- if and (eq .Values.certificates.mode "self") (not .Values.guards.webhookConfigurations) }}

@@ -117,12 +117,7 @@ impl Webhooks {
     pub(crate) fn install(cluster: &Cluster, place: &Place, port: u16) -> Self {
         let admin = cluster.admin().clone();
         let name = Self::name(place);
-        for mut configuration in objects("webhooks.yaml") {
-            configuration["metadata"]["name"] = Value::from(name.as_str());
-            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-                narrow(&mut webhook["namespaceSelector"]["matchExpressions"], place);
-                redirect(&mut webhook["clientConfig"], port, &cluster.authority().pem());
-            }
+        for configuration in narrowed(cluster, place, &name, port) {
             admin.apply(&configuration).succeeded();
         }
         let webhooks = Self { admin, name };
@@ -174,6 +169,19 @@ impl Drop for Webhooks {
             self.admin.run(&format!("delete {kind} {}", self.name));
         }
     }
+}
+
+/// The objects of `deploy/webhooks.yaml` under this name, for the namespaces of one test and a port of this machine.
+pub(crate) fn narrowed(cluster: &Cluster, place: &Place, name: &str, port: u16) -> Vec<Value> {
+    let mut configurations = objects("webhooks.yaml");
+    for configuration in &mut configurations {
+        configuration["metadata"]["name"] = Value::from(name);
+        for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+            narrow(&mut webhook["namespaceSelector"]["matchExpressions"], place);
+            redirect(&mut webhook["clientConfig"], port, &cluster.authority().pem());
+        }
+    }
+    configurations
 }
 
 fn narrow(expressions: &mut Value, place: &Place) {
