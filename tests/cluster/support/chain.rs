@@ -5,24 +5,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use pratique::{
     crypto::Sha256,
-    publish::{Format, KeyRing, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step},
+    publish::{KeyRing, NewImage, NewLayout, Plan, Publisher},
 };
-use serde_json::json;
+
+use super::project::{Project, manifest};
 
 /// The project's repository of images.
 pub(crate) const NAME: &str = "registry.example/team/app";
 /// Its layout: two of three builders have to sign.
 pub(crate) const LAYOUT: &str = "layouts/registry.example/team/app/root.layout";
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
 /// The project.
 pub(crate) struct Chain {
     folder: PathBuf,
-    builders: Vec<SigningKey>,
+    project: Project,
 }
 
 /// An image to be released.
@@ -33,16 +32,13 @@ pub(crate) struct Release<'a> {
     /// The tags that are to name it.
     pub(crate) tags: &'a [&'a str],
     /// Which builders sign a link, by number from 0.
-    pub(crate) signed_by: &'a [usize],
+    pub(crate) signed_by: &'a [u8],
 }
 
 impl Chain {
     /// A project in an empty folder.
     pub(crate) fn new(folder: &Path) -> Self {
-        let chain = Self {
-            folder: folder.to_owned(),
-            builders: (0..3).map(|number| SigningKey::ed25519_from_seed([number; 32])).collect(),
-        };
+        let chain = Self { folder: folder.to_owned(), project: Project::new(NAME) };
         let plan = Plan::default();
         let mut keys = plan.keys_from_seed("cluster").unwrap();
         keys.save_to(&chain.keys()).unwrap();
@@ -55,16 +51,11 @@ impl Chain {
     /// Releases an image; returns its digest.
     pub(crate) fn release(&self, release: &Release<'_>) -> Sha256 {
         let manifest = manifest(release.content);
-        let link = Link::new("build").product(NAME, Sha256::of(&manifest));
-        let links = release.signed_by.iter().map(|&number| {
-            let key = &self.builders[number];
-            LinkSource { name: link.file_name(key).unwrap(), bytes: link.sign(Format::Metablock, key).unwrap() }
-        });
         let image = NewImage {
             repository: NAME.to_owned(),
             tags: release.tags.iter().map(|&tag| tag.to_owned()).collect(),
             layout: LAYOUT.to_owned(),
-            links: links.collect(),
+            links: self.project.links(&manifest, release.signed_by),
             role: "images".to_owned(),
             manifest,
         };
@@ -106,7 +97,7 @@ default: deny
 
     /// The first characters of the key id of a builder.
     pub(crate) fn builder(&self, number: usize) -> String {
-        self.builders[number].keyid().unwrap().short().to_string()
+        self.project.builder(number)
     }
 
     /// The root of trust, which is handed out.
@@ -123,17 +114,8 @@ default: deny
     }
 
     fn layout(&self) -> NewLayout {
-        let owner = SigningKey::ed25519_from_seed([100; 32]);
-        let step = Step::new("build").threshold(2).products(&[&format!("CREATE {NAME}"), "DISALLOW *"]);
-        let step = self.builders.iter().fold(step, |step, key| step.functionary(key).unwrap());
-        let layout = Layout::new(Timestamp::now() + DAY * 30).step(step);
-        NewLayout {
-            path: LAYOUT.to_owned(),
-            bytes: layout.sign(Format::Metablock, &[&owner]).unwrap(),
-            keys: vec![owner.public_pem().unwrap().into_bytes()],
-            images: Vec::new(),
-            role: "targets".to_owned(),
-        }
+        let (bytes, key) = self.project.layout();
+        NewLayout { path: LAYOUT.to_owned(), bytes, keys: vec![key], images: Vec::new(), role: "targets".to_owned() }
     }
 
     fn repository(&self) -> PathBuf {
@@ -148,20 +130,4 @@ default: deny
 /// A reference by digest.
 pub(crate) fn reference(digest: Sha256) -> String {
     format!("{NAME}@sha256:{digest}")
-}
-
-/// The manifest of an image. No registry has it, and nobody asks one.
-fn manifest(content: &str) -> Vec<u8> {
-    let config = Sha256::of(content.as_bytes());
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": format!("sha256:{config}"),
-            "size": content.len(),
-        },
-        "layers": [],
-    });
-    manifest.to_string().into_bytes()
 }

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod chain;
 pub(crate) mod cluster;
+pub(crate) mod control_plane;
 pub(crate) mod deploy;
 pub(crate) mod helm;
 pub(crate) mod images;
@@ -10,5 +11,6 @@ pub(crate) mod kubectl;
 pub(crate) mod objects;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod project;
 pub(crate) mod wait;
 pub(crate) mod webhook;

@@ -15,12 +15,17 @@ pub(crate) fn until<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -
 }
 
 /// The same with a bound that is part of what is tested.
-pub(crate) fn within<T>(bound: Duration, what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn within<T>(bound: Duration, what: &str, attempt: impl FnMut() -> Result<T, String>) -> T {
+    tried(bound, attempt).unwrap_or_else(|reason| panic!("{what}: not within {bound:?}: {reason}"))
+}
+
+/// The same, with the last error instead of a failed test.
+pub(crate) fn tried<T>(bound: Duration, mut attempt: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     let start = Instant::now();
     loop {
         match attempt() {
-            Ok(value) => return value,
-            Err(reason) if start.elapsed() > bound => panic!("{what}: not within {bound:?}: {reason}"),
+            Ok(value) => return Ok(value),
+            Err(reason) if start.elapsed() > bound => return Err(reason),
             Err(_) => thread::sleep(PAUSE),
         }
     }

@@ -1,0 +1,116 @@
+//! What all stages share.
+
+use std::{path::Path, time::Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    helm::{Helm, NAMESPACE},
+    kubectl::Kubectl,
+    node::Cluster,
+    registry::{Image, PAUSE, Registry},
+    releases::{NAME, Releases},
+};
+
+/// The cluster with the product in it, and the images it is asked about.
+pub(crate) struct Story {
+    pub(crate) helm: Helm,
+    /// kubectl of a cluster admin in the webhook's own namespace.
+    pub(crate) own: Kubectl,
+    /// kubectl of a cluster admin in an ordinary namespace.
+    pub(crate) shop: Kubectl,
+    pub(crate) releases: Releases,
+    pub(crate) images: Images,
+    pub(crate) cluster: Cluster,
+}
+
+/// The images that the registry has.
+pub(crate) struct Images {
+    /// Of this source.
+    pub(crate) pratique: Image,
+    /// Signed by two builders; tag `1.0`.
+    pub(crate) good: Image,
+    /// Signed by two builders; tag `1.1`.
+    pub(crate) newer: Image,
+    /// Listed, with links by one builder and a stranger.
+    pub(crate) stolen: Image,
+    /// Signed by two builders, and then revoked.
+    pub(crate) revoked: Image,
+    /// Never released.
+    pub(crate) unknown: Image,
+}
+
+/// How many images of the project there are beside.
+const OTHERS: u32 = 1000;
+
+impl Story {
+    /// Brings all up, and installs the chart.
+    pub(crate) fn begin() -> Self {
+        let began = Instant::now();
+        let said = |what: &str| eprintln!("{:5.1} s: {what}", began.elapsed().as_secs_f32());
+        let mut cluster = Cluster::start();
+        said("the API server is up");
+        let images = Images::push(&Registry::new(&cluster.machine));
+        said("the images are pushed");
+        let releases = Releases::new(&cluster.machine.directory.join("project"));
+        for image in [&images.good, &images.newer, &images.revoked] {
+            releases.release(image, &[0, 1]);
+        }
+        releases.release(&images.stolen, &[0, 7]);
+        releases.revoke(&images.revoked, "CVE-2026-1");
+        releases.release_many(OTHERS);
+        cluster.spawn(Path::new("python3"), &releases.server());
+        said("the project is published");
+        cluster.wait();
+        said("the node is ready");
+        let own = cluster.namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}));
+        let shop = cluster.namespace("shop", &json!({}));
+        let story = Self { helm: Helm::new(&cluster.machine), own, shop, releases, images, cluster };
+        story.installs();
+        said("the chart is installed");
+        story
+    }
+
+    /// Values of the chart, as a user of this cluster writes them.
+    pub(crate) fn values(&self) -> Value {
+        let image = &self.images.pratique;
+        let (repository, tag) = image.name.rsplit_once(':').unwrap();
+        json!({
+            "image": {"repository": repository, "tag": tag, "digest": image.digest},
+            "policy": self.releases.policy(&[]),
+            "repositories": {"shop": {"root": self.releases.root()}},
+        })
+    }
+
+    fn installs(&self) {
+        let installed = self.helm.apply("install", &self.values());
+        assert_eq!((installed.code, installed.stderr.as_str()), (Some(0), ""), "{}", self.state());
+        let deployment = self.own.json("deployment/pratique");
+        assert_eq!(deployment["status"]["readyReplicas"], 3, "{}", self.state());
+    }
+
+    /// What one would look at first, for the text of a failure.
+    pub(crate) fn state(&self) -> String {
+        let commands = [
+            "get pods,jobs --output=wide",
+            "get events --sort-by=.lastTimestamp",
+            "logs --selector=app.kubernetes.io/name=pratique --tail=20 --prefix",
+        ];
+        commands.map(|command| self.own.run(command)).map(|output| output.stdout + &output.stderr).join("\n")
+    }
+}
+
+impl Images {
+    fn push(registry: &Registry<'_>) -> Self {
+        registry.sample(PAUSE);
+        let sample = |tag: &str| registry.sample(&format!("{NAME}:{tag}"));
+        Self {
+            pratique: registry.pratique("registry.example/pratique/pratique:0.1.0"),
+            good: sample("1.0"),
+            newer: sample("1.1"),
+            stolen: sample("stolen"),
+            revoked: sample("revoked"),
+            unknown: sample("unknown"),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `helm` as users run it, with the chart of this source.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{
+    control_plane,
+    kubectl::{Kubectl, Output},
+    machine::Machine,
+};
+
+/// The release that the tests install, and the namespace it is in.
+pub(crate) const RELEASE: &str = "pratique";
+/// Its namespace.
+pub(crate) const NAMESPACE: &str = "pratique-system";
+
+/// helm of a cluster admin.
+pub(crate) struct Helm {
+    helm: Kubectl,
+    values: PathBuf,
+}
+
+impl Helm {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        let program = control_plane::printed_by("tests/cluster/tools/helm.sh", &[]);
+        let home = machine.directory.join("helm-home");
+        let program = machine.wrapper(&program, &format!("export HOME={}\n", home.display()));
+        let kubeconfig = machine.directory.join("admin.kubeconfig");
+        let values = machine.directory.join("values.json");
+        Self { helm: Kubectl::new(&program, &machine.directory, &kubeconfig).namespace(NAMESPACE), values }
+    }
+
+    /// `install` or `upgrade` with these values; waits until all is ready.
+    pub(crate) fn apply(&self, command: &str, values: &Value) -> Output {
+        fs::write(&self.values, values.to_string()).unwrap();
+        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pratique");
+        let (chart, values) = (chart.display(), self.values.display());
+        self.helm.run(&format!("{command} {RELEASE} {chart} --values {values} --wait --timeout 4m"))
+    }
+
+    /// Another command about the release; waits until it is carried out.
+    pub(crate) fn run(&self, command: &str) -> Output {
+        self.helm.run(&format!("{command} --wait --timeout 4m"))
+    }
+}
