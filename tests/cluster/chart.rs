@@ -9,6 +9,7 @@ use crate::support::{
     cluster::Cluster,
     helm::{self, find},
     kubectl::{Kubectl, Output},
+    tools::tool,
     wait,
 };
 
@@ -84,7 +85,7 @@ fn server_side(kubectl: &Kubectl, object: &Value) -> Output {
 fn the_api_server_takes_every_object_without_a_warning() {
     let cluster = Cluster::shared();
     let kubectl = restricted("chart-kinds");
-    for file in helm::tool("crds.sh", &[]) {
+    for file in tool("crds.sh", &[]) {
         cluster.admin().ok(&format!("apply --server-side -f {file}"));
     }
     for (kind, name) in [("issuer", "cert-manager.io"), ("prometheusrule", "monitoring.coreos.com")] {
@@ -371,7 +372,7 @@ fn the_plain_manifests_are_what_the_chart_renders() {
 #[test]
 fn the_table_of_values_is_that_of_the_values() {
     let folder = Cluster::shared().folder("chart-readme");
-    let program = helm::tool("helm.sh", &["helm-docs"]).pop().unwrap();
+    let program = tool("helm.sh", &["helm-docs"]).pop().unwrap();
     let mut docs = Command::new(program);
     docs.args(["--dry-run", "--log-level=error", "--chart-search-root"]).arg(helm::chart()).current_dir(&folder);
     let generated = String::from_utf8(docs.output().unwrap().stdout).unwrap();

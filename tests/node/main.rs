@@ -7,15 +7,30 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "tests start processes, read files and wait for the cluster")]
 
+mod certificates;
+mod disruptions;
+mod edits;
+mod figures;
+mod outage;
+mod removal;
 mod story;
 mod support;
+mod upgrades;
 mod workloads;
 
 use story::Story;
 
 #[test]
-#[ignore = "needs root, KUBEBUILDER_ASSETS and the programs of a node"]
-fn the_chart_on_a_node() {
+#[ignore = "needs KUBEBUILDER_ASSETS, root and the programs of a node"]
+fn what_the_chart_promises_holds_on_a_cluster_with_a_node() {
     let story = Story::begin();
-    workloads::run_if_they_are_good_and_only_then(&story);
+    let rotation = certificates::renewed_while_reviews_go_on(&story);
+    workloads::good_ones_run_and_bad_ones_are_refused(&story);
+    edits::of_the_policy_are_in_force_soon_or_refused(&story);
+    figures::are_told(&story);
+    certificates::the_new_one_is_served(&story, rotation);
+    upgrades::and_rollbacks_lose_no_review(&story);
+    disruptions::lose_no_review(&story);
+    outage::is_closed_where_it_must_be_and_open_where_it_may_be(&story);
+    removal::leaves_nothing_in_the_way(&story);
 }

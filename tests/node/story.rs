@@ -10,6 +10,7 @@ use crate::support::{
     node::Cluster,
     registry::{Image, PAUSE, Registry},
     releases::{NAME, Releases},
+    stream::{Stream, Verdict},
 };
 
 /// The cluster with the product in it, and the images it is asked about.
@@ -22,6 +23,7 @@ pub(crate) struct Story {
     pub(crate) releases: Releases,
     pub(crate) images: Images,
     pub(crate) cluster: Cluster,
+    began: Instant,
 }
 
 /// The images that the registry has.
@@ -47,7 +49,7 @@ impl Story {
     /// Brings all up, and installs the chart.
     pub(crate) fn begin() -> Self {
         let began = Instant::now();
-        let said = |what: &str| eprintln!("{:5.1} s: {what}", began.elapsed().as_secs_f32());
+        let said = |what: &str| say(began, what);
         let mut cluster = Cluster::start();
         said("the API server is up");
         let images = Images::push(&Registry::new(&cluster.machine));
@@ -65,7 +67,8 @@ impl Story {
         said("the node is ready");
         let own = cluster.namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}));
         let shop = cluster.namespace("shop", &json!({}));
-        let story = Self { helm: Helm::new(&cluster.machine), own, shop, releases, images, cluster };
+        cluster.namespace("stream", &json!({}));
+        let story = Self { helm: Helm::new(&cluster.machine), own, shop, releases, images, cluster, began };
         story.installs();
         said("the chart is installed");
         story
@@ -89,6 +92,36 @@ impl Story {
         assert_eq!(deployment["status"]["readyReplicas"], 3, "{}", self.state());
     }
 
+    /// The names of the webhook's pods that are there to stay.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let pods = self.own.json("pods --selector=app.kubernetes.io/component=webhook");
+        let staying =
+            pods["items"].as_array().unwrap().iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        staying.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until all replicas are ready.
+    pub(crate) fn ready(&self) {
+        let status = self.own.run("rollout status deployment/pratique --timeout=120s");
+        assert_eq!(status.code, Some(0), "{}", self.state());
+    }
+
+    /// A stream of reviews about a good image and a bad one, in a namespace of its own.
+    pub(crate) fn stream(&self) -> Stream {
+        let (good, bad) = (self.images.good.reference(), self.images.stolen.reference());
+        Stream::start(&self.cluster.socket, "stream", &[(&good, Verdict::Admitted), (&bad, Verdict::Refused)])
+    }
+
+    /// The same about a good image alone.
+    pub(crate) fn stream_of_good(&self) -> Stream {
+        Stream::start(&self.cluster.socket, "stream", &[(&self.images.good.reference(), Verdict::Admitted)])
+    }
+
+    /// Tells, with the time, what was found.
+    pub(crate) fn said(&self, what: &str) {
+        say(self.began, what);
+    }
+
     /// What one would look at first, for the text of a failure.
     pub(crate) fn state(&self) -> String {
         let commands = [
@@ -98,6 +131,10 @@ impl Story {
         ];
         commands.map(|command| self.own.run(command)).map(|output| output.stdout + &output.stderr).join("\n")
     }
+}
+
+fn say(began: Instant, what: &str) {
+    eprintln!("{:5.1} s: {what}", began.elapsed().as_secs_f32());
 }
 
 impl Images {

@@ -5,29 +5,23 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    process,
 };
 
 use serde_json::Value;
 
-use super::pki::{self, Authority};
+use super::{
+    pki::{self, Authority},
+    tools::tool,
+};
 
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
   "rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete"]}]}"#;
 
-/// What a script prints as its last line. Without it no test can pass.
-pub(crate) fn printed_by(script: &str, args: &[&str]) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
-    let output = Command::new(&script).args(args).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
-    let printed = String::from_utf8(output.stdout).unwrap();
-    printed.lines().last().unwrap().into()
-}
-
 /// The folder with these programs, which are built if need be.
 pub(crate) fn programs(names: &[&str]) -> PathBuf {
     // The first argument is the folder; an empty one stands for the usual one.
-    printed_by("tests/cluster/tools/build.sh", &[&[""], names].concat())
+    tool("build.sh", &[&[""], names].concat()).pop().unwrap().into()
 }
 
 /// A new folder below cargo's, in which logs stay to be read after a failure; those of earlier runs of the same kind

@@ -2,23 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::LazyLock,
 };
 
 use serde_json::Value;
 
+use super::tools::tool;
+
 /// The chart.
 pub(crate) fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pratique")
-}
-
-/// The lines that a script of `tools/` prints. What it needs it builds or brings.
-pub(crate) fn tool(script: &str, args: &[&str]) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/tools").join(script);
-    let output = Command::new(&path).args(args).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "{} failed: {}", path.display(), output.status);
-    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
 }
 
 fn program() -> &'static str {

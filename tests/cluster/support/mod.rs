@@ -12,5 +12,6 @@ pub(crate) mod objects;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod project;
+pub(crate) mod tools;
 pub(crate) mod wait;
 pub(crate) mod webhook;

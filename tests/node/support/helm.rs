@@ -8,9 +8,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    control_plane,
     kubectl::{Kubectl, Output},
     machine::Machine,
+    tools::tool,
 };
 
 /// The release that the tests install, and the namespace it is in.
@@ -26,7 +26,7 @@ pub(crate) struct Helm {
 
 impl Helm {
     pub(crate) fn new(machine: &Machine) -> Self {
-        let program = control_plane::printed_by("tests/cluster/tools/helm.sh", &[]);
+        let program = PathBuf::from(tool("helm.sh", &[]).pop().unwrap());
         let home = machine.directory.join("helm-home");
         let program = machine.wrapper(&program, &format!("export HOME={}\n", home.display()));
         let kubeconfig = machine.directory.join("admin.kubeconfig");

@@ -20,5 +20,7 @@ pub(crate) mod pki;
 pub(crate) mod process;
 #[path = "../../cluster/support/project.rs"]
 pub(crate) mod project;
+#[path = "../../cluster/support/tools.rs"]
+pub(crate) mod tools;
 #[path = "../../cluster/support/wait.rs"]
 pub(crate) mod wait;

@@ -124,6 +124,11 @@ impl Cluster {
         control_plane::audit_log(&self.machine.directory, namespace)
     }
 
+    /// What a program has written to its log.
+    pub(crate) fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.machine.directory.join(name).with_extension("log")).unwrap()
+    }
+
     /// Starts a program that is to run as long as the cluster.
     pub(crate) fn spawn(&mut self, program: &Path, args: &str) {
         self.programs.push(self.machine.spawn(program, args));
@@ -132,17 +137,6 @@ impl Cluster {
     fn all_run(&mut self) {
         for program in &mut self.programs {
             assert!(!program.has_ended(), "{}", program.log());
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        // What is large and says nothing about a failure.
-        let folders = ["containerd", "registry", "kubelet", "etcd"].map(|name| self.machine.directory.join(name));
-        if !std::thread::panicking() {
-            // Busy still; what the machine holds goes when it ends, and the files with the next run.
-            drop(folders);
         }
     }
 }

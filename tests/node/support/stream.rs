@@ -18,6 +18,13 @@ use super::{http, objects};
 /// How many ask at the same time.
 const CALLERS: usize = 2;
 
+/// What is to be said of an image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Verdict {
+    Admitted,
+    Refused,
+}
+
 /// The stream, until it is ended.
 pub(crate) struct Stream {
     shared: Arc<Shared>,
@@ -27,8 +34,7 @@ pub(crate) struct Stream {
 struct Shared {
     socket: PathBuf,
     namespace: String,
-    /// A Pod, and the answer it must have.
-    pods: [(String, fn(&http::Answer) -> bool); 2],
+    pods: Vec<(String, Verdict)>,
     ended: AtomicBool,
     answered: AtomicU64,
     lost: Mutex<Vec<Lost>>,
@@ -47,12 +53,12 @@ impl fmt::Display for Lost {
 }
 
 impl Stream {
-    /// Begins to ask for a good image and a bad one in a namespace.
-    pub(crate) fn start(socket: &Path, namespace: &str, good: &str, bad: &str) -> Self {
+    /// Begins to ask in a namespace for Pods of these images, one after the other.
+    pub(crate) fn start(socket: &Path, namespace: &str, images: &[(&str, Verdict)]) -> Self {
         let shared = Arc::new(Shared {
             socket: socket.to_owned(),
             namespace: namespace.to_owned(),
-            pods: [(objects::pod("good", good).to_string(), admitted), (objects::pod("bad", bad).to_string(), refused)],
+            pods: images.iter().map(|(image, verdict)| (objects::pod("pod", image).to_string(), *verdict)).collect(),
             ended: AtomicBool::new(false),
             answered: AtomicU64::new(0),
             lost: Mutex::new(Vec::new()),
@@ -86,9 +92,9 @@ impl Shared {
     fn ask(&self) {
         let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.namespace);
         while !self.ended.load(Ordering::Relaxed) {
-            for (pod, right) in &self.pods {
+            for (pod, verdict) in &self.pods {
                 match http::request(&self.socket, "POST", &path, pod) {
-                    Ok(answer) if right(&answer) => {
+                    Ok(answer) if verdict.is(&answer) => {
                         self.answered.fetch_add(1, Ordering::Relaxed);
                     }
                     other => {
@@ -101,13 +107,17 @@ impl Shared {
     }
 }
 
-fn admitted(answer: &http::Answer) -> bool {
-    answer.status == 201
-}
-
-/// Refused by a verdict, and not because nothing could be judged.
-fn refused(answer: &http::Answer) -> bool {
-    let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let message = status["message"].as_str().unwrap_or_default();
-    answer.status == 403 && message.contains("\"verify.pratique.dev\" denied the request: 1 of 1 image refused: ")
+impl Verdict {
+    /// Whether an answer says so; that nothing could be judged is another one.
+    fn is(self, answer: &http::Answer) -> bool {
+        match self {
+            Self::Admitted => answer.status == 201,
+            Self::Refused => {
+                let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+                let message = status["message"].as_str().unwrap_or_default();
+                let refused = "admission webhook \"verify.pratique.dev\" denied the request: 1 of 1 image refused: ";
+                answer.status == 403 && message.contains(refused)
+            }
+        }
+    }
 }

@@ -1,0 +1,44 @@
+//! What it costs: the size of the image, and the memory of a replica that knows a repository of a thousand images.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::story::Story;
+
+const MIB: u64 = 1024 * 1024;
+
+pub(crate) fn are_told(story: &Story) {
+    let image = &story.images.pratique;
+    let manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    let size: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
+    story.said(&format!("the image: {:.1} MiB to pull", size as f64 / MIB as f64));
+    assert!(size < 25 * MIB, "{size} bytes");
+
+    for pid in replicas(story) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB")).unwrap();
+            line.trim().parse::<u64>().unwrap() * 1024
+        };
+        let (resident, own) = (of("VmRSS:"), of("RssAnon:"));
+        let text = |bytes: u64| format!("{:.1} MiB", bytes as f64 / MIB as f64);
+        story.said(&format!("a replica: {} resident, {} of them its own", text(resident), text(own)));
+        assert!(resident < 64 * MIB, "{resident} bytes");
+    }
+}
+
+/// The processes of the replicas, as the machine numbers them.
+fn replicas(story: &Story) -> Vec<u32> {
+    let cgroup = format!("/{}/", story.cluster.machine.cgroup);
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let ours = processes.filter(|process| {
+        // One that has ended meanwhile is none.
+        let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+        read("comm") == "pratique\n" && read("cgroup").contains(&cgroup)
+    });
+    let found: Vec<u32> = ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect();
+    assert_eq!(found.len(), 3, "{}", story.state());
+    found
+}
