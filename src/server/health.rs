@@ -6,7 +6,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, Version, header::CONNECTION},
+    middleware::Next,
+    response::Response,
+};
 
 /// What a replica needs before it is asked for verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,10 +97,26 @@ impl Health {
         reasons
     }
 
+    fn draining(&self) -> bool {
+        self.lock().draining
+    }
+
     fn lock(&self) -> MutexGuard<'_, Parts> {
         // Every change above is one assignment, so a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Over HTTP/1.1, in which the API server asks, every answer of a process that goes away ends its connection. Otherwise
+/// connections would be closed while they are idle, and a request that is on its way just then is lost: the client
+/// cannot know whether it was taken, and sends no POST again. HTTP/2 has GOAWAY for that.
+pub(super) async fn part(State(health): State<Arc<Health>>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if version < Version::HTTP_2 && health.draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// The process answers, so it is alive.

@@ -161,7 +161,7 @@ impl Server {
     pub async fn run(self, entries: Router, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (webhook, observe) = (self.webhook.handle.clone(), self.observe.as_ref().map(|port| port.handle.clone()));
         let status = observer::status(&self.health, &self.metrics);
-        let watched = |router: Router| observer::watched(router, &self.metrics).into_make_service();
+        let watched = |router: Router| observer::watched(router, &self.health, &self.metrics).into_make_service();
         let limited = Limited::new(self.limits.connections, self.metrics.clone());
         let tls = RustlsAcceptor::new(RustlsConfig::from_config(self.tls))
             .handshake_timeout(self.limits.handshake)

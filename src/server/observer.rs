@@ -35,7 +35,7 @@ impl Observer {
     /// Answers until `shutdown`, and the requests that were taken then to their end.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (address, handle) = (self.port.address, self.port.handle.clone());
-        let router = watched(status(&self.health, &self.metrics), &self.metrics);
+        let router = watched(status(&self.health, &self.metrics), &self.health, &self.metrics);
         let limited = Limited::new(self.limits.connections, self.metrics.clone());
         let server = self.port.server(&self.limits, &self.metrics).acceptor(limited);
         let serve = server.serve(router.into_make_service());
@@ -58,7 +58,8 @@ pub(super) fn status(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Router {
         .route("/metrics", get(metrics::render).with_state(metrics.clone()))
 }
 
-/// With every answer counted.
-pub(super) fn watched(router: Router, metrics: &Arc<Metrics>) -> Router {
-    router.layer(middleware::from_fn_with_state(metrics.clone(), metrics::observe))
+/// With every answer counted, and the last on a connection marked as such.
+pub(super) fn watched(router: Router, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Router {
+    let observed = middleware::from_fn_with_state(metrics.clone(), metrics::observe);
+    router.layer(observed).layer(middleware::from_fn_with_state(health.clone(), health::part))
 }

@@ -411,6 +411,26 @@ async fn a_shutdown_lets_requests_end_and_takes_no_new_ones() {
     assert!(TcpStream::connect(server.observe).await.is_err());
 }
 
+/// Closed while idle, it may be closed under a request.
+#[tokio::test]
+async fn a_connection_that_is_kept_open_ends_with_an_answer_once_a_shutdown_began() {
+    let mut server = run(Limits { lame_duck: DAY.unsigned_abs(), ..limits() }, echoing).await;
+    let stop = server.stop.take().unwrap();
+    let clients = [server.client(b"http/1.1"), server.client(b"h2")];
+    let told = async |client: &Client| {
+        let answer = server.post(client, "/verify", "{}").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.headers().get("connection").map(|value| value.to_str().unwrap().to_owned())
+    };
+    for client in &clients {
+        assert_eq!(told(client).await, None);
+    }
+    stop.send(()).unwrap();
+    eventually("the shutdown began", async || server.observed("/readyz").await.1.contains("shutting down")).await;
+    let said = [told(&clients[0]).await, told(&clients[1]).await];
+    assert_eq!(said, [Some("close".to_owned()), None]);
+}
+
 #[tokio::test]
 async fn a_shutdown_does_not_wait_for_a_request_that_never_ends() {
     let (entered, mut in_handler) = tokio::sync::mpsc::channel(1);
