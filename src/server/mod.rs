@@ -54,7 +54,8 @@ pub struct Limits {
     pub connections: usize,
     /// Time for a TLS handshake, and then again for the head of the first request.
     pub handshake: Duration,
-    /// Time for the head of a request, including the wait for it on a connection that is kept open.
+    /// Time for the head of a request, including the wait for it on a connection that is kept open. More than the 90 s
+    /// for which an API server keeps an idle connection: when we close first, a review may be on its way.
     pub head: Duration,
     /// Requests at a time on one HTTP/2 connection.
     pub streams: u32,
@@ -73,7 +74,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             handshake: Duration::from_secs(5),
-            head: Duration::from_secs(30),
+            head: Duration::from_secs(100),
             streams: 256,
             body: 7 << 20,
             bodies: 128 << 20,
