@@ -29,6 +29,7 @@ pub(crate) fn lose_no_review(story: &Story) {
         assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(0), &json!("Completed")), "{ended}");
         story.own.patch(&format!("pod/{pod}"), &json!({"metadata": {"finalizers": null}})).succeeded();
     }
+    story.settled();
     story.said(&format!("evictions of every pod: {} reviews, none lost", stream.end()));
 
     let stream = story.stream();
@@ -36,6 +37,7 @@ pub(crate) fn lose_no_review(story: &Story) {
         story.own.ok(&format!("delete pod {pod} --grace-period=0 --force"));
         story.ready();
     }
+    story.settled();
     story.said(&format!("deletions by force of every pod: {} reviews, none lost", stream.end()));
 }
 

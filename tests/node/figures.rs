@@ -16,7 +16,8 @@ pub(crate) fn are_told(story: &Story) {
     story.said(&format!("the image: {:.1} MiB to pull", size as f64 / MIB as f64));
     assert!(size < 25 * MIB, "{size} bytes");
 
-    for pid in replicas(story) {
+    story.settled();
+    for pid in story.replicas() {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let of = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix("kB")).unwrap();
@@ -25,20 +26,6 @@ pub(crate) fn are_told(story: &Story) {
         let (resident, own) = (of("VmRSS:"), of("RssAnon:"));
         let text = |bytes: u64| format!("{:.1} MiB", bytes as f64 / MIB as f64);
         story.said(&format!("a replica: {} resident, {} of them its own", text(resident), text(own)));
-        assert!(resident < 64 * MIB, "{resident} bytes");
+        assert!(own < 25 * MIB && resident < 50 * MIB, "{status}");
     }
-}
-
-/// The processes of the replicas, as the machine numbers them.
-fn replicas(story: &Story) -> Vec<u32> {
-    let cgroup = format!("/{}/", story.cluster.machine.cgroup);
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let ours = processes.filter(|process| {
-        // One that has ended meanwhile is none.
-        let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
-        read("comm") == "pratique\n" && read("cgroup").contains(&cgroup)
-    });
-    let found: Vec<u32> = ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect();
-    assert_eq!(found.len(), 3, "{}", story.state());
-    found
 }

@@ -1,7 +1,7 @@
 //! No replica at all: closed for what names images, open for what cannot change one and for what the cluster needs, and
 //! there is a way back in.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     story::Story,
@@ -67,30 +67,24 @@ fn open_where_the_cluster_must_start(story: &Story) {
     assert_eq!(open.unwrap().1, "bootstrap.pratique.dev");
 }
 
+/// Nobody asks about the webhook's own namespace, so its Pods come back as they were.
 fn the_way_back_in(story: &Story) {
-    let stolen = objects::pod("stolen", &story.images.stolen.reference());
-    // As NOTES.txt has it, for when the pods cannot be brought back.
-    story.cluster.admin.ok("delete validatingwebhookconfiguration pratique");
-    wait::until("nothing is verified any more", || story.shop.dry_run(&stolen).result());
-    // And from there to where it was.
-    story.helm.apply("upgrade", &story.values()).succeeded();
-    let configuration: Value = story.cluster.admin.json("validatingwebhookconfiguration/pratique");
-    assert!(configuration["webhooks"][0]["clientConfig"]["caBundle"].is_string(), "{configuration}");
-    wait::until("all is verified again", || {
-        let output = story.shop.dry_run(&stolen);
-        if output.stderr.contains("[in-toto/threshold-not-met]") { Ok(()) } else { Err(format!("{output:?}")) }
-    });
-    story.said("the way back in leads back");
-
-    // Where the pods can be brought back, nothing else is needed: nobody asks about the webhook's own namespace.
-    story.own.ok("scale deployment/pratique --replicas=0");
-    wait::until("no replica is left", || {
-        let pods = story.pods();
-        if pods.is_empty() { Ok(()) } else { Err(pods.join(" ")) }
-    });
     story.own.ok("scale deployment/pratique --replicas=3");
     story.ready();
     wait::until("reviews are answered", || {
         story.shop.dry_run(&objects::pod("good", &story.images.good.reference())).result()
     });
+
+    // As NOTES.txt has it, for when they cannot be brought back; and from there to where it was.
+    let stolen = objects::pod("stolen", &story.images.stolen.reference());
+    story.cluster.admin.ok("delete validatingwebhookconfiguration pratique");
+    wait::until("nothing is verified any more", || story.shop.dry_run(&stolen).result());
+    story.helm.apply("upgrade", &story.values()).succeeded();
+    let configuration = story.cluster.admin.json("validatingwebhookconfiguration/pratique");
+    assert!(configuration["webhooks"][0]["clientConfig"]["caBundle"].is_string(), "{configuration}");
+    wait::until("all is verified again", || {
+        let output = story.shop.dry_run(&stolen);
+        if output.stderr.contains("[in-toto/threshold-not-met]") { Ok(()) } else { Err(format!("{output:?}")) }
+    });
+    story.said("both ways back in lead back");
 }

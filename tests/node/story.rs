@@ -1,6 +1,6 @@
 //! What all stages share.
 
-use std::{path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use crate::support::{
     registry::{Image, PAUSE, Registry},
     releases::{NAME, Releases},
     stream::{Stream, Verdict},
+    wait,
 };
 
 /// The cluster with the product in it, and the images it is asked about.
@@ -104,6 +105,27 @@ impl Story {
     pub(crate) fn ready(&self) {
         let status = self.own.run("rollout status deployment/pratique --timeout=120s");
         assert_eq!(status.code, Some(0), "{}", self.state());
+    }
+
+    /// The processes of the replicas, as this machine numbers them; those that are ending, too.
+    pub(crate) fn replicas(&self) -> Vec<u32> {
+        let cgroup = format!("/{}/", self.cluster.machine.cgroup);
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let ours = processes.filter(|process| {
+            // One that has ended meanwhile is none.
+            let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+            read("comm") == "pratique\n" && read("cgroup").contains(&cgroup)
+        });
+        ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
+    }
+
+    /// Waits until all replicas are ready, and those that were replaced have ended.
+    pub(crate) fn settled(&self) {
+        self.ready();
+        wait::until("replaced replicas have ended", || {
+            let running = self.replicas().len();
+            if running == 3 { Ok(()) } else { Err(format!("{running} run")) }
+        });
     }
 
     /// A stream of reviews about a good image and a bad one, in a namespace of its own.

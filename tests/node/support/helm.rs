@@ -34,7 +34,7 @@ impl Helm {
         Self { helm: Kubectl::new(&program, &machine.directory, &kubeconfig).namespace(NAMESPACE), values }
     }
 
-    /// `install` or `upgrade` with these values; waits until all is ready.
+    /// `install` or `upgrade`, perhaps with options, with these values; waits until all is ready.
     pub(crate) fn apply(&self, command: &str, values: &Value) -> Output {
         fs::write(&self.values, values.to_string()).unwrap();
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pratique");
