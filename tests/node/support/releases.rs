@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "registry.example/shop/api";
 const LAYOUT: &str = "layouts/registry.example/shop/api/root.layout";
 
 /// Where the folder is served.
-const PORT: u16 = 8000;
+pub(crate) const PORT: u16 = 8000;
 
 /// The project, with its TUF repository in a folder.
 pub(crate) struct Releases {

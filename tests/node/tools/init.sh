@@ -17,6 +17,14 @@ for folder in /var/lib/cni /var/lib/kubelet /var/log/containers; do
   mount -t tmpfs tmpfs "$folder"
 done
 
+# What the kubelet sets for a whole machine, it sets for itself alone.
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys \
+  kernel/keys/root_maxbytes; do
+  own=/run/$(basename "$setting")
+  cat "/proc/sys/$setting" >"$own"
+  mount --bind "$own" "/proc/sys/$setting"
+done
+
 # A way out that leads nowhere: programs look for a default route, and nothing leaves the machine.
 ip link set lo up
 ip link add eth0 type veth peer name nowhere
