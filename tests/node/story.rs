@@ -1,6 +1,11 @@
 //! What all stages share.
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    time::Instant,
+};
 
 use serde_json::{Value, json};
 
@@ -155,8 +160,9 @@ impl Story {
     }
 }
 
+/// Not by `eprintln!`, which says nothing where a test passes.
 fn say(began: Instant, what: &str) {
-    eprintln!("{:5.1} s: {what}", began.elapsed().as_secs_f32());
+    writeln!(io::stderr(), "{:5.1} s: {what}", began.elapsed().as_secs_f32()).unwrap();
 }
 
 impl Images {

@@ -13,10 +13,12 @@ pub(crate) mod control_plane;
 #[path = "../../cluster/support/kubectl.rs"]
 pub(crate) mod kubectl;
 #[path = "../../cluster/support/objects.rs"]
+#[expect(dead_code, reason = "the cluster without a node uses more of it")]
 pub(crate) mod objects;
 #[path = "../../cluster/support/pki.rs"]
 pub(crate) mod pki;
 #[path = "../../cluster/support/process.rs"]
+#[expect(dead_code, reason = "the cluster without a node uses more of it")]
 pub(crate) mod process;
 #[path = "../../cluster/support/project.rs"]
 pub(crate) mod project;
