@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) fn leaves_nothing_in_the_way(story: &Story) {
     let stream = story.stream_of_good();
-    story.helm.run("uninstall pratique").succeeded();
+    story.helm.run("uninstall pratique --wait").succeeded();
     let bad = objects::pod("bad", &story.images.stolen.reference());
     story.shop.apply(&bad).succeeded();
     story.said(&format!("an uninstall: {} reviews, none lost", stream.end()));

@@ -96,6 +96,9 @@ impl Story {
         assert_eq!((installed.code, installed.stderr.as_str()), (Some(0), ""), "{}", self.state());
         let deployment = self.own.json("deployment/pratique");
         assert_eq!(deployment["status"]["readyReplicas"], 3, "{}", self.state());
+        // `pratique doctor`, as a Pod.
+        let tested = self.helm.run("test pratique");
+        assert_eq!(tested.code, Some(0), "{}{}{}", tested.stdout, tested.stderr, self.state());
     }
 
     /// The names of the webhook's pods that are there to stay.

@@ -64,7 +64,7 @@ pub(crate) fn and_rollbacks_lose_no_review(story: &Story) {
     assert_eq!(pinned(), story.images.newer.reference());
 
     let stream = story.stream();
-    story.helm.run("rollback pratique 1").succeeded();
+    story.helm.run("rollback pratique 1 --wait").succeeded();
     story.settled();
     let reviews = stream.end();
     story.said(&format!("a rollback: {reviews} reviews, none lost"));

@@ -42,8 +42,8 @@ impl Helm {
         self.helm.run(&format!("{command} {RELEASE} {chart} --values {values} --wait --timeout 4m"))
     }
 
-    /// Another command about the release; waits until it is carried out.
+    /// Another command about the release.
     pub(crate) fn run(&self, command: &str) -> Output {
-        self.helm.run(&format!("{command} --wait --timeout 4m"))
+        self.helm.run(&format!("{command} --timeout 4m"))
     }
 }

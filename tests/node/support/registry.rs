@@ -105,7 +105,7 @@ impl<'a> Registry<'a> {
         let digest = fs::read_to_string(digest).unwrap();
         let (algorithm, hex) = digest.split_once(':').unwrap();
         let blobs = self.machine.directory.join("registry/docker/registry/v2/blobs");
-        let manifest = fs::read(blobs.join(algorithm).join(&hex[..2]).join(hex).join("data")).unwrap();
+        let manifest = fs::read(blobs.join(algorithm).join(hex.get(..2).unwrap()).join(hex).join("data")).unwrap();
         Image { name: name.to_owned(), digest, manifest }
     }
 
