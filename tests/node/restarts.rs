@@ -4,7 +4,7 @@ use std::{path::Path, process::Command, time::Instant};
 
 use crate::{
     story::Story,
-    support::{helm::NAMESPACE, http, objects, registry::run, releases, wait},
+    support::{objects, registry::run, releases, wait},
 };
 
 pub(crate) fn need_no_repository(story: &Story) {
@@ -22,13 +22,8 @@ pub(crate) fn need_no_repository(story: &Story) {
         if new.len() == 3 { Ok(new) } else { Err(format!("{new:?} run")) }
     });
     let began = Instant::now();
-    let get = |pod: &str, page: &str| {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{page}");
-        let answer = http::request(&story.cluster.socket, "GET", &path, "").unwrap();
-        if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
-    };
     for pod in &pods {
-        wait::until("a replica is ready without its repository", || get(pod, "readyz"));
+        wait::until("a replica is ready without its repository", || story.page(pod, "readyz"));
     }
     let took = began.elapsed().as_secs_f32();
     story.said(&format!(
@@ -36,7 +31,7 @@ pub(crate) fn need_no_repository(story: &Story) {
     ));
     story.settled();
     for pod in &pods {
-        let metrics = get(pod, "metrics").unwrap();
+        let metrics = story.page(pod, "metrics").unwrap();
         let refreshes = |outcome: &str| metrics.contains(&format!("{{repository=\"shop\",outcome=\"{outcome}\"}}"));
         assert!(refreshes("unavailable") && !refreshes("updated") && !refreshes("unchanged"), "{metrics}");
     }

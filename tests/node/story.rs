@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     helm::{Helm, NAMESPACE},
+    http,
     kubectl::Kubectl,
     node::Cluster,
     registry::{Image, PAUSE, Registry},
@@ -134,6 +135,13 @@ impl Story {
             let running = self.replicas().len();
             if running == 3 { Ok(()) } else { Err(format!("{running} run")) }
         });
+    }
+
+    /// A page of the port of a replica on which health and metrics are.
+    pub(crate) fn page(&self, pod: &str, page: &str) -> Result<String, String> {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{page}");
+        let answer = http::request(&self.cluster.socket, "GET", &path, "").unwrap();
+        if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }
 
     /// A stream of reviews about a good image and a bad one, in a namespace of its own.

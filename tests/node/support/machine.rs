@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{self, Command},
+    thread,
     time::Duration,
 };
 
@@ -98,6 +99,9 @@ impl Drop for Machine {
         });
         if let Err(error) = removed {
             eprintln!("something of the cluster still runs: {error}");
+        } else if !thread::panicking() {
+            // Images and their containers are large; after a failure there is something to read among them.
+            let _ = fs::remove_dir_all(&self.directory);
         }
     }
 }
