@@ -190,8 +190,7 @@ config_path = \"{at}/hosts\"
         "cgroupDriver": "cgroupfs", "cgroupRoot": format!("/{}", machine.cgroup), "failCgroupV1": false,
         "podLogsDir": directory.join("pods"),
         "failSwapOn": false, "enforceNodeAllocatable": [], "evictionHard": {}, "resolvConf": "",
-        // A machine of two cores has the requests of three webhooks, and of what else runs.
-        "registerNode": true, "serializeImagePulls": false, "registryPullQPS": 0, "eventRecordQPS": 0,
+        "serializeImagePulls": false, "registryPullQPS": 0, "eventRecordQPS": 0,
     });
     write("kubelet.json", &kubelet.to_string());
 }
