@@ -25,11 +25,11 @@ use story::Story;
 #[ignore = "needs KUBEBUILDER_ASSETS, root and the programs of a node"]
 fn what_the_chart_promises_holds_on_a_cluster_with_a_node() {
     let story = Story::begin();
-    //ROT let rotation = certificates::renewed_while_reviews_go_on(&story);
+    let rotation = certificates::renewed_while_reviews_go_on(&story);
     workloads::good_ones_run_and_bad_ones_are_refused(&story);
     edits::of_the_policy_are_in_force_soon_or_refused(&story);
     figures::are_told(&story);
-    //ROT certificates::the_new_one_is_served(&story, rotation);
+    certificates::the_new_one_is_served(&story, rotation);
     upgrades::and_rollbacks_lose_no_review(&story);
     disruptions::lose_no_review(&story);
     restarts::need_no_repository(&story);
