@@ -17,6 +17,9 @@ pub(crate) fn are_told(story: &Story) {
     assert!(size < 25 * MIB, "{size} bytes");
 
     story.settled();
+    for pod in story.pods() {
+        assert_eq!(story.ask(&pod, &story.images.good.reference())["allowed"], true);
+    }
     for pid in story.replicas() {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let of = |name: &str| {

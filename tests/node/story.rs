@@ -14,6 +14,7 @@ use crate::support::{
     http,
     kubectl::Kubectl,
     node::Cluster,
+    objects,
     registry::{Image, PAUSE, Registry},
     releases::{NAME, Releases},
     stream::{Stream, Verdict},
@@ -139,8 +140,29 @@ impl Story {
 
     /// A page of the port of a replica on which health and metrics are.
     pub(crate) fn page(&self, pod: &str, page: &str) -> Result<String, String> {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/{page}");
-        let answer = http::request(&self.cluster.socket, "GET", &path, "").unwrap();
+        self.call("GET", &format!("{pod}:8080/proxy/{page}"), "")
+    }
+
+    /// What one replica answers to the review of a new Pod with this image in the namespace `shop`. Which of them the API
+    /// server asks is a matter of its connections.
+    pub(crate) fn ask(&self, pod: &str, image: &str) -> Value {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "one", "operation": "CREATE", "dryRun": true, "namespace": "shop", "name": "asked",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+                "userInfo": {"username": "tests"}, "object": objects::pod("asked", image), "options": {},
+            },
+        });
+        let answer = self.call("POST", &format!("https:{pod}:8443/proxy/verify?timeout=10s"), &review.to_string());
+        serde_json::from_str::<Value>(&answer.unwrap()).unwrap()["response"].clone()
+    }
+
+    /// A request to a Pod of the webhook, by way of the API server.
+    fn call(&self, method: &str, path: &str, body: &str) -> Result<String, String> {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{path}");
+        let answer = http::request(&self.cluster.socket, method, &path, body).unwrap();
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }
 
