@@ -6,7 +6,9 @@ use crate::support::{
     audit::Audit,
     chain::{Chain, NAME, Release, reference},
     cluster::Cluster,
-    helm, objects, wait,
+    objects,
+    tools::tool,
+    wait,
 };
 
 const VERIFIED: &str = r#"pratique_running_images{verdict="verified",class="",code=""}"#;
@@ -16,7 +18,7 @@ fn refused(code: &str) -> String {
 }
 
 fn install_policy_reports(cluster: &Cluster) {
-    for file in helm::tool("crds.sh", &["policy-reports"]) {
+    for file in tool("crds.sh", &["policy-reports"]) {
         cluster.admin().ok(&format!("apply --server-side -f {file}"));
     }
     wait::until("PolicyReports are served", || {
