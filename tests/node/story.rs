@@ -124,7 +124,7 @@ impl Story {
         let ours = processes.filter(|process| {
             // One that has ended meanwhile is none.
             let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
-            read("comm") == "pratique\n" && read("cgroup").contains(&cgroup)
+            read("cmdline").starts_with("/pratique\0serve\0") && read("cgroup").contains(&cgroup)
         });
         ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
     }
