@@ -121,30 +121,29 @@ impl Auditor {
                 later = self.verifier.verify_by_rules_of(at, world, question, now, deadline).await;
                 &later
             };
-            let Selected::Rule(rule) = world.policy().select(&subject, at) else {
-                search.supply(verdict, None);
-                continue;
-            };
-            let (settings, repository) = match rule.action() {
-                Action::Verify(requirement) => match world.repository(&requirement.repository) {
-                    Ok(found) => found,
-                    Err(_) => return Outlook::Unknown,
+            let demands = match world.policy().select(&subject, at) {
+                Selected::Rule(rule) => match rule.action() {
+                    Action::Verify(demands) => demands.as_slice(),
+                    Action::Allow { .. } => &[],
                 },
-                Action::Allow { .. } => {
-                    search.supply(verdict, None);
-                    continue;
-                }
+                Selected::Default(_) => &[],
             };
-            let Some(generation) = repository.generation() else {
-                search.supply(verdict, None);
-                continue;
-            };
-            let too_old = settings.max_age.zip(repository.succeeded_at()).map(|(max_age, succeeded)| {
-                let cause =
-                    Cause::TooOld { repository: repository.name().to_string(), succeeded: Some(succeeded), max_age };
-                (succeeded.saturating_add(max_age).unwrap_or(Timestamp::MAX), cause)
-            });
-            search.supply(verdict, Some(&Standing { trusted: generation.trusted(), too_old: too_old.as_ref() }));
+            let mut repositories = Vec::new();
+            for demand in demands {
+                let Ok((settings, repository)) = world.repository(demand.repository()) else { return Outlook::Unknown };
+                let Some(generation) = repository.generation() else { break };
+                let too_old = settings.max_age.zip(repository.succeeded_at()).map(|(max_age, succeeded)| {
+                    let repository = repository.name().to_string();
+                    let cause = Cause::TooOld { repository, succeeded: Some(succeeded), max_age };
+                    (succeeded.saturating_add(max_age).unwrap_or(Timestamp::MAX), cause)
+                });
+                repositories.push((generation, too_old));
+            }
+            let standings: Vec<Standing<'_>> = repositories
+                .iter()
+                .map(|(generation, too_old)| Standing { trusted: generation.trusted(), too_old: too_old.as_ref() })
+                .collect();
+            search.supply(verdict, &standings);
         }
         search.finish()
     }

@@ -84,7 +84,7 @@ impl Finding {
         match &self.judged.verdict {
             Verdict::Refused(refusal) => refusal.context.repository.as_deref(),
             Verdict::Admitted(admitted) => match admitted.by() {
-                AdmittedBy::Proof(proof) => Some(proof.repository().as_str()),
+                AdmittedBy::Proof(proofs) => Some(proofs.first().repository().as_str()),
                 AdmittedBy::Leniency { refusal, .. } => refusal.context.repository.as_deref(),
                 AdmittedBy::Exemption(_) => None,
             },

@@ -80,6 +80,24 @@ impl Requirement {
         }
     }
 
+    /// The same with `captures`, what the wildcards of the rule's pattern took, for `{1}` and so on; `None` if there are
+    /// too few.
+    pub fn with_captures(&self, captures: &[String]) -> Option<Self> {
+        let layout = match &self.layout {
+            Some(scope) => Some(scope.with_captures(captures)?),
+            None => None,
+        };
+        let parameters = self.parameters.iter();
+        let parameters = parameters.map(|(name, value)| Some((name.clone(), value.with_captures(captures)?)));
+        Some(Self {
+            layout,
+            parameters: parameters.collect::<Option<_>>()?,
+            digest_target: self.digest_target.with_captures(captures)?,
+            tag_target: self.tag_target.with_captures(captures)?,
+            ..self.clone()
+        })
+    }
+
     /// The layout's parameters for one image; `None` if one needs a tag or a digest that is not there.
     pub fn expand_parameters(&self, fields: &Fields<'_>) -> Option<BTreeMap<String, String>> {
         self.parameters.iter().map(|(name, value)| Some((name.clone(), value.expand(fields)?))).collect()

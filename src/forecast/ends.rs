@@ -1,9 +1,11 @@
 //! What a verdict stands on that comes to an end by itself, and who has to renew it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
-    evidence::{Ends, Proof, Requirement, requirement::is_at_or_below},
+    evidence::{Ends, Proof, requirement::is_at_or_below},
     in_toto,
     tuf::{self, Role, RoleChain, Trusted},
     verdict::Cause,
@@ -52,7 +54,7 @@ pub struct Standing<'a> {
 }
 
 /// All that a proof stands on and that ends, in the order in which a judgement looks at it.
-pub(super) fn of(proof: &Proof, requirement: &Requirement, standing: &Standing<'_>) -> Vec<Ending> {
+pub(super) fn of(proof: &Proof, layout_roles: &BTreeSet<RoleChain>, standing: &Standing<'_>) -> Vec<Ending> {
     let mut endings = Vec::new();
     if let Some((at, cause)) = standing.too_old {
         let what = cause.to_string();
@@ -62,14 +64,14 @@ pub(super) fn of(proof: &Proof, requirement: &Requirement, standing: &Standing<'
         let renewal = match &role {
             Role::Root => Renewal::People,
             Role::Timestamp | Role::Snapshot => Renewal::Machine,
-            Role::Targets(chain) => renewal_of(chain, requirement),
+            Role::Targets(chain) => renewal_of(chain, layout_roles),
         };
         endings.push(expired(role, file.version, file.expires, renewal));
     }
     for (end, at) in proof.ends() {
         endings.push(match end {
             Ends::Role { chain, version } => {
-                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, requirement))
+                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, layout_roles))
             }
             Ends::Layout(_) => {
                 let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
@@ -87,7 +89,7 @@ fn expired(role: Role, version: u64, expires: Timestamp, renewal: Renewal) -> En
 
 /// T1 tells the keys apart: roles that may sign layouts, and those that delegate to them, are offline. All others sign
 /// images and links, on a machine.
-fn renewal_of(chain: &RoleChain, requirement: &Requirement) -> Renewal {
-    let offline = requirement.layout_roles.iter().any(|layout_role| is_at_or_below(layout_role, chain));
+fn renewal_of(chain: &RoleChain, layout_roles: &BTreeSet<RoleChain>) -> Renewal {
+    let offline = layout_roles.iter().any(|layout_role| is_at_or_below(layout_role, chain));
     if offline { Renewal::People } else { Renewal::Machine }
 }

@@ -57,8 +57,9 @@ impl<'a> Search<'a> {
         self.outlook.is_none().then_some(self.at)
     }
 
-    /// What the rules of [`Self::next`] say. `standing` is the repository of the rule, where there is one.
-    pub fn supply(&mut self, verdict: &Verdict, standing: Option<&Standing<'_>>) {
+    /// What the rules of [`Self::next`] say. `standings` are the repositories of the rule's requirements, in their order;
+    /// none where there are none.
+    pub fn supply(&mut self, verdict: &Verdict, standings: &[Standing<'_>]) {
         let admitted = match verdict {
             Verdict::Refused(refusal) => {
                 self.outlook = Some(self.refused(refusal));
@@ -67,12 +68,17 @@ impl<'a> Search<'a> {
             Verdict::Admitted(admitted) => admitted,
         };
         let ending = match admitted.by() {
-            AdmittedBy::Proof(proof) => match (self.policy.select(&self.subject, self.at), standing) {
-                (Selected::Rule(rule), Some(standing)) => match rule.action() {
-                    Action::Verify(requirement) => self.first(ends::of(proof, requirement, standing)),
+            AdmittedBy::Proof(proofs) => match self.policy.select(&self.subject, self.at) {
+                Selected::Rule(rule) => match rule.action() {
+                    Action::Verify(demands) => {
+                        let parts = proofs.iter().zip(demands).zip(standings);
+                        let ends = parts
+                            .flat_map(|((proof, demand), standing)| ends::of(proof, demand.layout_roles(), standing));
+                        self.first(ends.collect())
+                    }
                     Action::Allow { .. } => None,
                 },
-                _ => None,
+                Selected::Default(_) => None,
             },
             AdmittedBy::Exemption(_) | AdmittedBy::Leniency { .. } => None,
         };
@@ -112,12 +118,12 @@ impl<'a> Search<'a> {
         Some(Ending { at: first.at.max(self.at), ..first })
     }
 
-    /// The next instant at which one of the rules for this image begins or ends.
+    /// The next instant at which one of the rules for this image begins, ends or is enforced.
     fn next_rules(&self) -> Option<Timestamp> {
         let rules = self.policy.rules().iter().filter(|rule| rule.matcher().matches(&self.subject));
         let instants = rules.filter_map(|rule| match rule.action() {
             Action::Allow { until, .. } => *until,
-            Action::Verify(_) => None,
+            Action::Verify(_) => rule.enforce_from(),
         });
         instants.filter(|instant| *instant > self.at).min()
     }

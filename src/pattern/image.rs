@@ -3,7 +3,7 @@
 //! `*` stands for any run of characters within one segment, also for none; the segment `**` stands for any number of
 //! segments, also for none. The first segment of a repository is its host with its port.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// A pattern of `match.images` in a policy, over canonical repository names.
 ///
@@ -22,6 +22,15 @@ enum Segment {
     Any,
     /// Text in which `*` stands for any run of characters.
     Glob(String),
+}
+
+/// What stands in a pattern for more than one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wildcard {
+    /// `*`: no more than one segment.
+    Run,
+    /// `**`: any number of segments.
+    Segments,
 }
 
 /// Why a text is not a pattern. Each says what to write instead.
@@ -88,7 +97,47 @@ impl ImagePattern {
     /// Whether a canonical repository name fits.
     pub fn matches(&self, repository: &str) -> bool {
         let names: Vec<&str> = repository.split('/').collect();
-        wildcard(&self.0, &names, |segment| *segment == Segment::Any, |segment, name| segment.matches(name))
+        wildcard(&self.0, &names, |segment| *segment == Segment::Any, |segment, name| segment.matches(name), None)
+    }
+
+    /// Its wildcards, from the left.
+    pub fn wildcards(&self) -> Vec<Wildcard> {
+        let of_segment = |segment: &Segment| match segment {
+            Segment::Any => vec![Wildcard::Segments],
+            Segment::Glob(text) => vec![Wildcard::Run; text.bytes().filter(|byte| *byte == b'*').count()],
+        };
+        self.0.iter().flat_map(of_segment).collect()
+    }
+
+    /// What each wildcard took of a name that fits, from the left; `None` for a name that does not. Where a name can be
+    /// read in several ways, each wildcard in turn takes as little as it can.
+    pub fn captures(&self, repository: &str) -> Option<Vec<String>> {
+        let names: Vec<&str> = repository.split('/').collect();
+        let mut spans = Vec::new();
+        let fits = |segment: &Segment, name: &&str| segment.matches(name);
+        if !wildcard(&self.0, &names, |segment| *segment == Segment::Any, fits, Some(&mut spans)) {
+            return None;
+        }
+        let (mut captures, mut spans, mut at) = (Vec::new(), spans.into_iter(), 0);
+        for segment in &self.0 {
+            match segment {
+                Segment::Any => {
+                    let span = spans.next()?;
+                    at = span.end;
+                    captures.push(names.get(span)?.join("/"));
+                }
+                Segment::Glob(pattern) => {
+                    let name = *names.get(at)?;
+                    let mut runs = Vec::new();
+                    glob(pattern, name, Some(&mut runs)).then_some(())?;
+                    for run in runs {
+                        captures.push(name.get(run)?.to_owned());
+                    }
+                    at += 1;
+                }
+            }
+        }
+        Some(captures)
     }
 
     /// Whether every name that fits `other` also fits this. `false` where it cannot be told.
@@ -103,6 +152,7 @@ impl ImagePattern {
                 (Segment::Glob(_), Segment::Any) => false,
                 (Segment::Glob(_), Segment::Glob(theirs)) => ours.matches(theirs),
             },
+            None,
         )
     }
 
@@ -160,12 +210,12 @@ impl NamePattern {
 
     /// Whether a name fits.
     pub fn matches(&self, name: &str) -> bool {
-        glob(&self.0, name)
+        glob(&self.0, name, None)
     }
 
     /// Whether every name that fits `other` also fits this. `false` where it cannot be told.
     pub fn covers(&self, other: &Self) -> bool {
-        glob(&self.0, &other.0)
+        glob(&self.0, &other.0, None)
     }
 
     /// Whether only one name fits.
@@ -193,7 +243,7 @@ impl Segment {
     fn matches(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Glob(pattern) => glob(pattern, name),
+            Self::Glob(pattern) => glob(pattern, name, None),
         }
     }
 
@@ -202,19 +252,28 @@ impl Segment {
     }
 }
 
-fn glob(pattern: &str, name: &str) -> bool {
-    wildcard(pattern.as_bytes(), name.as_bytes(), |byte| *byte == b'*', |pattern, byte| pattern == byte)
+fn glob(pattern: &str, name: &str, spans: Option<&mut Vec<Range<usize>>>) -> bool {
+    wildcard(pattern.as_bytes(), name.as_bytes(), |byte| *byte == b'*', |pattern, byte| pattern == byte, spans)
 }
 
 /// Matches a sequence against a pattern in which some items stand for any run. Going back to the last such item only is
-/// enough, so the time is bounded by the product of both lengths.
-fn wildcard<P, N>(pattern: &[P], names: &[N], is_any: impl Fn(&P) -> bool, fits: impl Fn(&P, &N) -> bool) -> bool {
+/// enough, so the time is bounded by the product of both lengths. `spans` is given what each of them took.
+fn wildcard<P, N>(
+    pattern: &[P],
+    names: &[N],
+    is_any: impl Fn(&P) -> bool,
+    fits: impl Fn(&P, &N) -> bool,
+    mut spans: Option<&mut Vec<Range<usize>>>,
+) -> bool {
     let (mut at, mut name) = (0, 0);
     let mut last_any: Option<(usize, usize)> = None;
     while let Some(current) = names.get(name) {
         match pattern.get(at) {
             Some(item) if is_any(item) => {
                 last_any = Some((at, name));
+                if let Some(spans) = spans.as_deref_mut() {
+                    spans.push(name..name);
+                }
                 at += 1;
             }
             Some(item) if fits(item, current) => {
@@ -224,6 +283,9 @@ fn wildcard<P, N>(pattern: &[P], names: &[N], is_any: impl Fn(&P) -> bool, fits:
             _ => match last_any {
                 Some((any, taken)) => {
                     last_any = Some((any, taken + 1));
+                    if let Some(span) = spans.as_deref_mut().and_then(|spans| spans.last_mut()) {
+                        span.end = taken + 1;
+                    }
                     at = any + 1;
                     name = taken + 1;
                 }
@@ -231,7 +293,11 @@ fn wildcard<P, N>(pattern: &[P], names: &[N], is_any: impl Fn(&P) -> bool, fits:
             },
         }
     }
-    pattern.get(at..).is_some_and(|rest| rest.iter().all(is_any))
+    let Some(rest) = pattern.get(at..) else { return false };
+    if let Some(spans) = spans {
+        spans.extend(rest.iter().map(|_| names.len()..names.len()));
+    }
+    rest.iter().all(is_any)
 }
 
 fn check_characters(text: &str) -> Result<(), PatternError> {

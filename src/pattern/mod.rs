@@ -6,5 +6,5 @@ mod image;
 mod tuf;
 
 pub use fnmatch::Fnmatch;
-pub use image::{ImagePattern, NamePattern, PatternError};
+pub use image::{ImagePattern, NamePattern, PatternError, Wildcard};
 pub use tuf::TufPattern;

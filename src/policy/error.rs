@@ -164,6 +164,24 @@ pub enum Fault {
         /// Why not.
         fault: TemplateError,
     },
+    /// `{1}` where a pattern of the rule has no such wildcard.
+    #[error("{{{number}}} is the wildcard {number} of the rule's patterns, and {pattern:?} has {count}")]
+    NoWildcard {
+        /// The wildcard, counted from 1.
+        number: usize,
+        /// The first pattern without it.
+        pattern: String,
+        /// How many wildcards that pattern has.
+        count: usize,
+    },
+    /// `{1}` for a `**` where one segment is wanted.
+    #[error("{{{number}}} is \"**\" in {pattern:?}, and only \"*\" may stand here: what it takes has no \"/\"")]
+    ManySegments {
+        /// The wildcard, counted from 1.
+        number: usize,
+        /// The first pattern in which it is `**`.
+        pattern: String,
+    },
     /// Not exactly one of several words.
     #[error("needs exactly one of {wanted}, has {}", or_none(found.join(", ")))]
     OneOf {
@@ -192,6 +210,9 @@ pub enum Fault {
     /// An exemption for namespaces by pattern and images by name.
     #[error("allow: such a rule must list exact namespaces (\"*\" is a pattern), or images by digest")]
     InexactExemption,
+    /// `level: tuf` with a role that the image's name chooses.
+    #[error("level: tuf: such a rule must write out the role that signs the images")]
+    TufWithOpenRole,
     /// `level: tuf` without the role that must sign.
     #[error("level: tuf: such a rule must name the role that signs the images")]
     TufWithoutRole,
@@ -212,14 +233,20 @@ impl Fault {
             Self::MissingKey(_) | Self::NoValue | Self::EmptyList => "policy/missing-value",
             Self::DuplicateKey(_) | Self::DuplicateName { .. } | Self::SharedRoot { .. } => "policy/duplicate",
             Self::UnknownRepository { .. } => "policy/unknown-repository",
-            Self::Name(_) | Self::Value { .. } | Self::Url { .. } | Self::Pattern { .. } | Self::Template { .. } => {
-                "policy/malformed-value"
-            }
+            Self::Name(_)
+            | Self::Value { .. }
+            | Self::Url { .. }
+            | Self::Pattern { .. }
+            | Self::Template { .. }
+            | Self::NoWildcard { .. }
+            | Self::ManySegments { .. } => "policy/malformed-value",
             Self::OneOf { .. } | Self::MeansNothing { .. } => "policy/contradiction",
             Self::NotSupported(_) => "policy/not-supported",
-            Self::WeakHost { .. } | Self::InexactExemption | Self::TufWithoutRole | Self::UnscopedLayout { .. } => {
-                "policy/too-wide"
-            }
+            Self::WeakHost { .. }
+            | Self::InexactExemption
+            | Self::TufWithoutRole
+            | Self::TufWithOpenRole
+            | Self::UnscopedLayout { .. } => "policy/too-wide",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! A policy either loads as a whole or not at all, and an error names the line. Whoever can choose an image's name also
 //! chooses its rule, so a rule that proves less than the promise of this program must write out where it applies.
 
+mod bind;
 mod error;
 mod load;
 mod model;
@@ -16,6 +17,7 @@ mod repository;
 mod select;
 mod values;
 
+pub use bind::{Bound, Demand, Part, Unusable};
 pub use error::{Error, Fault, Place};
 pub use model::{Action, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak};
 pub use repository::{BaseUrl, FileName, Minimum, Scheme, TufRepository};

@@ -9,10 +9,10 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Place, TufRepository, load};
+use super::{Demand, Error, Place, TufRepository, load};
 use crate::{
     crypto::Sha256,
-    evidence::requirement::{RepositoryName, Requirement},
+    evidence::requirement::{RepositoryName, Template},
     pattern::{ImagePattern, NamePattern},
 };
 
@@ -21,6 +21,7 @@ use crate::{
 pub struct Policy {
     pub(super) repositories: BTreeMap<RepositoryName, TufRepository>,
     pub(super) rules: Vec<Rule>,
+    pub(super) next: Option<Vec<Rule>>,
     pub(super) default: DefaultAction,
     pub(super) warnings: Vec<Warning>,
     pub(super) hash: Sha256,
@@ -44,6 +45,11 @@ impl Policy {
     /// The rules, in the order in which they are tried.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The rules that are tried in the shadow of those in force, if there are some: what they say changes nothing.
+    pub fn next(&self) -> Option<&[Rule]> {
+        self.next.as_deref()
     }
 
     /// What becomes of an image that no rule matches.
@@ -72,10 +78,12 @@ impl Policy {
 pub struct Rule {
     pub(super) name: RuleName,
     pub(super) matcher: Matcher,
+    pub(super) renamed: Option<Template>,
     pub(super) action: Action,
     pub(super) mode: Mode,
+    pub(super) enforce_from: Option<Timestamp>,
+    pub(super) reason: Option<String>,
     pub(super) weak: BTreeSet<Weak>,
-    pub(super) hash: Sha256,
 }
 
 impl Rule {
@@ -94,14 +102,35 @@ impl Rule {
         &self.action
     }
 
-    /// What becomes of a refusal.
-    pub fn mode(&self) -> Mode {
-        self.mode
+    /// What becomes of a refusal at an instant.
+    pub fn mode(&self, now: Timestamp) -> Mode {
+        if self.is_enforced_by_date(now) { Mode::Enforce } else { self.mode }
     }
 
-    /// In what it proves less than the promise; empty for most rules.
+    /// From when on it refuses, if that is later than the policy.
+    pub fn enforce_from(&self) -> Option<Timestamp> {
+        self.enforce_from
+    }
+
+    /// Why it is as it is, for people. Of an exemption see [`Action::Allow`].
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The name that the rule gives its images, with `{1}` for what a wildcard took (`as`).
+    pub fn renamed(&self) -> Option<&Template> {
+        self.renamed.as_ref()
+    }
+
+    /// In what it proves less than the promise at any time; empty for most rules.
     pub fn weak(&self) -> &BTreeSet<Weak> {
         &self.weak
+    }
+
+    /// In what it proves less than the promise at an instant.
+    pub fn weak_at(&self, now: Timestamp) -> impl Iterator<Item = Weak> {
+        let enforced = self.is_enforced_by_date(now);
+        self.weak.iter().copied().filter(move |weak| !(enforced && *weak == Weak::EnforceFrom))
     }
 
     /// Whether it proves less than the promise.
@@ -109,9 +138,8 @@ impl Rule {
         !self.weak.is_empty()
     }
 
-    /// Identifies the rule and the repository that it names: part of the key of a cached verdict.
-    pub fn hash(&self) -> Sha256 {
-        self.hash
+    fn is_enforced_by_date(&self, now: Timestamp) -> bool {
+        self.enforce_from.is_some_and(|from| from <= now)
     }
 }
 
@@ -185,8 +213,8 @@ impl UsedAs {
 /// What a rule says about the images that it matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// They run if this is proved.
-    Verify(Box<Requirement>),
+    /// They run if all of these are proved; never none.
+    Verify(Vec<Demand>),
     /// They run unproved.
     Allow {
         /// Why, for people.
@@ -232,6 +260,8 @@ pub enum Weak {
     Warn,
     /// Refusals do not refuse.
     Audit,
+    /// Refusals do not refuse yet.
+    EnforceFrom,
     /// Inspections of the layout are passed over.
     SkipInspections,
     /// The image is bound by another name than its own, or by what a step used.
@@ -249,6 +279,7 @@ impl fmt::Display for Weak {
             Self::Tuf => "level: tuf",
             Self::Warn => "mode: warn",
             Self::Audit => "mode: audit",
+            Self::EnforceFrom => "enforceFrom",
             Self::SkipInspections => "inspections: skip",
             Self::Product => "product",
             Self::LayoutRoles => "layoutRoles",

@@ -21,6 +21,7 @@ pub(super) struct RawPolicy {
     #[serde(default)]
     pub(super) repositories: BTreeMap<String, RawRepository>,
     pub(super) rules: Vec<RawRule>,
+    pub(super) next: Option<Vec<RawRule>>,
     #[serde(default)]
     pub(super) default: DefaultAction,
 }
@@ -41,15 +42,20 @@ pub(super) struct RawRepository {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawRule {
     pub(super) name: String,
     #[serde(rename = "match")]
     pub(super) matcher: RawMatch,
+    #[serde(rename = "as")]
+    pub(super) renamed: Option<String>,
     pub(super) verify: Option<RawVerify>,
+    pub(super) all: Option<Vec<RawVerify>>,
     pub(super) allow: Option<String>,
     pub(super) until: Option<String>,
     pub(super) mode: Option<Mode>,
+    pub(super) enforce_from: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -28,7 +28,16 @@ pub enum Selected<'a> {
 impl Policy {
     /// The first rule that matches, in the order of the text. An exemption whose `until` has come matches nothing.
     pub fn select(&self, subject: &Subject<'_>, now: Timestamp) -> Selected<'_> {
-        let selected = self.rules.iter().find(|rule| rule.is_in_force(now) && rule.matcher.matches(subject));
+        self.select_from(&self.rules, subject, now)
+    }
+
+    /// The same among the rules that are tried in the shadow of those in force; `None` if there are none.
+    pub fn select_next(&self, subject: &Subject<'_>, now: Timestamp) -> Option<Selected<'_>> {
+        self.next.as_ref().map(|rules| self.select_from(rules, subject, now))
+    }
+
+    fn select_from<'a>(&self, rules: &'a [Rule], subject: &Subject<'_>, now: Timestamp) -> Selected<'a> {
+        let selected = rules.iter().find(|rule| rule.is_in_force(now) && rule.matcher.matches(subject));
         selected.map_or(Selected::Default(self.default), Selected::Rule)
     }
 }
@@ -65,7 +74,7 @@ impl Matcher {
 }
 
 impl ImageMatch {
-    fn matches(&self, image: &Reference) -> bool {
+    pub(super) fn matches(&self, image: &Reference) -> bool {
         self.pattern.matches(image.repository.as_str()) && (self.digest.is_none() || self.digest == image.digest)
     }
 

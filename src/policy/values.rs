@@ -37,7 +37,12 @@ pub(super) fn instant(text: &str, at: &Path) -> Result<Timestamp, Located> {
 
 /// A path of delegations.
 pub(super) fn role_chain(text: &str, at: &Path) -> Result<RoleChain, Located> {
-    text.parse().map_err(|_| at.fault(value(text, "a role chain such as targets or targets/team-a/app")))
+    text.parse().map_err(|_| at.fault(not_a_role(text)))
+}
+
+/// A text that is no path of delegations.
+pub(super) fn not_a_role(text: &str) -> Fault {
+    value(text, "a role chain such as targets or targets/team-a/app")
 }
 
 /// A text without control characters that is not empty.

@@ -101,6 +101,12 @@ pub struct Judged {
     pub digest: Option<Sha256>,
     /// The policy rule that was in force; `None` for the policy's default.
     pub rule: Option<String>,
+    /// The canonical name that the image was judged by, where the rule gives it another (`as`).
+    pub named: Option<String>,
+    /// From when on the rule refuses what it admits now, if the policy says so.
+    pub enforce_from: Option<Timestamp>,
+    /// Why the rule is as it is, if the policy says so.
+    pub reason: Option<String>,
     /// What makes the rule a weak one (trust.md §4), in the words of the policy: `level: tuf`.
     pub weak: Vec<String>,
     /// What the user should know though the image is admitted, one line each.
@@ -112,8 +118,8 @@ pub struct Judged {
 /// By what an image is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdmittedBy {
-    /// It satisfies its requirement.
-    Proof(Arc<Proof>),
+    /// It satisfies every requirement of its rule.
+    Proof(Proofs),
     /// A rule says `allow`.
     Exemption(Exemption),
     /// It was refused under a rule that does not enforce.
@@ -123,6 +129,37 @@ pub enum AdmittedBy {
         /// Why it would have been refused.
         refusal: Box<Refusal>,
     },
+}
+
+/// The proof of every requirement of a rule; of most rules one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proofs {
+    first: Arc<Proof>,
+    others: Vec<Arc<Proof>>,
+}
+
+impl Proofs {
+    /// All of them, in the order of the requirements; `None` for none, which admits nothing.
+    pub fn new(proofs: impl IntoIterator<Item = Arc<Proof>>) -> Option<Self> {
+        let mut proofs = proofs.into_iter();
+        Some(Self { first: proofs.next()?, others: proofs.collect() })
+    }
+
+    /// The proof of the first requirement.
+    pub fn first(&self) -> &Proof {
+        &self.first
+    }
+
+    /// All of them, in the order of the requirements.
+    pub fn iter(&self) -> impl Iterator<Item = &Proof> {
+        [&self.first].into_iter().chain(&self.others).map(|proof| &**proof)
+    }
+}
+
+impl From<Arc<Proof>> for Proofs {
+    fn from(first: Arc<Proof>) -> Self {
+        Self { first, others: Vec::new() }
+    }
 }
 
 /// A rule that admits without evidence.
@@ -154,9 +191,9 @@ impl Leniency {
 }
 
 impl Admitted {
-    /// An image with its proof.
-    pub fn proven(judged: Judged, proof: Arc<Proof>) -> Self {
-        Self { judged, by: AdmittedBy::Proof(proof) }
+    /// An image with its proofs.
+    pub fn proven(judged: Judged, proofs: Proofs) -> Self {
+        Self { judged, by: AdmittedBy::Proof(proofs) }
     }
 
     /// An image that a rule exempts. That is weak by itself.
@@ -165,10 +202,11 @@ impl Admitted {
         Self { judged, by: AdmittedBy::Exemption(exemption) }
     }
 
-    /// An image that was refused under a rule that does not enforce. That is weak by itself.
-    pub fn unenforced(refusal: Refusal, mode: Leniency, mut weak: Vec<String>) -> Self {
+    /// An image that was refused under a rule that does not enforce. That is weak by itself. What `judged` says beside
+    /// the refusal is kept.
+    pub fn unenforced(refusal: Refusal, mode: Leniency, mut judged: Judged) -> Self {
         note_weakness(
-            &mut weak,
+            &mut judged.weak,
             match mode {
                 Leniency::Warn => "mode: warn",
                 Leniency::Audit => "mode: audit",
@@ -179,9 +217,8 @@ impl Admitted {
             reference: refusal.reference.clone(),
             digest: refusal.digest,
             rule: refusal.rule.clone(),
-            weak,
-            warnings: Vec::new(),
-            stale: false,
+            named: refusal.context.named.clone(),
+            ..judged
         };
         Self { judged, by: AdmittedBy::Leniency { mode, refusal: Box::new(refusal) } }
     }
@@ -208,17 +245,8 @@ impl Admitted {
     /// The whole admission for `explain --format json`.
     pub fn to_json(&self) -> Value {
         let by = match &self.by {
-            AdmittedBy::Proof(proof) => json!({"proof": {
-                "repository": proof.repository(),
-                "targetsVersion": proof.targets_version(),
-                "imageRole": proof.image_chain(),
-                "layout": proof.layout(),
-                "layoutRole": proof.layout_chain(),
-                "layoutKeys": proof.layout_keys(),
-                "steps": proof.steps(),
-                "boundTo": proof.bound_to().map(|(step, artifact)| json!({"step": step, "artifact": artifact})),
-                "validUntil": proof.valid_until(),
-            }}),
+            AdmittedBy::Proof(proofs) if proofs.others.is_empty() => json!({"proof": proof_json(&proofs.first)}),
+            AdmittedBy::Proof(proofs) => json!({"proofs": proofs.iter().map(proof_json).collect::<Vec<_>>()}),
             AdmittedBy::Exemption(exemption) => json!({"exemption": {
                 "reason": exemption.reason,
                 "until": exemption.until,
@@ -232,7 +260,10 @@ impl Admitted {
             "field": self.judged.field,
             "reference": self.judged.reference,
             "digest": self.judged.digest.map(|digest| format!("sha256:{digest}")),
+            "as": self.judged.named,
             "rule": self.judged.rule,
+            "reason": self.judged.reason,
+            "enforceFrom": self.judged.enforce_from,
             "weak": self.judged.weak,
             "warnings": self.judged.warnings,
             "stale": self.judged.stale,
@@ -251,6 +282,20 @@ impl From<Refusal> for Verdict {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(Box::new(refusal))
     }
+}
+
+fn proof_json(proof: &Proof) -> Value {
+    json!({
+        "repository": proof.repository(),
+        "targetsVersion": proof.targets_version(),
+        "imageRole": proof.image_chain(),
+        "layout": proof.layout(),
+        "layoutRole": proof.layout_chain(),
+        "layoutKeys": proof.layout_keys(),
+        "steps": proof.steps(),
+        "boundTo": proof.bound_to().map(|(step, artifact)| json!({"step": step, "artifact": artifact})),
+        "validUntil": proof.valid_until(),
+    })
 }
 
 fn note_weakness(weak: &mut Vec<String>, word: &str) {
@@ -286,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_is_not_enforced_stays_visible() {
-        let verdict = Verdict::from(Admitted::unenforced(refusal(), Leniency::Audit, Vec::new()));
+        let verdict = Verdict::from(Admitted::unenforced(refusal(), Leniency::Audit, Judged::default()));
         assert_eq!(verdict.refusal(), Some(&refusal()));
         assert_eq!(verdict.label(), "policy/no-rule");
         assert_eq!(verdict.to_json()["by"]["refusal"]["code"], "policy/no-rule");

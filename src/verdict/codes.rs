@@ -111,6 +111,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("image/unknown", "the repository has no target for this image", "publish the image with pratique repo add-image; if it is there, note that * in a delegation stops at /"),
     denied("image/unknown-tag", "the repository has no target for this tag", "publish the tag, or name the image by digest"),
     denied("image/unsupported-digest", "the digest is not sha256", "name the image by its sha256 digest"),
+    denied("image/unusable-name", "what the rule makes of the image's name (as, {1}) is no name, role or path", "name the image as the pattern of the rule expects it, or correct as or {1} in the rule"),
     denied("image/wrong-role", "the image is signed by another role than the rule wants", "publish the image under the role that the rule names, or correct role in the rule"),
     denied("in-toto/ambiguous-link", "two links are given for the same step and key", "list one link for each step and functionary"),
     denied("in-toto/disallowed-artifact", "a rule of the layout forbids an artifact that a step recorded", "find out where the artifact comes from; if it is right, have the layout's owner allow it"),

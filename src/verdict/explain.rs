@@ -15,12 +15,18 @@ pub fn explain(verdict: &Verdict) -> String {
             if let Some(digest) = judged.digest {
                 line(&mut out, 1, &format!("digest: sha256:{digest}"));
             }
+            if let Some(name) = &judged.named {
+                line(&mut out, 1, &format!("as: {name}"));
+            }
             line(&mut out, 1, &format!("rule: {}", judged.rule.as_deref().unwrap_or("default")));
+            if let Some(reason) = &judged.reason {
+                line(&mut out, 1, &format!("reason: {reason}"));
+            }
             if !judged.weak.is_empty() {
                 line(&mut out, 1, &format!("weak: {}", judged.weak.join(", ")));
             }
             match admitted.by() {
-                AdmittedBy::Proof(proof) => proven(&mut out, proof),
+                AdmittedBy::Proof(proofs) => proofs.iter().for_each(|proof| proven(&mut out, proof)),
                 AdmittedBy::Exemption(exemption) => {
                     line(&mut out, 1, &format!("exempt: {}", exemption.reason));
                     if let Some(until) = exemption.until {
@@ -28,7 +34,8 @@ pub fn explain(verdict: &Verdict) -> String {
                     }
                 }
                 AdmittedBy::Leniency { mode, refusal } => {
-                    line(&mut out, 1, &format!("mode {}: it would be refused otherwise", mode.as_str()));
+                    let until = judged.enforce_from.map(|from| format!(" until {from:.0}")).unwrap_or_default();
+                    line(&mut out, 1, &format!("mode {}{until}: it would be refused otherwise", mode.as_str()));
                     out.push_str(&refused(refusal));
                 }
             }

@@ -11,7 +11,7 @@ mod refusal;
 pub mod render;
 mod text;
 
-pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Verdict};
+pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Proofs, Verdict};
 pub use codes::{Class, CodeInfo};
 pub use explain::explain;
 pub use refusal::{Cause, Context, Pinning, Refusal};

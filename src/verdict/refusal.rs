@@ -28,6 +28,11 @@ pub struct Refusal {
 /// What a judgement stood on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
+    /// The canonical name that the image was judged by, where the rule gives it another (`as`).
+    pub named: Option<String>,
+    /// Which of the requirements of the rule was judged, counted from 1, and how many there are; `None` where there is
+    /// only one.
+    pub part: Option<(usize, usize)>,
     /// Target path of the layout.
     pub layout: Option<String>,
     /// The TUF repository, by its name in the policy.
@@ -56,6 +61,9 @@ pub enum Cause {
     /// The policy itself.
     #[error(transparent)]
     Policy(#[from] policy::Error),
+    /// The name of the image does not fit into the words of the rule.
+    #[error(transparent)]
+    UnusableName(#[from] policy::Unusable),
     /// A Pod names a tag (trust.md T3).
     #[error("a Pod runs digests, and the reference has none: {0}")]
     NotPinned(Pinning),
@@ -139,6 +147,7 @@ impl Cause {
             Self::InToto(error) => error.code(),
             Self::Evidence(error) => error.code(),
             Self::Policy(error) => error.code(),
+            Self::UnusableName(error) => error.code(),
             Self::NotPinned(_) => "image/not-pinned",
             Self::NoRule { .. } => "policy/no-rule",
             Self::NoPolicy { .. } => "policy/not-in-force",
@@ -193,7 +202,9 @@ impl Refusal {
             "field": self.field,
             "reference": self.reference,
             "digest": self.digest.map(|digest| format!("sha256:{digest}")),
+            "as": self.context.named,
             "rule": self.rule,
+            "part": self.context.part.map(|(number, _)| number),
             "code": self.code(),
             "class": self.class().as_str(),
             "message": sanitise(&self.cause.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AdmittedBy, Class, Leniency, Refusal, Verdict, text::fit};
+use super::{AdmittedBy, Class, Judged, Leniency, Refusal, Verdict, text::fit};
 
 /// Bytes of the message in the answer to the API server.
 pub const MESSAGE_BYTES: usize = 3_000;
@@ -40,7 +40,7 @@ pub fn warnings(verdicts: &[Verdict]) -> Vec<String> {
     for verdict in verdicts {
         if let Verdict::Admitted(admitted) = verdict {
             if let AdmittedBy::Leniency { mode: Leniency::Warn, refusal } = admitted.by() {
-                lines.push(warning_of(refusal));
+                lines.push(warning_of(refusal, admitted.judged()));
             }
             let judged = admitted.judged();
             let image = short_reference(&judged.reference, 100);
@@ -209,11 +209,13 @@ fn details(refusal: &Refusal, lengths: &Lengths) -> String {
     lines
 }
 
-/// `rule "own-images"; layout acme-api.layout; targets v41 of acme, expires 2027-10-01`.
+/// `rule "own-images", part 1 of 2; as docker.io/library/app; layout acme-api.layout; targets v41 of acme, expires 2027-10-01`.
 fn place(refusal: &Refusal) -> String {
     let context = &refusal.context;
     let mut parts = Vec::new();
-    parts.extend(refusal.rule.as_ref().map(|rule| format!("rule \"{rule}\"")));
+    let part = context.part.map(|(number, of)| format!(", part {number} of {of}")).unwrap_or_default();
+    parts.extend(refusal.rule.as_ref().map(|rule| format!("rule \"{rule}\"{part}")));
+    parts.extend(context.named.as_ref().map(|name| format!("as {name}")));
     parts.extend(context.layout.as_ref().map(|layout| format!("layout {layout}")));
     let expires = context.expires.map(|at| format!(", expires {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
     match (&context.repository, context.targets_version) {
@@ -225,12 +227,16 @@ fn place(refusal: &Refusal) -> String {
     parts.join("; ")
 }
 
-fn warning_of(refusal: &Refusal) -> String {
+fn warning_of(refusal: &Refusal, judged: &Judged) -> String {
     let rule = match &refusal.rule {
         Some(rule) => format!("rule \"{}\"", fit(rule, 40)),
         None => "the policy's default".to_owned(),
     };
-    let end = format!(" (not enforced: {rule} only warns)");
+    let reason = judged.reason.as_ref().map(|reason| format!(": {}", fit(reason, 60))).unwrap_or_default();
+    let end = match judged.enforce_from {
+        Some(from) => format!(" (refused from {from:.0} on by {rule}{reason})"),
+        None => format!(" (not enforced: {rule} only warns{reason})"),
+    };
     let image = short_reference(&refusal.reference, 80);
     let start = format!("[{}] {image}: {}", refusal.code(), refusal.cause);
     fit(&start, WARNING_BYTES.saturating_sub(end.len())) + &end

@@ -16,7 +16,7 @@ use crate::{
         requirement::{Field, Tags},
         resolve_tag,
     },
-    image::{Reference, Tag},
+    image::{Reference, Repository as ImageName, Tag},
     policy::TufRepository,
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
     tuf::{self, TargetPath},
@@ -26,8 +26,17 @@ use crate::{
 /// What is judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked<'a> {
-    /// An image, at the expense of a namespace's budget or of none.
-    Image { reference: &'a Reference, payer: Option<&'a str> },
+    /// An image.
+    Image {
+        /// As it was written, in normal form.
+        reference: &'a Reference,
+        /// Its canonical name, after the rule's `as`.
+        name: &'a ImageName,
+        /// What its tag was found to name, where another requirement of the rule says so.
+        tag_names: Option<Sha256>,
+        /// The namespace whose budget is used, or none.
+        payer: Option<&'a str>,
+    },
     /// A file, by its target path.
     File { path: &'a TargetPath, digest: Sha256 },
 }
@@ -39,9 +48,9 @@ pub(super) struct Case<'a> {
     /// What the policy says about the repository.
     pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
-    /// The digest of the rule with all its words.
+    /// The digest of the rule with all its words, and of what its wildcards took.
     pub(super) rule: Sha256,
-    pub(super) requirement: &'a Requirement,
+    pub(super) requirement: &'a Arc<Requirement>,
     pub(super) now: Timestamp,
     pub(super) deadline: Instant,
 }
@@ -118,6 +127,7 @@ impl Case<'_> {
             repository: Some(self.repository.name().to_string()),
             targets_version: Some(targets.version),
             expires: Some(targets.expires),
+            ..refusal.context.clone()
         };
         let digest = self.digest_by(generation).await?;
         refusal.digest = Some(digest);
@@ -161,12 +171,12 @@ impl Case<'_> {
     fn subject(&self, digest: Sha256) -> Subject {
         match self.asked {
             Asked::File { path, .. } => Subject { name: Name::File(path.clone()), digest, tag: None },
-            Asked::Image { reference, .. } => {
+            Asked::Image { reference, name, .. } => {
                 // The tag, where the answer depends on it.
                 let in_parameter = || self.requirement.parameters.values().any(|template| template.uses(Field::Tag));
                 let depends = self.requirement.tags == Tags::Attested || in_parameter();
                 let tag = reference.meant_tag().filter(|_| depends);
-                Subject { name: Name::Image(reference.repository.clone()), digest, tag }
+                Subject { name: Name::Image(name.clone()), digest, tag }
             }
         }
     }
@@ -186,16 +196,22 @@ impl Case<'_> {
     }
 
     async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
-        let reference = match self.asked {
+        let (reference, name, tag_names) = match self.asked {
             Asked::File { digest, .. } => return Ok(digest),
-            Asked::Image { reference, .. } => reference,
+            Asked::Image { reference, name, tag_names, .. } => (reference, name, tag_names),
         };
         if let Some(digest) = reference.digest {
             return Ok(digest);
         }
         let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
-        let resolve =
-            |view: View<'_>| resolve_tag(&reference.repository, &tag, self.requirement, view, self.now, self.limits);
+        match tag_names {
+            Some(_) if self.requirement.tags == Tags::Deny => {
+                return Err(Cause::Evidence(evidence::Error::TagDenied { tag }));
+            }
+            Some(digest) => return Ok(digest),
+            None => {}
+        }
+        let resolve = |view: View<'_>| resolve_tag(name, &tag, self.requirement, view, self.now, self.limits);
         let judgement = self.repository.judge(generation, self.now, self.deadline, resolve).await;
         judgement.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }

@@ -8,13 +8,13 @@ use crate::{
     crypto::Sha256,
     evidence::requirement::Fields,
     image::{Manifest, Reference, manifest},
-    policy::{Action, Selected},
+    policy::{Part, Selected},
     tuf::{Lookup, TargetPath},
     verdict::Cause,
 };
 
 impl Verifier {
-    /// What the repository lists under the image's name and this digest. `None` where it lists nothing, where no rule
+    /// What the repository of the rule's first requirement lists under the image's name and this digest. `None` where it lists nothing, where no rule
     /// verifies the image, or where what is listed is no manifest. It is no verdict, and none rests on it.
     ///
     /// # Errors
@@ -29,11 +29,12 @@ impl Verifier {
     ) -> Result<Option<Manifest>, Cause> {
         let Ok(reference) = Reference::parse(question.reference) else { return Ok(None) };
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return Ok(None) };
-        let Action::Verify(requirement) = rule.action() else { return Ok(None) };
+        let Ok(bound) = rule.bind(&reference) else { return Ok(None) };
+        let Some(Part { requirement, .. }) = bound.parts.first() else { return Ok(None) };
         let (_, repository) = world.repository(&requirement.repository)?;
         let unavailable = || Cause::Fetching { repository: repository.name().to_string() };
         let generation = repository.generation().ok_or_else(unavailable)?;
-        let fields = Fields { repository: Some(&reference.repository), tag: None, digest: Some(digest) };
+        let fields = Fields { repository: Some(&bound.name), tag: None, digest: Some(digest) };
         let Some(path) = requirement.digest_target.expand(&fields) else { return Ok(None) };
         let found = repository.lookup(&generation, &TargetPath::from(path), now, deadline).await;
         let Lookup::Found(found) = found.map_err(|_| unavailable())? else { return Ok(None) };

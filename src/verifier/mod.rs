@@ -4,6 +4,7 @@ mod budget;
 mod cache;
 mod case;
 mod manifest;
+mod rule;
 mod world;
 
 use std::sync::Arc;
@@ -15,15 +16,15 @@ pub use self::budget::Budget;
 pub use self::world::{Unbuilt, World, named_files};
 use self::{
     cache::Verdicts,
-    case::{Asked, Case},
+    rule::{ByRule, Named, Times},
 };
 use crate::{
     crypto::Sha256,
-    evidence::{self, Requirement},
+    evidence,
     image::Reference,
-    policy::{self, Action, DefaultAction, Mode, Rule, Selected, UsedAs},
+    policy::{self, DefaultAction, Rule, Selected, UsedAs},
     tuf::TargetPath,
-    verdict::{Admitted, Cause, Context, Exemption, Judged, Leniency, Pinning, Refusal, Verdict},
+    verdict::{Admitted, Cause, Context, Judged, Leniency, Pinning, Refusal, Verdict},
 };
 
 /// One image of one object.
@@ -98,33 +99,30 @@ impl Verifier {
         now: Timestamp,
         deadline: Instant,
     ) -> Verdict {
-        let mut refusal = Refusal {
-            field: question.field.to_owned(),
-            reference: question.reference.to_owned(),
-            digest: None,
-            rule: None,
-            context: Context::default(),
-            cause: Cause::Unjudged,
+        let (reference, refusal) = match read(question) {
+            Ok(read) => read,
+            Err(refused) => return refused,
         };
-        let reference = match Reference::parse(question.reference) {
-            Ok(reference) => reference,
-            Err(error) => return Refusal { cause: error.into(), ..refusal }.into(),
+        let selected = world.policy().select(&question.subject(&reference), rules);
+        let times = Times { rules, now, deadline };
+        self.judge(world, selected, question, &reference, *refusal, times).await
+    }
+
+    /// The verdict by the rules that are tried in the shadow of those in force (`next`), if there are some.
+    pub async fn verify_next(
+        &self,
+        world: &World,
+        question: &Question<'_>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Option<Verdict> {
+        let (reference, refusal) = match read(question) {
+            Ok(read) => read,
+            Err(refused) => return world.policy().next().map(|_| refused),
         };
-        refusal.digest = reference.digest;
-        let rule = match world.policy().select(&question.subject(&reference), rules) {
-            Selected::Rule(rule) => rule,
-            Selected::Default(action) => {
-                refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };
-                return match action {
-                    DefaultAction::Deny => refusal.into(),
-                    DefaultAction::Audit => {
-                        Admitted::unenforced(refusal, Leniency::Audit, vec!["default: audit".to_owned()]).into()
-                    }
-                };
-            }
-        };
-        let asked = Asked::Image { reference: &reference, payer: question.payer() };
-        self.judge(world, rule, asked, question.tag, refusal, now, deadline).await
+        let selected = world.policy().select_next(&question.subject(&reference), now)?;
+        let times = Times { rules: now, now, deadline };
+        Some(self.judge(world, selected, question, &reference, *refusal, times).await)
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
@@ -143,59 +141,36 @@ impl Verifier {
             context: Context::default(),
             cause: Cause::Unjudged,
         };
-        let asked = Asked::File { path: question.path, digest: question.digest };
-        self.judge(world, question.rule, asked, TagUse::NamesNow, refusal, now, deadline).await
+        let named = Named::File { path: question.path, digest: question.digest };
+        let times = Times { rules: now, now, deadline };
+        ByRule { verifier: self, world, rule: question.rule, named, times }.verdict(refusal).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what two entrances share, each argument once")]
     async fn judge(
         &self,
         world: &World,
-        rule: &Rule,
-        asked: Asked<'_>,
-        tag: TagUse,
+        selected: Selected<'_>,
+        question: &Question<'_>,
+        reference: &Reference,
         mut refusal: Refusal,
-        now: Timestamp,
-        deadline: Instant,
+        times: Times,
     ) -> Verdict {
-        refusal.rule = Some(rule.name().to_string());
-        let weak: Vec<String> = rule.weak().iter().map(ToString::to_string).collect();
-        let requirement = match rule.action() {
-            Action::Allow { reason, until } => {
-                let exemption = Exemption { reason: reason.clone(), until: *until };
-                return Admitted::exempt(judged(&refusal, weak), exemption).into();
+        match selected {
+            Selected::Rule(rule) => {
+                let named = Named::Image { reference, payer: question.payer(), tag: question.tag };
+                ByRule { verifier: self, world, rule, named, times }.verdict(refusal).await
             }
-            Action::Verify(requirement) => requirement,
-        };
-        let case = match self.case(world, rule, requirement, asked, now, deadline) {
-            Ok(case) => case,
-            Err(cause) => return Refusal { cause, ..refusal }.into(),
-        };
-        match case.prove(tag, &mut refusal).await {
-            Ok(proof) => Admitted::proven(judged(&refusal, weak), proof).into(),
-            Err(cause) => {
-                refusal.cause = cause;
-                match rule.mode() {
-                    Mode::Enforce => refusal.into(),
-                    Mode::Warn => Admitted::unenforced(refusal, Leniency::Warn, weak).into(),
-                    Mode::Audit => Admitted::unenforced(refusal, Leniency::Audit, weak).into(),
+            Selected::Default(action) => {
+                refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };
+                match action {
+                    DefaultAction::Deny => refusal.into(),
+                    DefaultAction::Audit => {
+                        let judged = Judged { weak: vec!["default: audit".to_owned()], ..Judged::default() };
+                        Admitted::unenforced(refusal, Leniency::Audit, judged).into()
+                    }
                 }
             }
         }
-    }
-
-    fn case<'a>(
-        &'a self,
-        world: &'a World,
-        rule: &Rule,
-        requirement: &'a Requirement,
-        asked: Asked<'a>,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<Case<'a>, Cause> {
-        let (settings, repository) = world.repository(&requirement.repository)?;
-        let (verdicts, limits, rule) = (&self.verdicts, &self.limits, rule.hash());
-        Ok(Case { verdicts, limits, repository, settings, asked, rule, requirement, now, deadline })
     }
 
     /// The digest that a tag is to be pinned to, where a rule verifies the image and its tag is signed. It is no
@@ -209,10 +184,28 @@ impl Verifier {
     ) -> Option<Sha256> {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
-        let Action::Verify(requirement) = rule.action() else { return None };
-        let asked = Asked::Image { reference: &reference, payer: question.payer() };
-        let case = self.case(world, rule, requirement, asked, now, deadline).ok()?;
-        case.digest().await.ok()
+        let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
+        let times = Times { rules: now, now, deadline };
+        ByRule { verifier: self, world, rule, named, times }.digest().await
+    }
+}
+
+/// The reference of a question, and the refusal that is true until there is a verdict; or the verdict on what is none.
+fn read(question: &Question<'_>) -> Result<(Reference, Box<Refusal>), Verdict> {
+    let mut refusal = Refusal {
+        field: question.field.to_owned(),
+        reference: question.reference.to_owned(),
+        digest: None,
+        rule: None,
+        context: Context::default(),
+        cause: Cause::Unjudged,
+    };
+    match Reference::parse(question.reference) {
+        Ok(reference) => {
+            refusal.digest = reference.digest;
+            Ok((reference, Box::new(refusal)))
+        }
+        Err(error) => Err(Refusal { cause: error.into(), ..refusal }.into()),
     }
 }
 
@@ -224,17 +217,6 @@ impl<'q> Question<'q> {
 
     fn subject<'a>(&'a self, image: &'a Reference) -> policy::Subject<'a> {
         policy::Subject { namespace: self.namespace, image, used_as: self.used_as }
-    }
-}
-
-fn judged(refusal: &Refusal, weak: Vec<String>) -> Judged {
-    Judged {
-        field: refusal.field.clone(),
-        reference: refusal.reference.clone(),
-        digest: refusal.digest,
-        rule: refusal.rule.clone(),
-        weak,
-        ..Judged::default()
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{
     publish::{Format, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step},
 };
 
+mod rules;
+
 const NAME: &str = "registry.example/team/app";
 const LAYOUT: &str = "layouts/registry.example/team/app/root.layout";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -67,20 +69,27 @@ impl Folder {
 
     /// The repository under a policy; `words` are added to its description.
     async fn world(&self, words: &str) -> World {
+        let rules = "rules:
+  - name: own
+    match: {images: [\"registry.example/**\"]}
+    verify: {repositories: [acme], layout: \"layouts/{repository}/*\"}
+";
+        self.world_by(words, rules).await
+    }
+
+    /// The repository, also under the name `twin`, under these rules.
+    async fn world_by(&self, words: &str, rules: &str) -> World {
         let repository = self.temp.path().join("repository");
+        let url = repository.display();
         let policy = format!(
             "version: 1
 repositories:
-  acme: {{url: \"file://{}\", root: root.json{words}}}
-rules:
-  - name: own
-    match: {{images: [\"registry.example/**\"]}}
-    verify: {{repositories: [acme], layout: \"layouts/{{repository}}/*\"}}
-",
-            repository.display()
+  acme: {{url: \"file://{url}\", root: root.json{words}}}
+  twin: {{url: \"file://{url}\", root: twin.json}}
+{rules}"
         );
         let root = fs::read(repository.join("metadata/1.root.json")).unwrap();
-        let files = BTreeMap::from([("root.json".to_owned(), root)]);
+        let files = BTreeMap::from([("root.json".to_owned(), root.clone()), ("twin.json".to_owned(), root)]);
         World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, Some(&self.state()), None).await.unwrap()
     }
 }
@@ -155,7 +164,7 @@ async fn another_epoch_begins_without_a_memory() {
     refresh(&first, now()).await;
     assert!(folder.state().join("acme/timestamp.json").is_file());
     let second = folder.world(", epoch: 2").await;
-    let [(_, repository)] = second.repositories().collect::<Vec<_>>()[..] else { panic!("one repository") };
+    let (_, repository) = second.repositories().next().unwrap();
     assert_eq!(repository.load_cache(now()).await.unwrap_err().code(), "tuf/not-stored");
     refresh(&second, now()).await;
     assert!(folder.state().join("acme.2/timestamp.json").is_file());

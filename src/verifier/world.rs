@@ -128,11 +128,12 @@ impl World {
     /// T1: the warnings about a repository, for the roles from which its rules take layouts. Empty until the repository
     /// was read once.
     pub fn separation(&self, repository: &Repository) -> BTreeSet<NoSeparation> {
-        let requirements = self.policy.rules().iter().filter_map(|rule| match rule.action() {
-            Action::Verify(requirement) if requirement.repository == *repository.name() => Some(requirement),
-            Action::Verify(_) | Action::Allow { .. } => None,
+        let demands = self.policy.rules().iter().filter_map(|rule| match rule.action() {
+            Action::Verify(demands) => Some(demands),
+            Action::Allow { .. } => None,
         });
-        let layout_roles = requirements.flat_map(|requirement| requirement.layout_roles.clone()).collect();
+        let of_this = demands.flatten().filter(|demand| demand.repository() == repository.name());
+        let layout_roles = of_this.flat_map(|demand| demand.layout_roles().clone()).collect();
         let generation = repository.generation();
         generation.map(|generation| generation.separation(&layout_roles)).unwrap_or_default()
     }

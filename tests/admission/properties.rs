@@ -63,7 +63,7 @@ fn case(fates: &[Fate], mirror: bool) -> (Workload, Vec<Verdict>) {
             Some(Admitted::exempt(judged, Exemption { reason: String::new(), until: None }).into())
         }
         Fate::Unenforced(mode, cause) => {
-            Some(Admitted::unenforced(refusal(image_use, "r", cause.clone()), *mode, Vec::new()).into())
+            Some(Admitted::unenforced(refusal(image_use, "r", cause.clone()), *mode, Judged::default()).into())
         }
         Fate::Refused(cause) => Some(refusal(image_use, "r", cause.clone()).into()),
         Fate::Forgotten => None,

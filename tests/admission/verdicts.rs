@@ -30,9 +30,11 @@ fn verdict(image_use: &ImageUse, is_pod: bool) -> Verdict {
             };
             Admitted::exempt(judged, Exemption { reason: "a test".into(), until: None }).into()
         }
-        "warn.example" => Admitted::unenforced(refusal(image_use, "trial", no_rule), Leniency::Warn, Vec::new()).into(),
+        "warn.example" => {
+            Admitted::unenforced(refusal(image_use, "trial", no_rule), Leniency::Warn, Judged::default()).into()
+        }
         "audit.example" => {
-            Admitted::unenforced(refusal(image_use, "trial", no_rule), Leniency::Audit, Vec::new()).into()
+            Admitted::unenforced(refusal(image_use, "trial", no_rule), Leniency::Audit, Judged::default()).into()
         }
         "down.example" => refusal(image_use, "own-images", unreachable()).into(),
         "slow.example" => refusal(image_use, "own-images", Cause::Fetching { repository }).into(),

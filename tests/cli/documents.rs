@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pratique::verdict::codes;
+use pratique::{policy::Policy, verdict::codes};
 
 use crate::support::shell;
 
@@ -63,6 +63,33 @@ fn every_command_does_what_the_text_says() {
         }
     }
     assert!(count > 10, "only {count} commands were found: the search is broken");
+}
+
+/// A policy for a list of rules that stands alone.
+const AROUND: &str = "version: 1
+repositories:
+  acme: {url: https://tuf.acme.example, root: acme.root.json}
+  vendor: {url: https://tuf.vendor.example, root: vendor.root.json}
+rules:
+";
+
+#[test]
+fn every_policy_in_the_documents_loads() {
+    let mut count = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for block in text.split("```yaml\n").skip(1) {
+            let (block, _) = block.split_once("```").unwrap();
+            let policy = match block {
+                block if block.starts_with("version: 1") => block.to_owned(),
+                block if block.starts_with("- name: ") => format!("{AROUND}{block}"),
+                _ => continue,
+            };
+            Policy::parse(&policy).unwrap_or_else(|error| panic!("{}: {error}\n{policy}", document.display()));
+            count += 1;
+        }
+    }
+    assert!(count > 4, "only {count} policies were found: the search is broken");
 }
 
 #[test]

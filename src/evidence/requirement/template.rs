@@ -9,7 +9,8 @@ use crate::{
     tuf::TargetPath,
 };
 
-/// A text with placeholders: `{registry} {repository} {tag} {digest} {algorithm} {hex}`.
+/// A text with placeholders: `{registry} {repository} {tag} {digest} {algorithm} {hex}`, and `{1}` to `{9}` for what the
+/// wildcards of the rule's pattern took of the image's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -17,6 +18,7 @@ pub struct Template(Vec<Piece>);
 enum Piece {
     Text(String),
     Field(Field),
+    Capture(usize),
 }
 
 /// A placeholder.
@@ -73,6 +75,9 @@ pub enum TemplateError {
     /// A wildcard in the segment of a placeholder: `layouts/{repository}*` would also fit the layouts of another one.
     #[error("with a \"*\" anywhere, {{{0}}} must be a whole segment: else one repository's layouts fit another's name")]
     PartialSegment(Field),
+    /// What a wildcard took, beside other characters of a segment: `{1}-x` and `{1}` could be one path for two names.
+    #[error("{{{0}}} must be a whole segment: else the paths of different images could be the same")]
+    PartialCapture(usize),
     /// A character that a target path or a parameter cannot hold.
     #[error("{0:?} cannot stand here")]
     Character(char),
@@ -159,6 +164,31 @@ impl Template {
         }
     }
 
+    /// Reads a text in which only `{1}` to `{9}` are placeholders: a name or a role.
+    ///
+    /// # Errors
+    /// Any other placeholder.
+    pub fn of_captures(text: &str) -> Result<Self, TemplateError> {
+        Self::parse(text, &[])
+    }
+
+    /// The same with `captures` for `{1}` and so on; `None` if there are too few.
+    pub fn with_captures(&self, captures: &[String]) -> Option<Self> {
+        let replaced = self.0.iter().map(|piece| match piece {
+            Piece::Capture(number) => captures.get(number.checked_sub(1)?).cloned().map(Piece::Text),
+            other => Some(other.clone()),
+        });
+        replaced.collect::<Option<_>>().map(Self)
+    }
+
+    /// The numbers of the wildcards that it uses.
+    pub fn captures(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Capture(number) => Some(*number),
+            Piece::Text(_) | Piece::Field(_) => None,
+        })
+    }
+
     /// The text with every placeholder replaced; `None` if it needs a repository, tag or digest that is not there.
     pub fn expand(&self, fields: &Fields<'_>) -> Option<String> {
         let mut out = String::new();
@@ -171,6 +201,8 @@ impl Template {
                 Piece::Field(Field::Digest) => out.push_str(&format!("sha256:{}", fields.digest?)),
                 Piece::Field(Field::Algorithm) => out.push_str("sha256"),
                 Piece::Field(Field::Hex) => out.push_str(&fields.digest?.to_string()),
+                // Only `with_captures` knows.
+                Piece::Capture(_) => return None,
             }
         }
         Some(out)
@@ -186,9 +218,10 @@ impl Template {
         let mut rest = text;
         while let Some((literal, tail)) = rest.split_once('{') {
             let (name, tail) = tail.split_once('}').ok_or(TemplateError::Brace)?;
-            let field = allowed.iter().find(|field| field.name() == name).ok_or_else(|| unknown(name, allowed))?;
+            let field = allowed.iter().find(|field| field.name() == name).map(|field| Piece::Field(*field));
+            let placeholder = field.or_else(|| capture(name)).ok_or_else(|| unknown(name, allowed))?;
             pieces.extend((!literal.is_empty()).then(|| Piece::Text(literal.to_owned())));
-            pieces.push(Piece::Field(*field));
+            pieces.push(placeholder);
             rest = tail;
         }
         pieces.extend((!rest.is_empty()).then(|| Piece::Text(rest.to_owned())));
@@ -202,6 +235,7 @@ impl Template {
         if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(TemplateError::NotAPath);
         }
+        whole_captures(text, &template)?;
         match template.find_character(|character| !is_path_character(character) || is_wildcard(character)) {
             Some(character) => Err(TemplateError::Character(character)),
             None => Ok(template),
@@ -219,7 +253,7 @@ impl Template {
     fn texts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Text(text) => Some(text.as_str()),
-            Piece::Field(_) => None,
+            Piece::Field(_) | Piece::Capture(_) => None,
         })
     }
 }
@@ -229,6 +263,7 @@ impl fmt::Display for Template {
         self.0.iter().try_for_each(|piece| match piece {
             Piece::Text(text) => f.write_str(text),
             Piece::Field(field) => write!(f, "{{{field}}}"),
+            Piece::Capture(number) => write!(f, "{{{number}}}"),
         })
     }
 }
@@ -251,6 +286,7 @@ impl LayoutScope {
         if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(TemplateError::NotAPath);
         }
+        whole_captures(text, &template)?;
         if let Some(wildcard) = template.find_character(|character| is_wildcard(character) && character != '*') {
             return Err(TemplateError::Wildcard(wildcard));
         }
@@ -269,6 +305,16 @@ impl LayoutScope {
             }
         }
         Ok(Self(template))
+    }
+
+    /// The same with `captures` for `{1}` and so on; `None` if there are too few.
+    pub fn with_captures(&self, captures: &[String]) -> Option<Self> {
+        self.0.with_captures(captures).map(Self)
+    }
+
+    /// The numbers of the wildcards that it uses.
+    pub fn captures(&self) -> impl Iterator<Item = usize> {
+        self.0.captures()
     }
 
     /// The one path that fits, if there is no `*`: a pin, which overrides the listed layout (trust.md §1).
@@ -300,6 +346,26 @@ impl LayoutScope {
 impl fmt::Display for LayoutScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// `1` to `9`.
+fn capture(name: &str) -> Option<Piece> {
+    match name.as_bytes() {
+        [digit @ b'1'..=b'9'] => Some(Piece::Capture(usize::from(digit - b'0'))),
+        _ => None,
+    }
+}
+
+/// In paths what a wildcard took is one whole segment, so that one path is not read as two images.
+fn whole_captures(text: &str, template: &Template) -> Result<(), TemplateError> {
+    let is_partial = |number: &usize| {
+        let placeholder = format!("{{{number}}}");
+        text.split('/').any(|segment| segment.contains(&placeholder) && segment != placeholder)
+    };
+    match template.captures().find(is_partial) {
+        Some(number) => Err(TemplateError::PartialCapture(number)),
+        None => Ok(()),
     }
 }
 

@@ -179,6 +179,70 @@ proptest! {
                 [byte, rest @ ..] => name.first() == Some(byte) && slow(rest, &name[1..]),
             }
         }
-        prop_assert_eq!(glob(&text, &name), slow(text.as_bytes(), name.as_bytes()));
+        prop_assert_eq!(glob(&text, &name, None), slow(text.as_bytes(), name.as_bytes()));
+    }
+}
+
+#[test]
+fn what_the_wildcards_took_is_told_from_the_left() {
+    for (text, name, taken) in [
+        ("mirror.example/hub/**", "mirror.example/hub/library/nginx", &["library/nginx"][..]),
+        ("mirror.example/hub/**", "mirror.example/hub", &[""]),
+        ("mirror.example/*/hub/**", "mirror.example/eu/hub/a/b", &["eu", "a/b"]),
+        ("mirror.example/**/hub/*", "mirror.example/hub/hub/x", &["hub", "x"]),
+        ("*.example/*/app", "a.b.example/team/app", &["a.b", "team"]),
+        ("**", "registry.example/app", &["registry.example/app"]),
+        ("registry.example/app", "registry.example/app", &[]),
+        // As little as it can, each in turn from the left.
+        ("registry.example/*-*", "registry.example/a-b-c", &["a", "b-c"]),
+        ("registry.example/*a*", "registry.example/aaa", &["", "aa"]),
+        ("registry.example/*a*b", "registry.example/xaxbxab", &["x", "xbxa"]),
+        ("registry.example/**/**", "registry.example/a/b", &["", "a/b"]),
+        ("registry.example/**/a*/**/b", "registry.example/x/a1/y/b/b", &["x", "1", "y/b"]),
+    ] {
+        let pattern = pattern(text);
+        assert_eq!(
+            pattern.captures(name).as_deref(),
+            Some(&taken.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+            "{text} {name}"
+        );
+        assert_eq!(pattern.wildcards().len(), taken.len(), "{text}");
+    }
+    assert_eq!(pattern("registry.example/*").captures("registry.example/a/b"), None);
+    assert_eq!(pattern("registry.example/a*/**").wildcards(), [Wildcard::Run, Wildcard::Segments]);
+}
+
+proptest! {
+    /// Put back in the place of the wildcards, what they took is the name.
+    #[test]
+    fn what_the_wildcards_took_makes_the_name_again(
+        pattern in "r\\.example(/([ab]{0,2}\\*?[ab]{1,2}\\*?|\\*\\*|\\*)){1,4}",
+        name in "r\\.example(/[ab]{1,4}){1,5}",
+    ) {
+        let Ok(pattern) = ImagePattern::new(&pattern) else { return Ok(()) };
+        let captures = pattern.captures(&name);
+        prop_assert_eq!(captures.is_some(), pattern.matches(&name));
+        let Some(captures) = captures else { return Ok(()) };
+        let mut captures = captures.into_iter();
+        let mut segments = Vec::new();
+        for segment in pattern.to_string().split('/') {
+            match segment {
+                "**" => {
+                    let taken = captures.next().unwrap();
+                    segments.extend((!taken.is_empty()).then_some(taken));
+                }
+                _ => {
+                    let mut parts = segment.split('*');
+                    let mut text = parts.next().unwrap().to_owned();
+                    for part in parts {
+                        text += &captures.next().unwrap();
+                        text += part;
+                    }
+                    segments.push(text);
+                }
+            }
+        }
+        prop_assert_eq!(captures.next(), None);
+        prop_assert_eq!(segments.join("/"), name);
     }
 }

@@ -1,10 +1,15 @@
+use jiff::Timestamp;
+
 use super::*;
 use crate::{
     evidence::requirement::{Inspections, Level, ProductFrom, Tags},
-    policy::{DefaultAction, Scheme},
+    pattern::NamePattern,
+    policy::{DefaultAction, Mode, Scheme, UsedAs},
     tuf::RoleChain,
 };
 
+mod modes;
+mod names;
 mod refusals;
 mod weak;
 
@@ -68,10 +73,13 @@ fn minimal(matcher: &str, verify: &str) -> String {
 
 fn requirement(verify: &str) -> crate::evidence::requirement::Requirement {
     let policy = Policy::parse(&minimal("{images: [registry.example/**]}", verify)).unwrap();
-    match policy.rules()[0].action() {
-        Action::Verify(requirement) => (**requirement).clone(),
-        Action::Allow { .. } => panic!("not a verify rule"),
-    }
+    demanded(&policy.rules()[0])
+}
+
+fn demanded(rule: &Rule) -> crate::evidence::requirement::Requirement {
+    let parts = rule.bind_file().unwrap();
+    let [part] = &parts[..] else { panic!("{parts:?}") };
+    (*part.requirement).clone()
 }
 
 fn chains(texts: &[&str]) -> BTreeSet<RoleChain> {
@@ -105,7 +113,7 @@ fn every_word_arrives_in_the_model() {
     let [own, vendor, platform] = policy.rules() else { panic!() };
     assert_eq!(own.matcher().uses, BTreeSet::from([UsedAs::Container, UsedAs::Init]));
     assert_eq!(own.matcher().namespaces.iter().map(NamePattern::to_string).collect::<Vec<_>>(), ["prod-*", "web"]);
-    let Action::Verify(demand) = own.action() else { panic!() };
+    let demand = demanded(own);
     assert_eq!(demand.repository.as_str(), "acme");
     assert_eq!(demand.layout.as_ref().map(ToString::to_string).as_deref(), Some("layouts/{repository}/*"));
     assert_eq!(demand.layout_roles, chains(&["targets", "targets/layouts"]));
@@ -122,7 +130,7 @@ fn every_word_arrives_in_the_model() {
     assert_eq!(demand.tag_target.to_string(), "images/{repository}:{tag}");
     assert!(!own.is_weak());
 
-    assert_eq!((vendor.mode(), vendor.is_weak()), (Mode::Warn, true));
+    assert_eq!((vendor.mode(Timestamp::UNIX_EPOCH), vendor.is_weak()), (Mode::Warn, true));
     let Action::Allow { reason, until } = platform.action() else { panic!() };
     assert_eq!(reason, "moved to our registry by March");
     assert_eq!(*until, "2027-03-31T00:00:00Z".parse().ok());
@@ -137,9 +145,9 @@ fn what_is_left_out_is_the_strictest() {
     assert_eq!((acme.refresh.as_secs(), acme.max_validity.as_hours(), acme.max_age), (60, 720, None));
     assert_eq!((acme.epoch.get(), &acme.minimum, &acme.ca_bundle), (1, &crate::policy::Minimum::default(), &None));
     let rule = &policy.rules()[0];
-    assert_eq!((rule.mode(), rule.is_weak()), (Mode::Enforce, false));
-    let Action::Verify(demand) = rule.action() else { panic!() };
-    assert_eq!(**demand, crate::evidence::requirement::Requirement::of("acme".parse().unwrap()));
+    assert_eq!((rule.mode(Timestamp::UNIX_EPOCH), rule.is_weak()), (Mode::Enforce, false));
+    let demand = demanded(rule);
+    assert_eq!(demand, crate::evidence::requirement::Requirement::of("acme".parse().unwrap()));
     assert_eq!(demand.layout_roles, chains(&["targets"]));
     assert_eq!(policy.default_action(), DefaultAction::Deny);
 }
@@ -156,7 +164,7 @@ fn sublayouts_are_denied_unless_the_rule_says_otherwise() {
 
 #[test]
 fn the_hash_of_a_rule_follows_its_content_and_that_of_its_repository() {
-    let hash = |text: &str| Policy::parse(text).unwrap().rules()[0].hash();
+    let hash = |text: &str| Policy::parse(text).unwrap().rules()[0].bind_file().unwrap()[0].hash;
     let base = minimal("{}", "{repositories: [acme]}");
     assert_eq!(hash(&base), hash(&base.replace("rules:", "# a comment\nrules:")));
     assert_ne!(hash(&base), hash(&base.replace("repositories: [acme]", "repositories: [acme], tags: deny")));

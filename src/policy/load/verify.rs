@@ -5,7 +5,7 @@ use std::{
     num::NonZeroU32,
 };
 
-use super::{Repositories, list};
+use super::{Repositories, captures, list};
 use crate::{
     evidence::requirement::{
         Inspections, LayoutScope, Level, Product, ProductFrom, RepositoryName, Requirement, Tags, Template,
@@ -14,6 +14,7 @@ use crate::{
     pattern::Fnmatch,
     policy::{
         Fault, Matcher, Weak,
+        bind::Taken,
         outline::{Located, Path},
         raw::{RawProduct, RawSublayouts, RawVerify},
         values,
@@ -24,13 +25,25 @@ use crate::{
 /// Levels of sublayouts behind the word `allow`.
 const SUBLAYOUT_DEPTH: u32 = 8;
 
-/// Reads the requirement of a rule, and in what it is weak.
+/// A requirement as it is written.
+pub(super) struct Read {
+    /// The requirement, without a role where `{1}` stands in that.
+    pub(super) requirement: Requirement,
+    /// That role.
+    pub(super) role: Option<Template>,
+    /// The wildcards that it uses.
+    pub(super) captures: BTreeMap<usize, Taken>,
+    /// In what it is weak.
+    pub(super) weak: BTreeSet<Weak>,
+}
+
+/// Reads a requirement of a rule, and in what it is weak.
 pub(super) fn requirement(
     raw: &RawVerify,
     matcher: &Matcher,
     repositories: &Repositories,
     at: &Path,
-) -> Result<(Requirement, BTreeSet<Weak>), Located> {
+) -> Result<Read, Located> {
     let level = raw.level.unwrap_or(Level::InToto);
     if level == Level::Tuf {
         refuse_words_of_in_toto(raw, at)?;
@@ -46,7 +59,20 @@ pub(super) fn requirement(
         requirement.layout_roles = BTreeSet::from_iter(roles);
     }
     requirement.link_roles = list(&raw.link_roles, &at.key("linkRoles"), chain)?.map(BTreeSet::from_iter);
-    requirement.role = raw.role.as_ref().map(|text| chain(text, &at.key("role"))).transpose()?;
+    let mut open_role = None;
+    if let Some(text) = &raw.role {
+        let at = at.key("role");
+        let (sample, template) = captures::load_role(text, &at)?;
+        // The text as it is written stands in the message.
+        let role = values::role_chain(&sample, &at).map_err(|_| at.fault(values::not_a_role(text)))?;
+        if template.is_none() {
+            requirement.role = Some(role);
+        } else if level == Level::Tuf {
+            // Whoever chooses the image's name would choose who vouches for it.
+            return Err(at.fault(Fault::TufWithOpenRole));
+        }
+        open_role = template;
+    }
     requirement.layout_threshold = raw
         .layout_threshold
         .map(|count| {
@@ -80,18 +106,19 @@ pub(super) fn requirement(
     if let Some(text) = &raw.tag_target {
         requirement.tag_target = template(text, &at.key("tagTarget"), Template::tag_target)?;
     }
-    let weak = weak_words(&requirement);
-    Ok((requirement, weak))
+    let weak = weak_words(&requirement, open_role.as_ref());
+    let captures = captures::of(&requirement, open_role.as_ref(), raw, matcher, at)?;
+    Ok(Read { requirement, role: open_role, captures, weak })
 }
 
 /// In what a requirement proves less than the promise (trust.md §4).
-fn weak_words(requirement: &Requirement) -> BTreeSet<Weak> {
+fn weak_words(requirement: &Requirement, open_role: Option<&Template>) -> BTreeSet<Weak> {
     let product = &requirement.product;
     let words = [
         (Weak::Tuf, requirement.level == Level::Tuf),
         (Weak::SkipInspections, requirement.inspections == Inspections::Skip),
         (Weak::Product, product.name.is_some() || product.from == ProductFrom::Materials),
-        (Weak::LayoutRoles, requirement.layout_roles.iter().any(|chain| may_be_online(chain, requirement))),
+        (Weak::LayoutRoles, requirement.layout_roles.iter().any(|chain| may_be_online(chain, requirement, open_role))),
         // The number of keys stands in the layout, so any number may be below it.
         (Weak::LayoutThreshold, requirement.layout_threshold.is_some()),
     ];
@@ -100,13 +127,23 @@ fn weak_words(requirement: &Requirement) -> BTreeSet<Weak> {
 
 /// Whether whoever signs images or links may also sign this chain, which is to sign layouts: it is a role that signs
 /// them or stands below one, or nothing says which role does. `targets` is offline by definition.
-fn may_be_online(chain: &RoleChain, requirement: &Requirement) -> bool {
+fn may_be_online(chain: &RoleChain, requirement: &Requirement, open_role: Option<&Template>) -> bool {
     if *chain == RoleChain::top() {
         return false;
     }
-    let Some(role) = &requirement.role else { return true };
-    let signs_evidence = requirement.link_roles.iter().flatten().chain([role]);
-    signs_evidence.filter(|role| **role != RoleChain::top()).any(|role| is_at_or_below(chain, role))
+    // A name that `{1}` stands in may be any.
+    let open: Option<Vec<String>> = open_role.map(|role| role.to_string().split('/').map(str::to_owned).collect());
+    let below_open = open.as_ref().is_some_and(|open| {
+        let written = chain.to_string();
+        let names: Vec<&str> = written.split('/').collect();
+        let may_be = |(open, name): (&String, &&str)| open.contains('{') || open == name;
+        names.len() >= open.len() && open.iter().zip(&names).all(may_be)
+    });
+    if requirement.role.is_none() && open.is_none() {
+        return true;
+    }
+    let signs_evidence = requirement.link_roles.iter().flatten().chain(&requirement.role);
+    below_open || signs_evidence.filter(|role| **role != RoleChain::top()).any(|role| is_at_or_below(chain, role))
 }
 
 /// Beside `level: tuf` these would silently not be looked at.

@@ -44,6 +44,7 @@ fn a_refusal_tells_what_where_and_what_to_do() {
         repository: Some("acme".into()),
         targets_version: Some(41),
         expires: Some("2027-10-01T00:00:00Z".parse::<Timestamp>().unwrap()),
+        ..Context::default()
     };
     let digest = Sha256::of(b"manifest").to_string();
     let short = &digest[..12];
@@ -142,7 +143,7 @@ fn the_note_of_an_event_fits_and_still_says_everything_about_one_image() {
 fn a_rule_that_only_warns_warns_in_one_line() {
     let mut refusal = denied(0);
     refusal.digest = None;
-    let verdict = Verdict::from(Admitted::unenforced(refusal, Leniency::Warn, Vec::new()));
+    let verdict = Verdict::from(Admitted::unenforced(refusal, Leniency::Warn, Judged::default()));
     assert_eq!(
         warnings(&[verdict.clone(), verdict]),
         ["[policy/no-rule] registry.example/team/app:1.4: no rule of the policy matches this image in namespace \
@@ -152,7 +153,7 @@ fn a_rule_that_only_warns_warns_in_one_line() {
 
 #[test]
 fn a_rule_that_only_audits_is_silent_to_the_user_and_loud_in_the_audit_log() {
-    let verdict = Verdict::from(Admitted::unenforced(denied(0), Leniency::Audit, Vec::new()));
+    let verdict = Verdict::from(Admitted::unenforced(denied(0), Leniency::Audit, Judged::default()));
     assert!(warnings(std::slice::from_ref(&verdict)).is_empty());
     let annotations = annotations(&[verdict]);
     assert_eq!(annotations["verdict"], "admitted");
@@ -256,7 +257,7 @@ proptest! {
                 let judged = Judged { reference: refusal.reference.clone(), warnings: vec![warning.clone()], ..Judged::default() };
                 [
                     Verdict::from(Admitted::exempt(judged, Exemption { reason: String::new(), until: None })),
-                    Verdict::from(Admitted::unenforced(refusal, Leniency::Warn, Vec::new())),
+                    Verdict::from(Admitted::unenforced(refusal, Leniency::Warn, Judged::default())),
                 ]
             })
             .flat_map(Vec::from)
@@ -273,4 +274,28 @@ proptest! {
             prop_assert_eq!(sanitise(&value), value);
         }
     }
+}
+
+#[test]
+fn the_part_of_the_rule_and_the_name_that_was_judged_are_told() {
+    let mut refusal = denied(0);
+    refusal.context.part = Some((2, 3));
+    refusal.context.named = Some("docker.io/library/app".into());
+    let message = message_of(&[refusal], 1);
+    assert!(message.contains("\n  rule \"own-images\", part 2 of 3; as docker.io/library/app\n"), "{message}");
+}
+
+#[test]
+fn a_rule_that_is_going_to_refuse_says_from_when_on_and_why() {
+    let mut refusal = denied(0);
+    refusal.digest = None;
+    let enforce_from = "2027-10-01T00:00:00Z".parse().ok();
+    let judged = Judged { enforce_from, reason: Some("until the teams\nhave signed".into()), ..Judged::default() };
+    let lines = warnings(&[Verdict::from(Admitted::unenforced(refusal, Leniency::Warn, judged))]);
+    assert_eq!(
+        lines,
+        ["[policy/no-rule] registry.example/team/app:1.4: no rule of the policy matches this image in namespace \
+          \"prod\" (refused from 2027-10-01T00:00:00Z on by rule \"own-images\": until the teams\\u{a}have signed)"]
+    );
+    assert!(lines[0].len() <= WARNING_BYTES);
 }

@@ -78,7 +78,9 @@ fn braces_and_placeholders_are_checked() {
     for text in ["{repository", "repository}", "{repository}}", "a}{tag}"] {
         assert_eq!(Template::parameter(text), Err(TemplateError::Brace), "{text}");
     }
-    for (text, placeholder) in [("{Tag}", "Tag"), ("{}", ""), ("{ tag }", " tag "), ("{{tag}}", "{tag"), ("{1}", "1")] {
+    for (text, placeholder) in
+        [("{Tag}", "Tag"), ("{}", ""), ("{ tag }", " tag "), ("{{tag}}", "{tag"), ("{0}", "0"), ("{10}", "10")]
+    {
         let refused = Template::parameter(text).unwrap_err();
         assert!(matches!(refused, TemplateError::Placeholder { placeholder: got, .. } if got == placeholder), "{text}");
     }
@@ -153,4 +155,23 @@ fn a_scope_knows_only_one_wildcard() {
     assert!(matches!(LayoutScope::new("layouts/{tag}"), Err(TemplateError::Placeholder { .. })));
     assert_eq!(LayoutScope::new(""), Err(TemplateError::NotAPath));
     assert_eq!(LayoutScope::new("layouts/\n"), Err(TemplateError::Character('\n')));
+}
+
+#[test]
+fn what_wildcards_took_stands_for_whole_segments_of_paths() {
+    let captures = ["team".to_owned(), "a/b".to_owned()];
+    let template = Template::digest_target("{1}/{repository}@{digest}").unwrap();
+    assert_eq!(expand(&template), None, "nothing stands for {{1}} yet");
+    let path = expand(&template.with_captures(&captures).unwrap()).unwrap();
+    assert_eq!(path, format!("team/registry.example:5000/team/app@sha256:{HEX}"));
+    assert_eq!(Template::parameter("{2}-x").unwrap().with_captures(&captures).unwrap().to_string(), "a/b-x");
+    assert_eq!(Template::parameter("{3}").unwrap().with_captures(&captures), None);
+    for text in ["{repository}{1}@{digest}", "x{1}/{repository}@{digest}", "{1}{1}/{repository}@{digest}"] {
+        assert_eq!(Template::digest_target(text), Err(TemplateError::PartialCapture(1)), "{text}");
+    }
+    assert_eq!(LayoutScope::new("layouts/{1}-*/{repository}/*"), Err(TemplateError::PartialCapture(1)));
+    let scope = LayoutScope::new("layouts/{1}/{repository}/*").unwrap().with_captures(&captures).unwrap();
+    let name = repository("registry.example/team/app");
+    assert!(scope.fits(Some(&name), &TargetPath::from("layouts/team/registry.example/team/app/root.layout")));
+    assert!(!scope.fits(Some(&name), &TargetPath::from("layouts/other/registry.example/team/app/root.layout")));
 }

@@ -31,7 +31,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
         (
             "default: audit",
             "defaults: audit",
-            "46:1: defaults: unknown key \"defaults\", known here: version, repositories, rules, default",
+            "46:1: defaults: unknown key \"defaults\", known here: version, repositories, rules, next, default",
         ),
         (
             "      uses: [container, init]",
@@ -169,12 +169,12 @@ fn a_rule_verifies_or_allows() {
         (
             "    verify: {repositories: [mirror]}\n    mode: warn\n",
             "",
-            "38:5: rules[1]: needs exactly one of verify and allow, has none",
+            "38:5: rules[1]: needs exactly one of verify, all and allow, has none",
         ),
         (
             "    mode: warn",
             "    allow: as well",
-            "38:5: rules[1]: needs exactly one of verify and allow, has verify, allow",
+            "38:5: rules[1]: needs exactly one of verify, all and allow, has verify, allow",
         ),
         ("    mode: warn", "    until: 2027-01-01T00:00:00Z", "41:5: rules[1].until: means nothing beside verify"),
         ("    until: 2027-03-31T00:00:00Z", "    mode: enforce", "45:5: rules[2].mode: means nothing beside allow"),
