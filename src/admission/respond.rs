@@ -97,6 +97,12 @@ impl Answer {
         }
     }
 
+    /// The same answer, with what the rules that come next would say in the audit annotations.
+    pub fn with_next(mut self, next: Option<String>) -> Self {
+        self.annotations.extend(next.map(|next| ("next", next)));
+        self
+    }
+
     /// The answer where the images of the object could not even be found.
     pub fn unreadable(request: &Request, error: &Error) -> Self {
         Self::unread(&request.uid, error)

@@ -2,16 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::verify::{read_beside, read_policy};
+use super::verify::{read_beside, read_policy, read_text, unloadable};
 use crate::{
-    policy::{Policy, Weak},
+    policy::{self, Policy, PromoteError, Weak},
     verifier::{World, named_files},
 };
 
@@ -20,6 +22,18 @@ use crate::{
 pub enum Command {
     /// Read a policy: exit code 0 it loads, 1 it loads with warnings and --strict was given, 2 it does not load
     Check(Check),
+    /// Write the policy with its next rules in the place of those in force, comments kept
+    Promote(Promote),
+}
+
+/// `policy promote`.
+#[derive(Debug, clap::Args)]
+pub struct Promote {
+    /// The policy
+    file: PathBuf,
+    /// Where to write the result; it may be the same file. By default it is printed
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// `policy check`.
@@ -40,7 +54,31 @@ pub struct Check {
 
 /// Runs one of them.
 pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let Command::Check(args) = command;
+    match command {
+        Command::Check(args) => check(args, now, out),
+        Command::Promote(args) => promote(args, out),
+    }
+}
+
+fn promote(args: &Promote, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let text = read_text(&args.file)?;
+    let promoted = policy::promote(&text).map_err(|error| match error {
+        PromoteError::Policy(error) => unloadable(error, &args.file),
+        other => anyhow::anyhow!("{}: {other}", args.file.display()),
+    })?;
+    match &args.output {
+        Some(output) => write(output, &promoted)?,
+        None => out.write_all(promoted.as_bytes())?,
+    }
+    Ok(0)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line writes files")]
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+fn check(args: &Check, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
     let policy = Arc::new(read_policy(&args.file)?);
     let mut warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
     let roots = args.roots.as_deref().or(args.file.parent()).unwrap_or(Path::new("."));
@@ -50,9 +88,11 @@ pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Re
     for warning in &warnings {
         writeln!(out, "warning: {}: {warning}", args.file.display())?;
     }
-    for rule in policy.weak_rules() {
-        let words: Vec<String> = rule.weak().iter().map(Weak::to_string).collect();
-        writeln!(out, "weak: rule {}: {}", rule.name(), words.join(", "))?;
+    for (list, rules) in [("", policy.rules()), ("next ", policy.next().unwrap_or_default())] {
+        for rule in rules.iter().filter(|rule| rule.is_weak()) {
+            let words: Vec<String> = rule.weak().iter().map(Weak::to_string).collect();
+            writeln!(out, "weak: {list}rule {}: {}", rule.name(), words.join(", "))?;
+        }
     }
     writeln!(
         out,

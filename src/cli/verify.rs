@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
     crypto::Sha256,
-    policy::{FileName, Policy, UsedAs},
+    policy::{self, FileName, Policy, UsedAs},
     tuf::TargetPath,
     verdict::{AdmittedBy, Verdict, render},
     verifier::{FileQuestion, Question, TagUse, Verifier, World, named_files},
@@ -199,9 +199,15 @@ pub(super) fn read_beside(folder: &Path, names: BTreeSet<&FileName>) -> anyhow::
 
 /// A policy in a file.
 pub(super) fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    match Policy::parse(&text) {
-        Ok(policy) => Ok(policy),
-        Err(error) => bail!("[{}] {}", error.code(), error.in_file(&path.display().to_string())),
-    }
+    Policy::parse(&read_text(path)?).map_err(|error| unloadable(error, path))
+}
+
+/// The error of a policy, with its code and under the name of its file.
+pub(super) fn unloadable(error: policy::Error, path: &Path) -> anyhow::Error {
+    anyhow::anyhow!("[{}] {}", error.code(), error.in_file(&path.display().to_string()))
+}
+
+/// A file's text.
+pub(super) fn read_text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
 }

@@ -1,6 +1,9 @@
 //! Where in the text does a path of the document stand, and which path stands at a place of the text?
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -98,6 +101,17 @@ impl Outline {
             }
         };
         Place { line, column, path: path.0.clone() }
+    }
+
+    /// The keys of the document, and the line of each, counted from 0; `None` if one does not begin its line.
+    pub(super) fn top_level_lines(&self) -> Option<Vec<(&str, usize)>> {
+        let keys = self.places.iter().filter(|(path, _)| !path.0.is_empty() && !path.0.contains(['.', '[']));
+        let mut lines = BTreeSet::new();
+        keys.map(|(path, (line, column))| {
+            let line = usize::try_from(*line).ok()?.checked_sub(1)?;
+            (*column == 1 && lines.insert(line)).then_some((path.0.as_str(), line))
+        })
+        .collect()
     }
 
     /// Rewords an error of the YAML reader, and finds the path that it is about.

@@ -26,7 +26,7 @@ use crate::{
 /// The key of the policy's ConfigMap.
 pub const POLICY_KEY: &str = "policy.yaml";
 
-/// Bytes of a reference in the log: a real one has no more, and a Pod may hold a megabyte.
+/// Bytes of a reference in the log.
 const LOGGED_BYTES: usize = 1_024;
 
 /// What the webhook answers from.
@@ -117,7 +117,11 @@ impl Webhook {
             return self.pin(world.as_deref(), request, &workload, call, now).await;
         }
         let verdicts = self.verdicts(world.as_deref(), request, &workload, call, now).await;
-        Answer::judged(request, &workload, &verdicts)
+        let next = match &world {
+            Some(world) => self.next(world, (request, &workload), &verdicts, call, now).await,
+            None => None,
+        };
+        Answer::judged(request, &workload, &verdicts).with_next(next)
     }
 
     /// One verdict for each image, told to the log and the metrics.
@@ -139,6 +143,15 @@ impl Webhook {
         verdicts
     }
 
+    /// What a tag means in this object.
+    pub(super) fn tag_use(&self, workload: &Workload) -> TagUse {
+        match (workload.is_pod, self.pin) {
+            (_, Pin::Off) => TagUse::Refused(Pinning::Off),
+            (true, Pin::Pods | Pin::All) => TagUse::Refused(Pinning::Undone),
+            (false, Pin::Pods | Pin::All) => TagUse::NamesNow,
+        }
+    }
+
     async fn judge(
         &self,
         world: &World,
@@ -147,15 +160,11 @@ impl Webhook {
         call: &Call,
         now: Timestamp,
     ) -> Vec<Verdict> {
-        let tag = match (workload.is_pod, self.pin) {
-            (_, Pin::Off) => TagUse::Refused(Pinning::Off),
-            (true, Pin::Pods | Pin::All) => TagUse::Refused(Pinning::Undone),
-            (false, Pin::Pods | Pin::All) => TagUse::NamesNow,
-        };
+        let tag = self.tag_use(workload);
         join_all(workload.uses.iter().map(async |image_use| {
             let question = question(image_use, request, call.entry, tag);
             let span = tracing::debug_span!(target: traces::TARGET, "judge", field = image_use.field,
-                image = fit(&image_use.image, LOGGED_BYTES), rule = Empty, code = Empty);
+                image = logged(&image_use.image), rule = Empty, code = Empty);
             let verdict = self.verifier.verify(world, &question, now, call.deadline).instrument(span.clone()).await;
             span.record("rule", verdict.rule().unwrap_or_default());
             span.record("code", verdict.refusal().map_or("admitted", Refusal::code));
@@ -190,14 +199,8 @@ impl Webhook {
 
     /// One count and one line in the log for each decision.
     fn tell(&self, request: &Request, entry: Entry, verdict: &Verdict) {
-        let refusal = verdict.refusal();
-        let (code, class) = refusal.map_or(("", ""), |refusal| (refusal.code(), refusal.class().as_str()));
-        let decided = match verdict {
-            Verdict::Admitted(admitted) => admitted.kind(),
-            Verdict::Refused(_) => "refused",
-        };
-        let rule = verdict.rule().unwrap_or_default();
-        self.metrics.decided(&Decision { verdict: decided, class, code, rule: rule.to_owned() });
+        let decision = Decision::of(verdict);
+        self.metrics.decided(&decision);
         tracing::info!(
             entry = entry.path(),
             uid = request.uid,
@@ -206,11 +209,11 @@ impl Webhook {
             name = request.name,
             dry_run = request.dry_run,
             field = verdict.field(),
-            image = fit(verdict.reference(), LOGGED_BYTES),
+            image = logged(verdict.reference()),
             digest = verdict.digest().map(tracing::field::display),
-            rule,
-            verdict = decided,
-            code,
+            rule = decision.rule,
+            verdict = decision.verdict,
+            code = decision.code,
             "decided"
         );
     }
@@ -264,6 +267,11 @@ fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag
         used_as: image_use.kind.into(),
         tag,
     }
+}
+
+/// A reference as it goes into the log: a real one has no more bytes, and a Pod may hold a megabyte.
+pub(super) fn logged(reference: &str) -> String {
+    fit(reference, LOGGED_BYTES)
 }
 
 fn no_policy(image_use: &ImageUse) -> Verdict {

@@ -14,6 +14,7 @@ mod call;
 mod health;
 mod metrics;
 mod observer;
+mod shadow;
 #[cfg(test)]
 mod tests;
 

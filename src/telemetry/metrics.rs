@@ -13,6 +13,7 @@ use prometheus_client::{
 };
 
 use super::audit::AuditMetrics;
+use crate::verdict::Verdict;
 
 /// What the answer to [`Metrics::render`] is to be labelled as.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,6 +32,19 @@ pub struct Decision {
     pub code: &'static str,
     /// The name of the rule; as many as the policy has.
     pub rule: String,
+}
+
+impl Decision {
+    /// What a verdict counts as.
+    pub fn of(verdict: &Verdict) -> Self {
+        let refusal = verdict.refusal();
+        let (code, class) = refusal.map_or(("", ""), |refusal| (refusal.code(), refusal.class().as_str()));
+        let decided = match verdict {
+            Verdict::Admitted(admitted) => admitted.kind(),
+            Verdict::Refused(_) => "refused",
+        };
+        Self { verdict: decided, class, code, rule: verdict.rule().unwrap_or_default().to_owned() }
+    }
 }
 
 /// What became of an attempt to refresh a repository.
@@ -156,6 +170,7 @@ struct Sent {
 pub struct Metrics {
     registry: Registry,
     decisions: Family<Decision, Counter>,
+    next_decisions: Family<Decision, Counter>,
     review_duration: Family<Path, Histogram>,
     answers: Family<Answer, Counter>,
     connections: Gauge,
@@ -180,6 +195,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("pratique"),
             decisions: Family::default(),
+            next_decisions: Family::default(),
             review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
             answers: Family::default(),
             connections: Gauge::default(),
@@ -210,6 +226,11 @@ impl Metrics {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which program this is", version);
         registry.register("decisions", "Images decided on", self.decisions.clone());
+        registry.register(
+            "next_decisions",
+            "What the next rules of the policy would have decided",
+            self.next_decisions.clone(),
+        );
         registry.register(
             "review_duration_seconds",
             "Time from the head of a review request to its answer",
@@ -285,6 +306,11 @@ impl Metrics {
     /// One image was decided on.
     pub fn decided(&self, decision: &Decision) {
         self.decisions.get_or_create(decision).inc();
+    }
+
+    /// The rules that come next were asked about one image; it changed nothing.
+    pub fn decided_next(&self, decision: &Decision) {
+        self.next_decisions.get_or_create(decision).inc();
     }
 
     /// One request was answered. Only those of a webhook entry have a duration worth a histogram.

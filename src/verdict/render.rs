@@ -93,6 +93,22 @@ pub fn annotations(verdicts: &[Verdict]) -> BTreeMap<&'static str, String> {
     annotations
 }
 
+/// What the audit log keeps of the rules that come next: `deny:<code>` for each code with which they would refuse, and for
+/// each that is no verdict `unavailable:<code>` or `misconfigured:<code>`. `None` if they would admit everything.
+pub fn next(verdicts: &[Verdict]) -> Option<String> {
+    let refusals = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Refused(refusal) => Some(refusal),
+        Verdict::Admitted(_) => None,
+    });
+    let words: BTreeSet<String> = refusals
+        .map(|refusal| match refusal.class() {
+            Class::Denied => format!("deny:{}", refusal.code()),
+            class => format!("{class}:{}", refusal.code()),
+        })
+        .collect();
+    (!words.is_empty()).then(|| fit(&words.into_iter().collect::<Vec<_>>().join(","), ANNOTATION_BYTES))
+}
+
 /// How long the parts of a text may be.
 struct Lengths {
     total: usize,

@@ -100,3 +100,32 @@ fn a_root_that_is_not_there_is_named() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("acme.root.json, which the policy names"), "{}", ran.err);
 }
+
+#[test]
+fn the_next_rules_are_promoted_in_the_text() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("policy.yaml");
+    let next = "next: # from May on
+  - name: strict
+    match: {images: [\"registry.acme.example/**\"]}
+    verify: {repositories: [acme], layout: \"layouts/{repository}/*\", tags: deny}
+    mode: warn
+default: deny
+";
+    let text = POLICY.replace("default: deny\n", next);
+    fs::write(&file, &text).unwrap();
+    let ran = run(temp.path(), &["policy", "check", "policy.yaml"]);
+    assert!(ran.out.contains("weak: next rule strict: mode: warn\n"), "{}", ran.out);
+    let ran = run(temp.path(), &["policy", "promote", "policy.yaml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(
+        ran.out.contains("\nrules: # from May on\n  - name: strict\n") && !ran.out.contains("own-images"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(run(temp.path(), &["policy", "promote", "policy.yaml", "-o", "policy.yaml"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&file).unwrap(), ran.out);
+    let ran = run(temp.path(), &["policy", "promote", "policy.yaml"]);
+    assert_eq!((ran.code, ran.err.contains("the policy has no next rules")), (Some(2), true), "{}", ran.err);
+}

@@ -35,11 +35,16 @@ fn unset() -> Arc<Webhook> {
 
 /// A webhook over a policy whose repository is in `folder`, or nowhere.
 async fn webhook(folder: &Path, pin: Pin) -> Arc<Webhook> {
+    webhook_by(folder, pin, "").await
+}
+
+/// The same, with more words in the policy.
+async fn webhook_by(folder: &Path, pin: Pin, words: &str) -> Arc<Webhook> {
     let temp = tempfile::tempdir().unwrap();
     let root = if folder.exists() { folder } else { publish(temp.path()) }.join("metadata/1.root.json");
     let text = format!(
         "version: 1\nrepositories:\n  acme: {{url: \"file://{}\", root: root.json}}\nrules:\n  \
-         - {{name: own, match: {{images: [\"registry.example/**\"]}}, verify: {{repositories: [acme]}}}}\n",
+         - {{name: own, match: {{images: [\"registry.example/**\"]}}, verify: {{repositories: [acme]}}}}\n{words}",
         folder.display()
     );
     let files = BTreeMap::from([("root.json".to_owned(), std::fs::read(root).unwrap())]);
@@ -245,4 +250,51 @@ fn a_reference_of_a_megabyte_or_in_disguise_does_not_go_into_the_log_as_it_is() 
     let line = std::str::from_utf8(&written).unwrap();
     assert!(line.contains("decided") && line.contains("202e"), "{line}");
     assert!(line.len() < 4_096 && !line.contains('\u{202e}'), "{} bytes", line.len());
+}
+
+/// The annotation about the rules that come next, and the answer without it.
+async fn next(webhook: &Arc<Webhook>, body: &str) -> (Option<String>, Value) {
+    let mut response = answer(webhook, Entry::Verify, body).await;
+    let next = response["auditAnnotations"].as_object_mut().unwrap().remove("next");
+    (next.map(|next| next.as_str().unwrap().to_owned()), response)
+}
+
+#[tokio::test]
+async fn the_next_rules_are_told_to_the_audit_log_and_change_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = publish(temp.path());
+    let rule = |name: &str, words: &str| {
+        format!("  - {{name: {name}, match: {{images: [\"registry.example/**\"]}}, {words}}}\n")
+    };
+    let exempt = "  - {name: free, match: {namespaces: [prod], images: [\"free.example/*\"]}, allow: x}\n";
+    let verify = "verify: {repositories: [acme]}";
+    let (app, free) = (pod(&format!("registry.example/app@{DIGEST}")), pod("free.example/app:1"));
+    for (next_rules, on_app, on_free) in [
+        (String::new(), None, None),
+        (format!("next:\n{}", rule("own", verify)), Some("deny:image/unknown"), Some("deny:policy/no-rule")),
+        (format!("next:\n{exempt}{}", rule("warns", &format!("{verify}, mode: warn"))), None, None),
+        ("next: []\n".to_owned(), Some("deny:policy/no-rule"), Some("deny:policy/no-rule")),
+    ] {
+        let webhook = webhook_by(folder, Pin::Pods, &format!("{exempt}{next_rules}")).await;
+        let (next_of_app, refused) = next(&webhook, &app).await;
+        assert_eq!(next_of_app.as_deref(), on_app, "{next_rules}");
+        assert_eq!(
+            (&refused["allowed"], &refused["auditAnnotations"]["code"]),
+            (&json!(false), &json!("image/unknown"))
+        );
+        let (next_of_free, admitted) = next(&webhook, &free).await;
+        assert_eq!(next_of_free.as_deref(), on_free, "{next_rules}");
+        assert_eq!((&admitted["allowed"], admitted.get("warnings")), (&json!(true), None));
+        let counted = webhook.metrics.render().contains("pratique_next_decisions_total{");
+        assert_eq!(counted, !next_rules.is_empty(), "{next_rules}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_next_rules_is_no_denial_and_no_outage_of_the_answer() {
+    let rules = "  - {name: free, match: {namespaces: [prod], images: [\"free.example/*\"]}, allow: x}\nnext:\n  \
+                 - {name: all, match: {images: [\"free.example/**\"]}, verify: {repositories: [acme]}}\n";
+    let webhook = webhook_by(Path::new("/nowhere"), Pin::Pods, rules).await;
+    let (next, response) = next(&webhook, &pod(&format!("free.example/app@{DIGEST}"))).await;
+    assert_eq!((next.as_deref(), &response["allowed"]), (Some("unavailable:tuf/missing"), &json!(true)));
 }

@@ -299,3 +299,12 @@ fn a_rule_that_is_going_to_refuse_says_from_when_on_and_why() {
     );
     assert!(lines[0].len() <= WARNING_BYTES);
 }
+
+#[test]
+fn what_the_next_rules_would_refuse_is_told_by_its_codes_and_outages_are_no_denials() {
+    let outage = Refusal { cause: unreachable(FetchError::TimedOut), ..denied(0) };
+    let admitted = Verdict::from(Admitted::unenforced(denied(0), Leniency::Warn, Judged::default()));
+    assert_eq!(next(std::slice::from_ref(&admitted)), None);
+    let verdicts = [admitted, denied(0).into(), denied(1).into(), outage.into()];
+    assert_eq!(next(&verdicts).as_deref(), Some("deny:policy/no-rule,unavailable:tuf/unreachable"));
+}
