@@ -1,5 +1,7 @@
 //! `pratique policy`: what the webhook would make of a policy, before it is applied.
 
+mod test;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -24,6 +26,10 @@ pub enum Command {
     Check(Check),
     /// Write the policy with its next rules in the place of those in force, comments kept
     Promote(Promote),
+    /// Judge the images of a file of cases: exit code 0 all are as expected, 1 some are not, 2 that cannot be told
+    Test(test::Test),
+    /// Print the JSON Schema of policies, for editors
+    Schema,
 }
 
 /// `policy promote`.
@@ -57,6 +63,11 @@ pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Re
     match command {
         Command::Check(args) => check(args, now, out),
         Command::Promote(args) => promote(args, out),
+        Command::Test(args) => test::run(args, now, out),
+        Command::Schema => {
+            writeln!(out, "{:#}", policy::schema())?;
+            Ok(0)
+        }
     }
 }
 

@@ -180,8 +180,12 @@ async fn judge_file(
 
 /// The world of a policy in a file, with the roots that it names beside it.
 pub(super) async fn local_world(path: &Path, state: Option<&Path>) -> anyhow::Result<World> {
-    let policy = read_policy(path)?;
-    let files = read_beside(path.parent().unwrap_or(Path::new(".")), named_files(&policy))?;
+    world_of(read_policy(path)?, path.parent().unwrap_or(Path::new(".")), state).await
+}
+
+/// The world of a policy, with the roots that it names in a folder.
+pub(super) async fn world_of(policy: Policy, roots: &Path, state: Option<&Path>) -> anyhow::Result<World> {
+    let files = read_beside(roots, named_files(&policy))?;
     World::build(Arc::new(policy), &files, state, None)
         .await
         .map_err(|error| anyhow::anyhow!("[{}] {error}", error.code()))

@@ -15,6 +15,7 @@ mod outline;
 mod promote;
 mod raw;
 mod repository;
+mod schema;
 mod select;
 mod values;
 
@@ -23,4 +24,5 @@ pub use error::{Error, Fault, Place};
 pub use model::{Action, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak};
 pub use promote::{PromoteError, promote};
 pub use repository::{BaseUrl, FileName, Minimum, Scheme, TufRepository};
+pub use schema::schema;
 pub use select::{Selected, Subject};

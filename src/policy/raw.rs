@@ -1,7 +1,8 @@
 //! The policy exactly as typed: every word it may hold, and no meaning yet.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
@@ -14,84 +15,137 @@ use crate::evidence::requirement::{Inspections, Level, ProductFrom, Tags};
 /// Bytes of a policy: what a ConfigMap can hold.
 const MAX_BYTES: usize = 1 << 20;
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What may run where, on whose word.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPolicy {
+    /// The version of this language: 1.
     pub(super) version: u64,
+    /// The TUF repositories that rules may name, by name.
     #[serde(default)]
     pub(super) repositories: BTreeMap<String, RawRepository>,
+    /// The first rule that matches judges the image.
     pub(super) rules: Vec<RawRule>,
+    /// Rules that are judged in the shadow of those in force and change nothing.
     pub(super) next: Option<Vec<RawRule>>,
+    /// What becomes of an image that no rule matches.
     #[serde(default)]
     pub(super) default: DefaultAction,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A TUF repository.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawRepository {
+    /// Where metadata/ and targets/ are.
     pub(super) url: Option<String>,
+    /// Where the metadata is, where the two are apart.
     pub(super) metadata_url: Option<String>,
+    /// Where the targets are, where the two are apart.
     pub(super) targets_url: Option<String>,
+    /// The key of the ConfigMap of roots, or the file beside the policy, that holds the pinned root.json.
     pub(super) root: String,
+    /// How long after one refresh the next one begins: 60s.
     pub(super) refresh: Option<String>,
+    /// Versions below which nothing is believed: root, timestamp, snapshot, or the chain of a targets role.
     pub(super) minimum: Option<BTreeMap<String, u64>>,
+    /// How far ahead a timestamp or snapshot may expire: 30d.
     pub(super) max_validity: Option<String>,
+    /// How long ago the last refresh may be.
     pub(super) max_age: Option<String>,
+    /// The key or file of the certificates by which the server is known.
     pub(super) ca_bundle: Option<String>,
+    /// Counted up by hand to drop what is remembered of the repository.
     pub(super) epoch: Option<u64>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A rule: exactly one of verify, all and allow.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawRule {
+    /// A DNS label, unique in its list.
     pub(super) name: String,
+    /// Which images the rule judges; what is absent matches everything.
     #[serde(rename = "match")]
     pub(super) matcher: RawMatch,
+    /// The canonical name that images have under this rule; {1} is what the first wildcard of the pattern took.
     #[serde(rename = "as")]
     pub(super) renamed: Option<String>,
+    /// What must be proved.
     pub(super) verify: Option<RawVerify>,
+    /// Requirements that must all be proved.
     pub(super) all: Option<Vec<RawVerify>>,
+    /// Admits without evidence; the text says why.
     pub(super) allow: Option<String>,
+    /// From this instant on (RFC 3339) an exemption matches nothing.
     pub(super) until: Option<String>,
+    /// What becomes of a refusal.
     pub(super) mode: Option<Mode>,
+    /// From this instant on (RFC 3339) the rule refuses; before it warns.
     pub(super) enforce_from: Option<String>,
+    /// Why, for people.
     pub(super) reason: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// All that is given must match.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMatch {
+    /// Names or patterns of namespaces.
     pub(super) namespaces: Option<Vec<String>>,
+    /// Patterns on canonical repository names, or one image by @sha256:….
     pub(super) images: Option<Vec<String>>,
+    /// As what the image is used.
     pub(super) uses: Option<Vec<UsedAs>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What must be proved.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawVerify {
+    /// The repository that must have the image.
     pub(super) repositories: Vec<String>,
+    /// The paths at which layouts for these images may be.
     pub(super) layout: Option<String>,
+    /// The role chains from which layouts, their keys and revocations are believed.
     pub(super) layout_roles: Option<Vec<String>>,
+    /// The role chains from which links are believed.
     pub(super) link_roles: Option<Vec<String>>,
+    /// The role chain that must list the image.
     pub(super) role: Option<String>,
+    /// How many of the layout's keys must have signed it.
     pub(super) layout_threshold: Option<u32>,
+    /// Which artifact must be the image.
     pub(super) product: Option<RawProduct>,
+    /// Values for the parameters of the layout.
     pub(super) parameters: Option<BTreeMap<String, String>>,
+    /// What becomes of inspections.
     pub(super) inspections: Option<Inspections>,
+    /// Whether functionaries may hand in layouts.
     pub(super) sublayouts: Option<RawSublayouts>,
+    /// What must be signed about a tag.
     pub(super) tags: Option<Tags>,
+    /// The member of TUF's custom that lists the evidence.
     pub(super) custom: Option<String>,
+    /// How much is to be proved.
     pub(super) level: Option<Level>,
+    /// Layouts that expire before this instant (RFC 3339) do not count.
     pub(super) not_before: Option<String>,
+    /// The target path of an image by digest.
     pub(super) target: Option<String>,
+    /// The target path of an image by tag.
     pub(super) tag_target: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// The artifact that must be the image.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProduct {
+    /// The step; the last one by default.
     pub(super) step: Option<String>,
+    /// On which side of the step it stands.
     pub(super) from: Option<ProductFrom>,
+    /// A pattern on its name.
     pub(super) name: Option<String>,
 }
 
@@ -162,6 +216,26 @@ fn kind_of(expected: &str) -> &str {
 /// Cuts off ` at line 3, column 16`, which stands in front already.
 fn without_place(text: &str) -> String {
     text.split_once(" at line ").map_or(text, |(message, _)| message).to_owned()
+}
+
+impl JsonSchema for RawSublayouts {
+    fn schema_name() -> Cow<'static, str> {
+        "Sublayouts".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"enum": ["deny", "allow"]},
+                {
+                    "type": "object",
+                    "properties": {"depth": {"type": "integer", "minimum": 0, "maximum": 8}},
+                    "required": ["depth"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for RawSublayouts {

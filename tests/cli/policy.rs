@@ -129,3 +129,78 @@ default: deny
     let ran = run(temp.path(), &["policy", "promote", "policy.yaml"]);
     assert_eq!((ran.code, ran.err.contains("the policy has no next rules")), (Some(2), true), "{}", ran.err);
 }
+
+const CASES: &str = "cases:
+  - image: registry.acme.example/app:1
+    rule: own-images
+  - name: nothing from elsewhere
+    image: evil.example/app:1
+    namespace: prod
+    use: init
+    verdict: denied
+    code: policy/no-rule
+";
+
+/// Cases that need no repository but that of the demonstration.
+fn tried(cases: &str) -> crate::support::Ran {
+    let temp = tempfile::tempdir().unwrap();
+    assert_eq!(run(temp.path(), &["demo", "--keep", "kept"]).code, Some(0));
+    fs::write(temp.path().join("cases.yaml"), cases).unwrap();
+    run(temp.path(), &["policy", "test", "kept/policy.yaml", "cases.yaml"])
+}
+
+#[test]
+fn cases_of_a_policy_are_tried() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("policy.yaml"), POLICY).unwrap();
+    fs::write(temp.path().join("cases.yaml"), "cases:\n  - {image: registry.acme.example/app:1, rule: own-images}\n")
+        .unwrap();
+    // Which rule it is needs neither roots nor repositories.
+    let ran = run(temp.path(), &["policy", "test", "policy.yaml", "cases.yaml"]);
+    let expected = "RESULT  RULE        VERDICT  CODE  CASE\n\
+                    ok      own-images  -        -     registry.acme.example/app:1\n1 of 1 cases are as expected\n";
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), expected), "{}", ran.err);
+
+    let cases = CASES.replace(
+        "registry.acme.example/app:1\n    rule: own-images",
+        "registry.example/shop/api:1.0\n    verdict: admitted",
+    );
+    let ran = tried(&cases);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("denied    policy/no-rule  nothing from elsewhere\n"), "{}", ran.out);
+    let wrong = cases.replace("verdict: admitted", "code: tuf/revoked").replace("verdict: denied", "verdict: admitted");
+    let ran = tried(&wrong);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    for complaint in [
+        "        code \"tuf/revoked\" is expected, found none\n",
+        "        verdict \"admitted\" is expected, found \"denied\"\n",
+        "\n0 of 2 cases are as expected\n",
+    ] {
+        assert!(ran.out.contains(complaint), "{complaint}{}", ran.out);
+    }
+}
+
+#[test]
+fn cases_that_could_never_fail_are_errors() {
+    let base = CASES.replace("    rule: own-images\n", "    verdict: denied\n");
+    for (from, to, text) in [
+        ("code: policy/no-rule", "code: policy/no-rul", "cases[1].code: \"policy/no-rul\" is no code"),
+        ("    verdict: denied\n    code: policy/no-rule\n", "", "cases[1]: expects nothing"),
+        ("code: policy/no-rule", "rule: missing", "cases[1].rule: the policy has no rule \"missing\""),
+        ("use: init", "use: sidecar", "sidecar"),
+        ("namespace: prod", "namespac: prod", "namespac"),
+        ("use: init", "next: true", "cases[1]: the policy has no next rules"),
+    ] {
+        let ran = tried(&base.replace(from, to));
+        assert_eq!((ran.code, ran.err.contains(text)), (Some(2), true), "{to}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let temp = tempfile::tempdir().unwrap();
+    let ran = run(temp.path(), &["policy", "schema"]);
+    assert_eq!(ran.code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
