@@ -54,7 +54,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     ),
     (Shell, "cluster", &["repository", "policy", "tuf", "image", "telemetry"]),
     (Shell, "certs", &["cluster", "telemetry"]),
-    (Shell, "server", &["admission", "verifier", "policy", "verdict", "certs", "telemetry"]),
+    (Shell, "server", &["admission", "verifier", "cluster", "policy", "verdict", "certs", "telemetry"]),
     (
         Shell,
         "audit",

@@ -63,6 +63,7 @@ pub(crate) fn router(world: Arc<World>, metrics: Arc<Metrics>, limits: &Limits) 
         pin: Pin::Pods,
         custom_kinds: Vec::new(),
         policy_configmap: None,
+        cluster: None,
     };
     Arc::new(webhook).entries(limits)
 }

@@ -93,7 +93,7 @@ impl ImageReview {
             object: None,
             old_object: None,
         };
-        Ok(Self { request, workload: Workload { uses: uses.collect(), is_pod: true, mirror: false } })
+        Ok(Self { request, workload: Workload { uses: uses.collect(), is_pod: true, ..Workload::default() } })
     }
 
     /// The answer: `allowed: false` also where nothing could be judged. A call that fails would be decided by the

@@ -103,7 +103,7 @@ impl LivePod {
     }
 }
 
-fn owner(pod: &Value) -> Option<Owner> {
+pub(super) fn owner(pod: &Value) -> Option<Owner> {
     let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
     let controls = |owner: &&Value| owner.get("controller").and_then(Value::as_bool) == Some(true);
     let owner = owners.iter().find(controls)?;

@@ -1,6 +1,9 @@
 //! What does the API server ask? The envelope of an AdmissionReview; the object in it is read by `workload`.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -106,6 +109,8 @@ pub struct User {
     pub uid: String,
     /// The groups.
     pub groups: BTreeSet<String>,
+    /// What else the authenticator said.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl Request {
@@ -139,6 +144,13 @@ impl Request {
                 username: raw.user_info.username.unwrap_or_default(),
                 uid: raw.user_info.uid.unwrap_or_default(),
                 groups: raw.user_info.groups.unwrap_or_default(),
+                extra: raw
+                    .user_info
+                    .extra
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(key, values)| (key, values.unwrap_or_default()))
+                    .collect(),
             },
             object: raw.object.map(ToOwned::to_owned),
             old_object: raw.old_object.map(ToOwned::to_owned),
@@ -191,6 +203,7 @@ struct RawUser {
     username: Option<String>,
     uid: Option<String>,
     groups: Option<BTreeSet<String>>,
+    extra: Option<BTreeMap<String, Option<Vec<String>>>>,
 }
 
 #[cfg(test)]
@@ -234,6 +247,7 @@ mod tests {
         assert_eq!(request.operation, Operation::Update);
         assert!(request.dry_run);
         assert!(request.user.groups.contains("dev"));
+        assert_eq!(request.user.extra, BTreeMap::from([("k".into(), vec!["v".into()])]));
         assert!(request.object.is_some());
         assert!(request.old_object.is_none());
     }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    CustomKind, Error, GroupVersionKind, GroupVersionResource, Operation, Request,
+    CustomKind, Error, GroupVersionKind, GroupVersionResource, Operation, Origin, Request,
     object::read_object,
+    origin,
     walk::{POD_SPEC_MEMBERS, Place, Walk, as_object, member},
 };
 use crate::policy::UsedAs;
@@ -74,6 +75,8 @@ pub struct Workload {
     /// Whether the Pod only mirrors a static pod that already runs on its node: judged and never refused, because a
     /// refusal would only hide it.
     pub mirror: bool,
+    /// Who stands behind the Pod, if one is being created.
+    pub origin: Origin,
 }
 
 /// Caps on what one object may name.
@@ -194,7 +197,8 @@ impl Workload {
             return Err(Error::TooManyImages { what: "different images", found: different, limit: limits.images });
         }
         let mirror = kind.is_pod() && request.operation == Operation::Create && is_mirror(request, &object);
-        Ok(Self { uses, is_pod: kind.is_pod(), mirror })
+        let origin = if kind.is_pod() { Origin::of(request, &request.kind, &object) } else { Origin::default() };
+        Ok(Self { uses, is_pod: kind.is_pod(), mirror, origin })
     }
 }
 
@@ -220,11 +224,14 @@ impl<'a> Kind<'a> {
             })
     }
 
-    /// Whether a member of this name may lead to an image, or says that a Pod is a mirror.
+    /// Whether a member of this name may lead to an image, or says where a Pod comes from.
     fn keeps(self, name: &str) -> bool {
         match self {
             Self::Known(known) => {
-                known.pod_spec.contains(&name) || POD_SPEC_MEMBERS.contains(&name) || MIRROR.contains(&name)
+                known.pod_spec.contains(&name)
+                    || POD_SPEC_MEMBERS.contains(&name)
+                    || MIRROR.contains(&name)
+                    || (known.is_pod() && origin::MEMBERS.contains(&name))
             }
             Self::Custom(custom) => custom.keeps(name),
         }

@@ -67,7 +67,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let resolver = Arc::new(Resolver::default());
     let certificate = certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?;
-    let Wired { world, mut tasks, changed: _ } = args.source.follow(&health, &metrics).await?;
+    let Wired { world, mut tasks, cluster, changed: _ } = args.source.follow(&health, &metrics).await?;
     tasks.push(certificate);
 
     let settings = Settings { listen: args.listen, observe: args.health_listen, limits: Limits::default() };
@@ -83,8 +83,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let resources: BTreeSet<_> = args.custom_kinds.iter().map(|custom| &custom.resource).collect();
     ensure!(resources.len() == args.custom_kinds.len(), "two --custom-kind speak of the same resource");
     let verifier = Arc::new(Verifier::new(budget));
-    let webhook =
-        Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds: args.custom_kinds.clone(), policy_configmap });
+    let custom_kinds = args.custom_kinds.clone();
+    let webhook = Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, cluster });
     let ended = server.run(webhook.entries(&settings.limits), told_to_stop()?).await;
     tasks.iter().for_each(JoinHandle::abort);
     if let Some(traces) = traces {

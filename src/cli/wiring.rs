@@ -19,6 +19,7 @@ use tokio::{
 use super::now;
 use crate::{
     cluster::{
+        access::Access,
         events::{Event, Events, Kind},
         policies::{InForce, Keeper, Place},
         roots::Roots,
@@ -26,7 +27,7 @@ use crate::{
     evidence::RepositoryName,
     policy::{self, Policy},
     repository::Repository,
-    server::{Health, POLICY_KEY, Part},
+    server::{Cluster, Health, POLICY_KEY, Part},
     telemetry::{self, Metrics, metrics::LoadOutcome, traces::Traces},
     tuf,
     verifier::{World, named_files},
@@ -88,6 +89,8 @@ pub(super) struct Wired {
     pub(super) world: Arc<ArcSwapOption<World>>,
     /// Rung when another policy is in force, and after each refresh of a repository.
     pub(super) changed: Arc<Notify>,
+    /// The API server, where the policy comes from one.
+    pub(super) cluster: Option<Cluster>,
     /// What looks after them.
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
@@ -105,7 +108,9 @@ impl Args {
     /// Follows the policy, and keeps its repositories fresh.
     pub(super) async fn follow(&self, health: &Arc<Health>, metrics: &Arc<Metrics>) -> anyhow::Result<Wired> {
         let mut tasks = Vec::new();
-        let (policies, roots, events) = follow_policy(self, metrics, &mut tasks).await?;
+        let (policies, roots, told) = follow_policy(self, metrics, &mut tasks).await?;
+        let cluster = told.as_ref().map(|(cluster, _)| cluster.clone());
+        let events = told.map(|(cluster, regarding)| (cluster.events, regarding));
         let (world, changed) = (Arc::new(ArcSwapOption::empty()), Arc::new(Notify::new()));
         let builder = Builder {
             policies,
@@ -119,7 +124,7 @@ impl Args {
             refreshing: BTreeMap::new(),
         };
         tasks.push(tokio::spawn(builder.run()));
-        Ok(Wired { world, changed, tasks })
+        Ok(Wired { world, changed, cluster, tasks })
     }
 }
 
@@ -140,7 +145,7 @@ async fn follow_policy(
     args: &Args,
     metrics: &Arc<Metrics>,
     tasks: &mut Vec<JoinHandle<()>>,
-) -> anyhow::Result<(Policies, Roots, Option<(Events, ObjectReference)>)> {
+) -> anyhow::Result<(Policies, Roots, Option<(Cluster, ObjectReference)>)> {
     let Some(config_map) = &args.policy_configmap else {
         let path = args.policy.clone().context("neither --policy nor --policy-configmap is given")?;
         let beside = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -164,7 +169,8 @@ async fn follow_policy(
     tasks.push(tokio::spawn(keeper.follow_config_map(client.clone(), now)));
     let roots = args.roots_configmap.as_deref().context("--roots-configmap is not given")?;
     let (namespace, name) = namespaced(roots)?;
-    Ok((policies, Roots::ConfigMap { client, namespace, name }, Some((events, regarding))))
+    let cluster = Cluster { access: Access::new(client.clone()), events };
+    Ok((policies, Roots::ConfigMap { client, namespace, name }, Some((cluster, regarding))))
 }
 
 pub(super) fn namespaced(text: &str) -> anyhow::Result<(String, String)> {

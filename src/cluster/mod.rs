@@ -2,10 +2,12 @@
 //!
 //! The policy ([`policies`]) and the roots of trust ([`roots`]) come from ConfigMaps, or from files where there is no
 //! cluster; trouble that an administrator should see goes into Events ([`events`]).
+//! Whether somebody may break the glass the API server says ([`access`]).
 //! A certificate that the webhook issued itself is in a Secret, its authority in `caBundle` ([`serving`]);
 //! the configurations that hold it come and go with the pods ([`configurations`]). Whether all that fits together and
 //! into its cluster is examined by [`doctor`].
 
+pub mod access;
 pub mod configurations;
 pub mod doctor;
 pub mod events;

@@ -28,6 +28,8 @@ struct Shared {
     changes: watch::Sender<Vec<Change>>,
     posted: Mutex<Vec<(String, Value)>>,
     forbidden: Mutex<bool>,
+    /// The status of every SubjectAccessReview.
+    granted: Mutex<Value>,
 }
 
 #[derive(Clone)]
@@ -48,10 +50,12 @@ impl ApiServer {
             changes: watch::Sender::new(Vec::new()),
             posted: Mutex::default(),
             forbidden: Mutex::default(),
+            granted: Mutex::new(json!({"allowed": false})),
         });
         let app = Router::new()
             .route("/api/v1/namespaces/{namespace}/configmaps", get(list_or_watch))
             .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(read))
+            .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(create))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(create))
             .with_state(state.clone());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -81,6 +85,11 @@ impl ApiServer {
     /// From now on nothing is allowed.
     pub(crate) fn forbid(&self) {
         *self.state.forbidden.lock().unwrap() = true;
+    }
+
+    /// The answer to who may do what, from now on.
+    pub(crate) fn grant(&self, status: Value) {
+        *self.state.granted.lock().unwrap() = status;
     }
 
     /// Path and body of everything posted.
@@ -139,6 +148,10 @@ async fn create(State(state): State<Arc<Shared>>, request: Request) -> Response 
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     state.posted.lock().unwrap().push((path, body.clone()));
+    let mut body = body;
+    if body["kind"] == "SubjectAccessReview" {
+        body["status"] = state.granted.lock().unwrap().clone();
+    }
     (StatusCode::CREATED, Json(body)).into_response()
 }
 

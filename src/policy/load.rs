@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::{
-    Action, Demand, Error, Fault, Policy, Rule, TufRepository, Warning,
+    Action, BreakGlass, Demand, Error, Fault, Policy, Rule, TufRepository, Warning,
     outline::{Located, Outline, Path},
-    raw::{self, RawPolicy},
+    raw::{self, RawBreakGlass, RawPolicy},
+    values,
 };
 use crate::{
     crypto::{Sha256, json},
-    evidence::requirement::RepositoryName,
+    evidence::requirement::{RepositoryName, is_dns_label},
 };
 
 mod captures;
@@ -42,7 +43,9 @@ fn load(raw: &RawPolicy, outline: &Outline) -> Result<Policy, Located> {
     warnings.extend(next.iter().flat_map(|next| unreachable(next, "next", outline)));
     warnings.extend(unused(rules.iter().chain(next.iter().flatten()), &repositories, outline));
     let hash = hash_of(&json!(raw));
-    Ok(Policy { repositories, rules, next, default: raw.default, warnings, hash })
+    let break_glass =
+        raw.break_glass.as_ref().map(|raw| load_break_glass(raw, &document.key("breakGlass"))).transpose()?;
+    Ok(Policy { repositories, rules, next, break_glass, default: raw.default, warnings, hash })
 }
 
 fn load_repositories(raw: &RawPolicy, at: &Path) -> Result<Repositories, Located> {
@@ -59,6 +62,16 @@ fn load_repositories(raw: &RawPolicy, at: &Path) -> Result<Repositories, Located
         repositories.insert(label, repository);
     }
     Ok(repositories)
+}
+
+/// Like an exemption it names its namespaces: a pattern would reach namespaces that somebody is yet to make.
+fn load_break_glass(raw: &RawBreakGlass, at: &Path) -> Result<BreakGlass, Located> {
+    let names = list(&Some(raw.namespaces.clone()), &at.key("namespaces"), |name, at| match is_dns_label(name) {
+        true => Ok(name.clone()),
+        false => Err(at.fault(values::value(name, "the exact name of a namespace"))),
+    })?;
+    let until = raw.until.as_deref().map(|text| values::instant(text, &at.key("until"))).transpose()?;
+    Ok(BreakGlass { namespaces: names.into_iter().flatten().collect(), until })
 }
 
 /// Loads each entry; a list of nothing is refused, because it would read like no list, which means everything.

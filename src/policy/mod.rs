@@ -21,7 +21,9 @@ mod values;
 
 pub use bind::{Bound, Demand, Part, Unusable};
 pub use error::{Error, Fault, Place};
-pub use model::{Action, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak};
+pub use model::{
+    Action, BreakGlass, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak,
+};
 pub use promote::{PromoteError, promote};
 pub use repository::{BaseUrl, FileName, Minimum, Scheme, TufRepository};
 pub use schema::schema;

@@ -23,6 +23,7 @@ pub struct Policy {
     pub(super) repositories: BTreeMap<RepositoryName, TufRepository>,
     pub(super) rules: Vec<Rule>,
     pub(super) next: Option<Vec<Rule>>,
+    pub(super) break_glass: Option<BreakGlass>,
     pub(super) default: DefaultAction,
     pub(super) warnings: Vec<Warning>,
     pub(super) hash: Sha256,
@@ -53,6 +54,11 @@ impl Policy {
         self.next.as_deref()
     }
 
+    /// Where the glass may be broken; nowhere if absent.
+    pub fn break_glass(&self) -> Option<&BreakGlass> {
+        self.break_glass.as_ref()
+    }
+
     /// What becomes of an image that no rule matches.
     pub fn default_action(&self) -> DefaultAction {
         self.default
@@ -71,6 +77,25 @@ impl Policy {
     /// Identifies its content: comments, order of keys and layout of the text do not count.
     pub fn hash(&self) -> Sha256 {
         self.hash
+    }
+}
+
+/// Where somebody whom the API server lets may have a Pod run that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakGlass {
+    pub(super) namespaces: BTreeSet<String>,
+    pub(super) until: Option<Timestamp>,
+}
+
+impl BreakGlass {
+    /// Whether the policy allows it in a namespace at an instant.
+    pub fn may_be_broken(&self, namespace: &str, now: Timestamp) -> bool {
+        self.namespaces.contains(namespace) && self.until.is_none_or(|until| now < until)
+    }
+
+    /// The namespaces, by name.
+    pub fn namespaces(&self) -> &BTreeSet<String> {
+        &self.namespaces
     }
 }
 

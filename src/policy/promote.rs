@@ -31,6 +31,7 @@ pub fn promote(text: &str) -> Result<String, PromoteError> {
     let same = after.rules() == next
         && after.next().is_none()
         && after.repositories() == before.repositories()
+        && after.break_glass() == before.break_glass()
         && after.default_action() == before.default_action();
     if same { Ok(edited) } else { Err(PromoteError::NotBlocks) }
 }

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// What may run where, on whose word.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawPolicy {
     /// The version of this language: 1.
     pub(super) version: u64,
@@ -28,9 +28,21 @@ pub(super) struct RawPolicy {
     pub(super) rules: Vec<RawRule>,
     /// Rules that are judged in the shadow of those in force and change nothing.
     pub(super) next: Option<Vec<RawRule>>,
+    /// Where somebody whom the API server lets may have a refused Pod run.
+    pub(super) break_glass: Option<RawBreakGlass>,
     /// What becomes of an image that no rule matches.
     #[serde(default)]
     pub(super) default: DefaultAction,
+}
+
+/// Where the glass may be broken.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBreakGlass {
+    /// Exact names of namespaces.
+    pub(super) namespaces: Vec<String>,
+    /// From this instant on (RFC 3339) it may not.
+    pub(super) until: Option<String>,
 }
 
 /// A TUF repository.

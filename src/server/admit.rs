@@ -14,7 +14,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tracing::{Instrument as _, field::Empty};
 
-use super::{Call, Entry, Gate, Limits};
+use super::{Call, Cluster, Entry, Gate, Limits};
 use crate::{
     admission::{self, Answer, CustomKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry},
     policy::Policy,
@@ -44,6 +44,8 @@ pub struct Webhook {
     pub custom_kinds: Vec<CustomKind>,
     /// Namespace and name of the policy's ConfigMap, if it is in one.
     pub policy_configmap: Option<(String, String)>,
+    /// The API server; without it nobody breaks the glass, and no Event is written.
+    pub cluster: Option<Cluster>,
 }
 
 /// Which objects have their tags pinned to digests.
@@ -102,7 +104,7 @@ impl Webhook {
         }
     }
 
-    async fn answer(&self, call: &Call, request: &Request, now: Timestamp) -> Answer {
+    pub(super) async fn answer(&self, call: &Call, request: &Request, now: Timestamp) -> Answer {
         if call.entry == Entry::Policy {
             return self.edited_policy(request);
         }
@@ -116,7 +118,14 @@ impl Webhook {
         if call.entry == Entry::Pin {
             return self.pin(world.as_deref(), request, &workload, call, now).await;
         }
-        let verdicts = self.verdicts(world.as_deref(), request, &workload, call, now).await;
+        // Both at once: the glass is there for the day on which a verdict takes all the time there is.
+        let judged = self.judge_all(world.as_deref(), request, &workload, call, now);
+        let (mut verdicts, glass) = tokio::join!(judged, self.glass(world.as_deref(), request, &workload, call, now));
+        if let Some(reason) = glass {
+            verdicts = self.break_glass(&reason, request, verdicts);
+        }
+        self.tell_all(request, call.entry, &verdicts);
+        self.warn_owner(request, &workload, &verdicts);
         let next = match &world {
             Some(world) => self.next(world, (request, &workload), &verdicts, call, now).await,
             None => None,
@@ -124,8 +133,8 @@ impl Webhook {
         Answer::judged(request, &workload, &verdicts).with_next(next)
     }
 
-    /// One verdict for each image, told to the log and the metrics.
-    async fn verdicts(
+    /// One verdict for each image, not told to anybody yet.
+    async fn judge_all(
         &self,
         world: Option<&World>,
         request: &Request,
@@ -133,14 +142,14 @@ impl Webhook {
         call: &Call,
         now: Timestamp,
     ) -> Vec<Verdict> {
-        let verdicts = match world {
+        match world {
             Some(world) => self.judge(world, request, workload, call, now).await,
             None => workload.uses.iter().map(no_policy).collect(),
-        };
-        for verdict in &verdicts {
-            self.tell(request, call.entry, verdict);
         }
-        verdicts
+    }
+
+    fn tell_all(&self, request: &Request, entry: Entry, verdicts: &[Verdict]) {
+        verdicts.iter().for_each(|verdict| self.tell(request, entry, verdict));
     }
 
     /// What a tag means in this object.
@@ -249,8 +258,9 @@ async fn image_policy(State(shared): State<Shared>, call: Call) -> Response {
         Ok(review) => {
             let webhook = &shared.webhook;
             let world = webhook.world.load_full();
-            let verdicts = webhook.verdicts(world.as_deref(), &review.request, &review.workload, &call, now);
+            let verdicts = webhook.judge_all(world.as_deref(), &review.request, &review.workload, &call, now);
             let verdicts = verdicts.instrument(call.span.clone()).await;
+            webhook.tell_all(&review.request, call.entry, &verdicts);
             review.answer(&verdicts)
         }
         Err(error) => ImageReview::unreadable(&error),

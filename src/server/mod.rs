@@ -10,6 +10,7 @@
 
 mod accept;
 mod admit;
+mod aftermath;
 mod call;
 mod health;
 mod metrics;
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use self::accept::Limited;
 pub use self::{
     admit::{POLICY_KEY, Pin, Webhook},
+    aftermath::Cluster,
     call::{Call, Entry, Gate, Unreadable},
     health::{Health, Part},
     observer::Observer,

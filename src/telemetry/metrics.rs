@@ -24,7 +24,7 @@ const REVIEW_BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 
 /// One decision about one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Decision {
-    /// `verified`, `exempt`, `refused`.
+    /// `verified`, `exempt`, `unenforced`, `break-glass`, `refused`.
     pub verdict: &'static str,
     /// The class of a refusal, or empty.
     pub class: &'static str,
@@ -88,6 +88,27 @@ impl LoadOutcome {
             Self::Loaded => "loaded",
             Self::Kept => "kept",
             Self::Missing => "missing",
+        }
+    }
+}
+
+/// What became of a wish to break the glass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Glass {
+    /// Something runs that was refused.
+    Broken,
+    /// Whoever asked may not.
+    Refused,
+    /// The API server did not say whether they may.
+    Failed,
+}
+
+impl Glass {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }
@@ -171,6 +192,7 @@ pub struct Metrics {
     registry: Registry,
     decisions: Family<Decision, Counter>,
     next_decisions: Family<Decision, Counter>,
+    break_glass: Family<Load, Counter>,
     review_duration: Family<Path, Histogram>,
     answers: Family<Answer, Counter>,
     connections: Gauge,
@@ -196,6 +218,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("pratique"),
             decisions: Family::default(),
             next_decisions: Family::default(),
+            break_glass: Family::default(),
             review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
             answers: Family::default(),
             connections: Gauge::default(),
@@ -231,6 +254,7 @@ impl Metrics {
             "What the next rules of the policy would have decided",
             self.next_decisions.clone(),
         );
+        registry.register("break_glass", "Wishes of users to have a refused Pod run", self.break_glass.clone());
         registry.register(
             "review_duration_seconds",
             "Time from the head of a review request to its answer",
@@ -311,6 +335,11 @@ impl Metrics {
     /// The rules that come next were asked about one image; it changed nothing.
     pub fn decided_next(&self, decision: &Decision) {
         self.next_decisions.get_or_create(decision).inc();
+    }
+
+    /// Somebody asked to break the glass.
+    pub fn glass(&self, outcome: Glass) {
+        self.break_glass.get_or_create(&Load { outcome: outcome.label() }).inc();
     }
 
     /// One request was answered. Only those of a webhook entry have a duration worth a histogram.

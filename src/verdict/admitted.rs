@@ -178,6 +178,8 @@ pub enum Leniency {
     Warn,
     /// Only the audit log and the metrics are told.
     Audit,
+    /// Somebody who may do so had it run all the same.
+    BreakGlass,
 }
 
 impl Leniency {
@@ -186,6 +188,7 @@ impl Leniency {
         match self {
             Self::Warn => "warn",
             Self::Audit => "audit",
+            Self::BreakGlass => "break-glass",
         }
     }
 }
@@ -210,6 +213,7 @@ impl Admitted {
             match mode {
                 Leniency::Warn => "mode: warn",
                 Leniency::Audit => "mode: audit",
+                Leniency::BreakGlass => "break-glass",
             },
         );
         let judged = Judged {
@@ -238,6 +242,7 @@ impl Admitted {
         match self.by {
             AdmittedBy::Proof(_) => "verified",
             AdmittedBy::Exemption(_) => "exempt",
+            AdmittedBy::Leniency { mode: Leniency::BreakGlass, .. } => "break-glass",
             AdmittedBy::Leniency { .. } => "unenforced",
         }
     }

@@ -39,8 +39,8 @@ pub fn warnings(verdicts: &[Verdict]) -> Vec<String> {
     let mut lines = Vec::new();
     for verdict in verdicts {
         if let Verdict::Admitted(admitted) = verdict {
-            if let AdmittedBy::Leniency { mode: Leniency::Warn, refusal } = admitted.by() {
-                lines.push(warning_of(refusal, admitted.judged()));
+            if let AdmittedBy::Leniency { mode, refusal } = admitted.by() {
+                lines.extend(warning_of(*mode, refusal, admitted.judged()));
             }
             let judged = admitted.judged();
             let image = short_reference(&judged.reference, 100);
@@ -88,6 +88,14 @@ pub fn annotations(verdicts: &[Verdict]) -> BTreeMap<&'static str, String> {
     add("code", verdicts.iter().filter_map(Verdict::refusal).map(|refusal| refusal.code().to_owned()).collect());
     add("rule", verdicts.iter().filter_map(Verdict::rule).map(str::to_owned).collect());
     add("digests", verdicts.iter().filter_map(Verdict::digest).map(|digest| format!("sha256:{digest}")).collect());
+    let broken = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Admitted(admitted) => match admitted.by() {
+            AdmittedBy::Leniency { mode: Leniency::BreakGlass, .. } => admitted.judged().reason.clone(),
+            _ => None,
+        },
+        Verdict::Refused(_) => None,
+    });
+    add("break-glass", broken.collect());
     add("weak", admitted().flat_map(|judged| judged.weak.iter().cloned()).collect());
     add("stale", admitted().filter(|judged| judged.stale).map(|judged| judged.reference.clone()).collect());
     annotations
@@ -243,19 +251,21 @@ fn place(refusal: &Refusal) -> String {
     parts.join("; ")
 }
 
-fn warning_of(refusal: &Refusal, judged: &Judged) -> String {
+fn warning_of(mode: Leniency, refusal: &Refusal, judged: &Judged) -> Option<String> {
     let rule = match &refusal.rule {
         Some(rule) => format!("rule \"{}\"", fit(rule, 40)),
         None => "the policy's default".to_owned(),
     };
     let reason = judged.reason.as_ref().map(|reason| format!(": {}", fit(reason, 60))).unwrap_or_default();
-    let end = match judged.enforce_from {
-        Some(from) => format!(" (refused from {from:.0} on by {rule}{reason})"),
-        None => format!(" (not enforced: {rule} only warns{reason})"),
+    let end = match (mode, judged.enforce_from) {
+        (Leniency::Audit, _) => return None,
+        (Leniency::BreakGlass, _) => format!(" (not enforced: the glass is broken{reason})"),
+        (Leniency::Warn, Some(from)) => format!(" (refused from {from:.0} on by {rule}{reason})"),
+        (Leniency::Warn, None) => format!(" (not enforced: {rule} only warns{reason})"),
     };
     let image = short_reference(&refusal.reference, 80);
     let start = format!("[{}] {image}: {}", refusal.code(), refusal.cause);
-    fit(&start, WARNING_BYTES.saturating_sub(end.len())) + &end
+    Some(fit(&start, WARNING_BYTES.saturating_sub(end.len())) + &end)
 }
 
 /// The reference with the digest in it shortened, of at most `max` bytes.

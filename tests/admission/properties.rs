@@ -69,7 +69,7 @@ fn case(fates: &[Fate], mirror: bool) -> (Workload, Vec<Verdict>) {
         Fate::Forgotten => None,
     };
     let verdicts = uses.iter().zip(fates).filter_map(verdict).collect();
-    (Workload { uses, is_pod: true, mirror }, verdicts)
+    (Workload { uses, is_pod: true, mirror, ..Workload::default() }, verdicts)
 }
 
 fn classes(fates: &[Fate]) -> Vec<Class> {

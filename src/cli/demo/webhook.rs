@@ -75,6 +75,7 @@ impl Running {
             pin: Pin::Pods,
             custom_kinds: Vec::new(),
             policy_configmap: None,
+            cluster: None,
         };
         let entries = Arc::new(webhook).entries(&limits);
         let (stop, stopped) = oneshot::channel::<()>();

@@ -30,6 +30,7 @@ fn unset() -> Arc<Webhook> {
         pin,
         custom_kinds: vec![],
         policy_configmap: ours(),
+        cluster: None,
     })
 }
 
@@ -57,6 +58,7 @@ async fn webhook_by(folder: &Path, pin: Pin, words: &str) -> Arc<Webhook> {
         pin,
         custom_kinds: vec![],
         policy_configmap: ours(),
+        cluster: None,
     })
 }
 

@@ -119,3 +119,23 @@ fn instants_and_reasons_are_read_strictly() {
         assert_eq!(super::modes::fault(&text), ("rules[0].until".into(), Fault::MeansNothing { beside }));
     }
 }
+
+#[test]
+fn the_glass_may_be_broken_in_namespaces_by_name() {
+    let with = |words: &str| format!("{WHOLE}breakGlass: {{{words}}}\n");
+    let policy = Policy::parse(&with("namespaces: [web, db], until: 2027-04-01T00:00:00Z")).unwrap();
+    let glass = policy.break_glass().unwrap();
+    let (last, first) = (at("2027-03-31T23:59:59Z"), at("2027-04-01T00:00:00Z"));
+    assert!(glass.may_be_broken("web", last) && glass.may_be_broken("db", last));
+    assert!(!glass.may_be_broken("web", first) && !glass.may_be_broken("dev", last));
+    assert_eq!(Policy::parse(WHOLE).unwrap().break_glass(), None);
+    assert_eq!(fault(&with("namespaces: []")), ("breakGlass.namespaces".into(), Fault::EmptyList));
+    for name in ["\"*\"", "web-*", "Web", "\"\""] {
+        let (path, fault) = fault(&with(&format!("namespaces: [{name}]")));
+        assert_eq!(
+            (path.as_str(), matches!(fault, Fault::Value { .. } | Fault::NoValue)),
+            ("breakGlass.namespaces[0]", true)
+        );
+    }
+    assert_eq!(fault(&with("until: 2027-04-01T00:00:00Z")).1, Fault::MissingKey("namespaces".into()));
+}
