@@ -33,6 +33,10 @@ pub struct TufRepository {
     /// The key (of the ConfigMap of roots) or file of the certificates that its server is trusted by; the usual ones
     /// when absent.
     pub ca_bundle: Option<FileName>,
+    /// The proxy that takes every request.
+    pub proxy: Option<BaseUrl>,
+    /// Hosts, with their ports unless these are the usual ones, to which redirects are followed.
+    pub redirects: Vec<String>,
     /// Counted up by hand to drop every rollback floor (trust.md §5, R7).
     pub epoch: NonZeroU64,
 }
@@ -83,6 +87,12 @@ impl TufRepository {
         if ca_bundle.is_some() && metadata.scheme != Scheme::Https && targets.scheme != Scheme::Https {
             return Err(at.key("caBundle").fault(Fault::MeansNothing { beside: "a location that is not https" }));
         }
+        let in_network = metadata.scheme != Scheme::File || targets.scheme != Scheme::File;
+        for (word, given) in [("proxy", raw.proxy.is_some()), ("redirects", raw.redirects.is_some())] {
+            if given && !in_network {
+                return Err(at.key(word).fault(Fault::MeansNothing { beside: "a location that is a folder" }));
+            }
+        }
         let epoch = raw.epoch.unwrap_or(1);
         let epoch = NonZeroU64::new(epoch)
             .ok_or_else(|| at.key("epoch").fault(values::value("0", "an epoch: the first one is 1")))?;
@@ -95,9 +105,39 @@ impl TufRepository {
             max_validity: duration(&raw.max_validity, "maxValidity")?.unwrap_or(days(30)),
             max_age: duration(&raw.max_age, "maxAge")?,
             ca_bundle,
+            proxy: raw.proxy.as_deref().map(|text| load_proxy(text, &at.key("proxy"))).transpose()?,
+            redirects: load_redirects(raw.redirects.as_deref(), &at.key("redirects"))?,
             epoch,
         })
     }
+}
+
+fn load_proxy(text: &str, at: &Path) -> Result<BaseUrl, Located> {
+    let url = BaseUrl::load(text, at)?;
+    let after_scheme = url.text.split_once("://").map_or("", |(_, rest)| rest);
+    if url.scheme == Scheme::File || after_scheme.split('/').count() != 2 {
+        let wanted = "a proxy is http:// or https:// and a host";
+        return Err(at.fault(Fault::Url { url: text.to_owned(), wanted }));
+    }
+    Ok(url)
+}
+
+fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Located> {
+    let Some(hosts) = hosts else { return Ok(Vec::new()) };
+    if hosts.is_empty() {
+        return Err(at.fault(Fault::EmptyList));
+    }
+    for (index, host) in hosts.iter().enumerate() {
+        let lower =
+            host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:-[]".contains(&byte));
+        // The usual port is never a part of the host that a URL has.
+        let usual = host.ends_with(":443") && !host.ends_with("::443");
+        if !lower || usual || !is_authority(host) {
+            let fault = values::value(host, "a host in lower case, with its port unless that is 443");
+            return Err(at.index(index).fault(fault));
+        }
+    }
+    Ok(hosts.to_vec())
 }
 
 impl Minimum {

@@ -7,184 +7,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
 use super::audit::AuditMetrics;
-use crate::verdict::Verdict;
+mod labels;
+
+use self::labels::{Alert, Connection, Load, Path, Refresh, Repository, Role, Sent};
+pub use self::labels::{Answer, ConnectionError, Decision, Glass, LoadOutcome, RefreshOutcome};
 
 /// What the answer to [`Metrics::render`] is to be labelled as.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds. The API server waits ten by default, so beyond that it does not matter how long it was.
 const REVIEW_BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
-
-/// One decision about one image.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Decision {
-    /// `verified`, `exempt`, `unenforced`, `break-glass`, `refused`.
-    pub verdict: &'static str,
-    /// The class of a refusal, or empty.
-    pub class: &'static str,
-    /// The code of a refusal (a closed list), or empty.
-    pub code: &'static str,
-    /// The name of the rule; as many as the policy has.
-    pub rule: String,
-}
-
-impl Decision {
-    /// What a verdict counts as.
-    pub fn of(verdict: &Verdict) -> Self {
-        let refusal = verdict.refusal();
-        let (code, class) = refusal.map_or(("", ""), |refusal| (refusal.code(), refusal.class().as_str()));
-        let decided = match verdict {
-            Verdict::Admitted(admitted) => admitted.kind(),
-            Verdict::Refused(_) => "refused",
-        };
-        Self { verdict: decided, class, code, rule: verdict.rule().unwrap_or_default().to_owned() }
-    }
-}
-
-/// What became of an attempt to refresh a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RefreshOutcome {
-    /// Newer metadata is trusted now.
-    Updated,
-    /// Everything that is trusted is still the newest.
-    Unchanged,
-    /// The repository gave no answer.
-    Unavailable,
-    /// The repository's answer was not believed.
-    Refused,
-}
-
-impl RefreshOutcome {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Unavailable => "unavailable",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What became of an attempt to load something that is read again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LoadOutcome {
-    /// It is in force now.
-    Loaded,
-    /// It is wrong; the last good one stays in force.
-    Kept,
-    /// It is wrong, and nothing was in force before.
-    Missing,
-}
-
-impl LoadOutcome {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Loaded => "loaded",
-            Self::Kept => "kept",
-            Self::Missing => "missing",
-        }
-    }
-}
-
-/// What became of a wish to break the glass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Glass {
-    /// Something runs that was refused.
-    Broken,
-    /// Whoever asked may not.
-    Refused,
-    /// The API server did not say whether they may.
-    Failed,
-}
-
-impl Glass {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Broken => "broken",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// How a connection ended that brought no request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectionError {
-    /// Too many are open.
-    Limit,
-    /// The TLS handshake failed or took too long.
-    Handshake,
-    /// The operating system did not hand it over.
-    Accept,
-}
-
-impl ConnectionError {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Limit => "limit",
-            Self::Handshake => "handshake",
-            Self::Accept => "accept",
-        }
-    }
-}
-
-/// The answer of the HTTP server to one request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Answer {
-    /// The route, or `other`.
-    pub path: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Path {
-    path: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refresh {
-    repository: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Repository {
-    repository: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Role {
-    repository: String,
-    role: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Alert {
-    repository: String,
-    code: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Load {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Connection {
-    error: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Sent {
-    sent: &'static str,
-}
 
 /// All families. One per process, shared.
 #[derive(Debug)]

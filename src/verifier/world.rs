@@ -12,7 +12,7 @@ use crate::{
     repository::{
         Repository, RepositoryError,
         store::{self, Store},
-        transport::{self, Access, Locations, Transport},
+        transport::{self, Access, Locations, Redirects, Transport},
     },
     tuf::{Floors, Limits, Settings},
     verdict::Cause,
@@ -169,7 +169,12 @@ impl Kept {
             metadata: settings.metadata.as_str().to_owned(),
             targets: Some(settings.targets.as_str().to_owned()),
         };
-        let access = Access { ca_bundle: ca_bundle.clone(), ..Access::default() };
+        let access = Access {
+            ca_bundle: ca_bundle.clone(),
+            redirects: Redirects::to(settings.redirects.iter().cloned()),
+            proxy: settings.proxy.as_ref().map(|proxy| proxy.as_str().to_owned()),
+            ..Access::default()
+        };
         let transport = Transport::open(&locations, &access)
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {

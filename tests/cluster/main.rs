@@ -25,3 +25,4 @@ mod policies;
 mod support;
 mod traces;
 mod verdicts;
+mod words;

@@ -233,3 +233,43 @@ fn two_long_lists_of_stars_are_not_held_against_each_other_for_minutes() {
     std::thread::spawn(move || done.send(Policy::parse(&text).map(|policy| policy.rules().len())));
     assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(60)).expect("it still compares"), Ok(2));
 }
+
+/// The minimal policy with more words in the description of its repository.
+fn described(words: &str) -> Result<crate::policy::TufRepository, Error> {
+    let text = minimal("{}", "{repositories: [acme]}")
+        .replace("root: acme.root.json", &format!("root: acme.root.json, {words}"));
+    Policy::parse(&text).map(|policy| policy.repositories().values().next().unwrap().clone())
+}
+
+#[test]
+fn a_repository_may_be_reached_through_a_proxy_and_send_elsewhere() {
+    let acme = described("proxy: \"http://proxy.acme.example:3128\", redirects: [blobs.example, \"blobs.example:8443\", \"[2001:db8::1]\"]").unwrap();
+    assert_eq!(acme.proxy.as_ref().map(|proxy| proxy.as_str()), Some("http://proxy.acme.example:3128/"));
+    assert_eq!(acme.redirects, ["blobs.example", "blobs.example:8443", "[2001:db8::1]"]);
+    let none = described("epoch: 1").unwrap();
+    assert_eq!((none.proxy, none.redirects), (None, Vec::<String>::new()));
+
+    for (words, path) in [
+        ("proxy: \"file:///x\"", "proxy"),
+        ("proxy: \"socks5://proxy.example\"", "proxy"),
+        ("proxy: \"http://proxy.example/path\"", "proxy"),
+        ("proxy: \"http://user:secret@proxy.example\"", "proxy"),
+        ("redirects: []", "redirects"),
+        ("redirects: [\"*.example\"]", "redirects[0]"),
+        ("redirects: [a.example, B.example]", "redirects[1]"),
+        ("redirects: [\"a.example:443\"]", "redirects[0]"),
+        ("redirects: [\"https://a.example\"]", "redirects[0]"),
+        ("redirects: [a.example/path]", "redirects[0]"),
+        ("redirects: [user@a.example]", "redirects[0]"),
+    ] {
+        let error = described(words).unwrap_err();
+        assert_eq!(error.place.path, format!("repositories.acme.{path}"), "{words}");
+        assert_eq!(error.place.line, 3);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    for word in ["proxy: \"http://proxy.example\"", "redirects: [a.example]"] {
+        let text = minimal("{}", "{repositories: [acme]}").replace("https://tuf.acme.example", "file:///srv/acme");
+        let error = Policy::parse(&text.replace("root: acme", &format!("{word}, root: acme"))).unwrap_err();
+        assert_eq!(*error.fault, Fault::MeansNothing { beside: "a location that is a folder" });
+    }
+}

@@ -13,7 +13,10 @@ use rustls::{
 };
 use rustls_native_certs::CertificateResult;
 
-use super::{Error, is_plain, is_web, outside};
+use super::{
+    Error, is_plain, is_web, outside,
+    redirect::{MAX_HOPS, Redirects},
+};
 use crate::tuf::FetchError;
 
 /// With what a repository is approached.
@@ -23,6 +26,10 @@ pub struct Access {
     pub ca_bundle: Option<Vec<u8>>,
     /// The value of the `Authorization` header. Never printed.
     pub authorization: Option<Authorization>,
+    /// Where redirects may lead.
+    pub redirects: Redirects,
+    /// The URL of the proxy that takes every request.
+    pub proxy: Option<String>,
 }
 
 /// The value of an `Authorization` header; its `Debug` form is empty.
@@ -46,17 +53,43 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// One folder behind a web server.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: Client,
+    clients: Clients,
     base: Url,
 }
 
-/// The client that all folders of one repository share, or `None` where no URL needs one.
-pub(super) fn client(urls: &[&Url], access: &Access) -> Result<Option<Client>, Error> {
+/// The HTTP clients of one repository.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    own: Client,
+    /// For other hosts: without credentials.
+    elsewhere: Client,
+    redirects: Redirects,
+}
+
+/// The clients that all folders of one repository share, or `None` where no URL needs one.
+pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>, Error> {
     let Some(first) = urls.iter().find(|url| is_web(url)) else { return Ok(None) };
     let host = host(first);
-    let mut builder = Client::builder()
+    let tls = tls(urls, access)?;
+    let mut own = builder(tls.clone(), access)?;
+    if let Some(Authorization(value)) = &access.authorization {
+        let mut value = HeaderValue::from_str(value).map_err(|_| Error::BadCredentials { host: host.clone() })?;
+        value.set_sensitive(true);
+        own = own.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+    }
+    let redirects = access.redirects.clone();
+    let mut elsewhere = builder(tls, access)?;
+    if access.proxy.is_none() {
+        // A proxy looks names up itself, and is there to say what may be reached.
+        elsewhere = elsewhere.dns_resolver(redirects.resolver());
+    }
+    Ok(Some(Clients { own: build(own)?, elsewhere: build(elsewhere)?, redirects }))
+}
+
+fn builder(tls: ClientConfig, access: &Access) -> Result<ClientBuilder, Error> {
+    let builder = Client::builder()
         .user_agent(concat!("pratique/", env!("CARGO_PKG_VERSION")))
-        // A redirect would let the repository send us to any address inside the cluster.
+        // A redirect would let the repository send us to any address inside the cluster: see `redirect`.
         .redirect(redirect::Policy::none())
         // The environment of the process says nothing about who may see these requests.
         .no_proxy()
@@ -65,13 +98,10 @@ pub(super) fn client(urls: &[&Url], access: &Access) -> Result<Option<Client>, E
         .tcp_keepalive(KEEP_ALIVE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE)
-        .tls_backend_preconfigured(tls(urls, access)?);
-    if let Some(Authorization(value)) = &access.authorization {
-        let mut value = HeaderValue::from_str(value).map_err(|_| Error::BadCredentials { host: host.clone() })?;
-        value.set_sensitive(true);
-        builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
-    }
-    build(builder).map(Some)
+        .tls_backend_preconfigured(tls);
+    let Some(proxy) = &access.proxy else { return Ok(builder) };
+    let proxy = reqwest::Proxy::all(proxy).map_err(|error| Error::Client { why: causes(&error) })?;
+    Ok(builder.proxy(proxy))
 }
 
 pub(super) fn build(builder: ClientBuilder) -> Result<Client, Error> {
@@ -79,23 +109,27 @@ pub(super) fn build(builder: ClientBuilder) -> Result<Client, Error> {
 }
 
 impl Http {
-    pub(super) fn new(client: Client, base: Url) -> Self {
-        Self { client, base }
+    pub(super) fn new(clients: Clients, base: Url) -> Self {
+        Self { clients, base }
     }
 
     pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
-        let failed = |error: reqwest::Error| {
-            FetchError::Unreachable(format!("{}: {}", host(&self.base), causes(&error.without_url())))
-        };
-        let mut response = self.client.get(self.url(path)?).send().await.map_err(failed)?;
-        self.accept(&response)?;
+        let mut response =
+            self.clients.own.get(self.url(path)?).send().await.map_err(|error| failed(&self.base, error))?;
+        for _ in 0..MAX_HOPS {
+            let Some(target) = self.redirected(&response)? else { break };
+            response =
+                self.clients.elsewhere.get(target.clone()).send().await.map_err(|error| failed(&target, error))?;
+        }
+        let place = response.url().clone();
+        accept(&response, &place)?;
         let too_large = FetchError::TooLarge { limit: max_bytes };
         if response.content_length().is_some_and(|length| length > max_bytes) {
             return Err(too_large);
         }
         // What the head says about the length is a hint at best, so the bytes are counted as they come.
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&place, error))? {
             let length = bytes.len().saturating_add(chunk.len());
             if u64::try_from(length).unwrap_or(u64::MAX) > max_bytes {
                 return Err(too_large);
@@ -119,26 +153,44 @@ impl Http {
         Ok(url)
     }
 
-    fn accept(&self, response: &Response) -> Result<(), FetchError> {
-        let status = response.status();
-        let host = host(&self.base);
-        if status.is_redirection() {
-            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let target = target.and_then(|text| self.base.join(text).ok());
-            let target = target.map_or_else(|| "nowhere".to_owned(), |url| self::host(&url));
-            let message = format!("{host} redirects to {target} (HTTP {}), which is not followed", status.as_u16());
-            return Err(FetchError::Unreachable(message));
+    /// Where an answer sends us, if it does and the policy lets it.
+    fn redirected(&self, response: &Response) -> Result<Option<Url>, FetchError> {
+        let redirects = &self.clients.redirects;
+        if !response.status().is_redirection() || redirects.are_none() {
+            return Ok(None);
         }
-        match status {
-            StatusCode::OK => Ok(()),
-            // Object stores that may not be listed answer 403 for what they do not have (TUF 5.3.3).
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Err(FetchError::NotFound),
-            _ => Err(FetchError::Unreachable(format!("{host} answered HTTP {}", status.as_u16()))),
-        }
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        redirects.follow(response.url(), location).map(Some).map_err(|why| {
+            let target = response.url().join(location).map_or_else(|_| "nowhere".to_owned(), |url| host(&url));
+            FetchError::Unreachable(format!("{} redirects to {target}, {why}", host(response.url())))
+        })
     }
 }
 
-fn host(url: &Url) -> String {
+/// Why a request brought no answer. URLs of redirects hold signatures, so only hosts are named.
+fn failed(place: &Url, error: reqwest::Error) -> FetchError {
+    FetchError::Unreachable(format!("{}: {}", host(place), causes(&error.without_url())))
+}
+
+fn accept(response: &Response, place: &Url) -> Result<(), FetchError> {
+    let status = response.status();
+    let host = host(place);
+    if status.is_redirection() {
+        let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = target.and_then(|text| place.join(text).ok());
+        let target = target.map_or_else(|| "nowhere".to_owned(), |url| self::host(&url));
+        let message = format!("{host} redirects to {target} (HTTP {}), which is not followed", status.as_u16());
+        return Err(FetchError::Unreachable(message));
+    }
+    match status {
+        StatusCode::OK => Ok(()),
+        // Object stores that may not be listed answer 403 for what they do not have (TUF 5.3.3).
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Err(FetchError::NotFound),
+        _ => Err(FetchError::Unreachable(format!("{host} answered HTTP {}", status.as_u16()))),
+    }
+}
+
+pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -2,18 +2,22 @@
 //!
 //! What a repository may do to whoever fetches from it is bounded in one place each: bytes by the request's
 //! `max_bytes` (endless data, TUF 1.5.2), time by one deadline over the whole transfer (slow retrieval), places by
-//! refusing to follow redirects and by joining paths only after every segment was looked at.
+//! following redirects only to hosts that are listed and by joining paths only after every segment was looked at.
 
 mod file;
 mod http;
+mod redirect;
 #[cfg(test)]
 mod tests;
 
 use reqwest::Url;
 use tokio::time::Instant;
 
-pub use self::http::Access;
-use self::{file::Folder, http::Http};
+use self::{
+    file::Folder,
+    http::{Clients, Http},
+};
+pub use self::{http::Access, redirect::Redirects};
 use crate::tuf::{FetchError, FetchRequest, fetch::FetchBase};
 
 /// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders.
@@ -112,10 +116,10 @@ impl Transport {
         let metadata = parse(&locations.metadata)?;
         let targets = locations.targets.as_deref().map(parse).transpose()?;
         let urls: Vec<&Url> = [Some(&metadata), targets.as_ref()].into_iter().flatten().collect();
-        let client = http::client(&urls, access)?;
+        let clients = http::clients(&urls, access)?;
         Ok(Self {
-            metadata: Source::open(&metadata, &client)?,
-            targets: targets.map(|url| Source::open(&url, &client)).transpose()?,
+            metadata: Source::open(&metadata, &clients)?,
+            targets: targets.map(|url| Source::open(&url, &clients)).transpose()?,
         })
     }
 
@@ -141,9 +145,9 @@ impl Transport {
 }
 
 impl Source {
-    fn open(url: &Url, client: &Option<reqwest::Client>) -> Result<Self, Error> {
-        match client {
-            Some(client) if is_web(url) => Ok(Self::Http(Http::new(client.clone(), url.clone()))),
+    fn open(url: &Url, clients: &Option<Clients>) -> Result<Self, Error> {
+        match clients {
+            Some(clients) if is_web(url) => Ok(Self::Http(Http::new(clients.clone(), url.clone()))),
             _ => Folder::open(url).map(Self::Folder),
         }
     }

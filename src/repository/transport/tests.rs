@@ -174,6 +174,96 @@ async fn does_not_follow_a_redirect_and_names_its_host() {
     assert!(!why.contains("secret"), "{why}");
 }
 
+/// A transport that follows redirects from `url` to the host of `to`, which may be this machine.
+fn following(url: &str, to: &str, proxy: Option<String>) -> Transport {
+    let host = to.strip_prefix("http://").unwrap().to_owned();
+    let redirects = Redirects::to([host]).anywhere();
+    let authorization = Some(Authorization("Bearer s3cret".into()));
+    let access = Access { authorization, redirects, proxy, ..Access::default() };
+    Transport::open(&Locations::below(url), &access).unwrap()
+}
+
+/// Answers with the head of the request.
+async fn echo() -> String {
+    server(|mut stream, head| async move {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await
+}
+
+async fn redirecting(to: &str) -> String {
+    answering(format!("HTTP/1.1 307 There\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")).await
+}
+
+#[tokio::test]
+async fn follows_a_redirect_to_a_host_that_is_listed_without_credentials() {
+    let blobs = echo().await;
+    let url = redirecting(&format!("{blobs}/blob?signature=x")).await;
+    let head = following(&url, &blobs, None).fetch(&metadata("root.json", 999), later()).await.unwrap();
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("get /blob?signature=x http/1.1"), "{head}");
+    assert!(!head.contains("s3cret") && !head.contains("authorization"), "{head}");
+    // The caps hold there, too.
+    let limit = FetchError::TooLarge { limit: 9 };
+    assert_eq!(following(&url, &blobs, None).fetch(&metadata("root.json", 9), later()).await, Err(limit));
+}
+
+#[tokio::test]
+async fn does_not_follow_a_redirect_to_where_it_may_not() {
+    let blobs = echo().await;
+    let url = redirecting(&format!("{blobs}/blob?signature=secret")).await;
+    let (_, port) = blobs.rsplit_once(':').unwrap();
+    // The same machine by another name, and by an address that is not public.
+    let elsewhere = following(&url, "http://blobs.example", None);
+    let why = unreachable(elsewhere.fetch(&metadata("root.json", 999), later()).await);
+    assert!(why.ends_with(&format!(" redirects to 127.0.0.1:{port}, which is not one of redirects")), "{why}");
+    let access = Access { redirects: Redirects::to([format!("127.0.0.1:{port}")]), ..Access::default() };
+    let transport = Transport::open(&Locations::below(&url), &access).unwrap();
+    let why = unreachable(transport.fetch(&metadata("root.json", 999), later()).await);
+    assert!(why.ends_with(", which is not a public address"), "{why}");
+    // By a name that leads here.
+    let url = redirecting(&format!("http://localhost:{port}/blob?signature=secret")).await;
+    let access = Access { redirects: Redirects::to([format!("localhost:{port}")]), ..Access::default() };
+    let transport = Transport::open(&Locations::below(&url), &access).unwrap();
+    let why = unreachable(transport.fetch(&metadata("root.json", 999), later()).await);
+    assert!(why.contains("localhost has no public address") && !why.contains("secret"), "{why}");
+}
+
+#[tokio::test]
+async fn does_not_follow_redirects_for_ever() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let asked = Arc::new(AtomicU64::new(0));
+    let (counted, answer) =
+        (asked.clone(), format!("HTTP/1.1 302 Found\r\nlocation: {url}/again\r\ncontent-length: 0\r\n\r\n"));
+    let listener = TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (counted, answer) = (counted.clone(), answer.clone());
+            tokio::spawn(async move {
+                while !read_head(&mut stream).await.is_empty() {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let why = unreachable(following(&url, &url, None).fetch(&metadata("root.json", 999), later()).await);
+    assert!(why.contains("which is not followed"), "{why}");
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn every_request_goes_through_the_proxy_that_is_given() {
+    let proxy = echo().await;
+    let access = Access { proxy: Some(proxy), ..Access::default() };
+    let transport = Transport::open(&Locations::below("http://tuf.example/acme"), &access).unwrap();
+    let head = String::from_utf8(transport.fetch(&metadata("root.json", 999), later()).await.unwrap()).unwrap();
+    assert!(head.starts_with("GET http://tuf.example/acme/metadata/root.json HTTP/1.1"), "{head}");
+}
+
 #[tokio::test]
 async fn refuses_a_body_that_is_announced_too_long_before_it_comes() {
     let url = server(|mut stream, _| async move {
