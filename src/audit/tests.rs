@@ -257,6 +257,24 @@ async fn a_policy_that_wants_recent_refreshes_ends_what_is_not_refreshed() {
 }
 
 #[tokio::test]
+async fn the_instant_from_which_a_rule_refuses_is_the_first_refusal_of_what_it_only_warns_about() {
+    let project = Project::new(90, |_| {});
+    let good = by_digest(project.release(&image("app")));
+    let unknown = by_digest(Sha256::of(b"never released"));
+    let soon = "
+  - name: soon
+    match: {namespaces: [prod], images: [\"registry.example/**\"]}
+    verify: {repositories: [acme], layout: \"layouts/{repository}/*\"}
+    enforceFrom: 2030-02-01T00:00:00Z";
+    let world = project.world("", soon).await;
+    let from: Timestamp = "2030-02-01T00:00:00Z".parse().unwrap();
+    let warned = judged(&world, pod(&unknown, ""), now()).await;
+    assert_eq!(ends(&warned.machines_go_on), (from, "image/unknown", Renewal::People));
+    let proven = judged(&world, pod(&good, ""), now()).await;
+    assert_eq!(ends(&proven.machines_go_on), (now() + DAY * 90, "in-toto/layout-expired", Renewal::People));
+}
+
+#[tokio::test]
 async fn the_end_of_an_exemption_is_seen_with_what_the_next_rule_says_then() {
     let project = Project::new(90, |_| {});
     let good = by_digest(project.release(&image("app")));

@@ -1,5 +1,5 @@
 //! What would the rules say that come next (`next` in the policy)? They are judged beside those in force, and never in
-//! their way: after them, in a task of their own, at nobody's expense, and the answer waits for them only a moment.
+//! their way: after them, in a task of their own, from a budget of their own, and the answer waits for them only a moment.
 
 use std::{sync::Arc, time::Duration};
 
@@ -86,8 +86,7 @@ impl Asked {
             field: &self.field,
             reference: &self.reference,
             namespace: &self.namespace,
-            // The rules in force have paid.
-            budgeted: false,
+            budgeted: true,
             used_as: self.used_as,
             tag: self.tag,
         };

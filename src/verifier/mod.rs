@@ -104,11 +104,14 @@ impl Verifier {
             Err(refused) => return refused,
         };
         let selected = world.policy().select(&question.subject(&reference), rules);
+        let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
         let times = Times { rules, now, deadline };
-        self.judge(world, selected, question, &reference, *refusal, times).await
+        self.judge(world, selected, named, question.namespace, *refusal, times).await
     }
 
-    /// The verdict by the rules that are tried in the shadow of those in force (`next`), if there are some.
+    /// The verdict by the rules that are tried in the shadow of those in force (`next`), if there are some. Judgements are
+    /// taken from a budget of their own, as large as the namespace's: images that the rules in force dismiss unseen cost
+    /// nothing there, and must not be free here.
     pub async fn verify_next(
         &self,
         world: &World,
@@ -121,8 +124,11 @@ impl Verifier {
             Err(refused) => return world.policy().next().map(|_| refused),
         };
         let selected = world.policy().select_next(&question.subject(&reference), now)?;
+        // No namespace has such a name.
+        let payer = format!("next:{}", question.namespace);
+        let named = Named::Image { reference: &reference, payer: Some(&payer), tag: question.tag };
         let times = Times { rules: now, now, deadline };
-        Some(self.judge(world, selected, question, &reference, *refusal, times).await)
+        Some(self.judge(world, selected, named, question.namespace, *refusal, times).await)
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
@@ -150,18 +156,15 @@ impl Verifier {
         &self,
         world: &World,
         selected: Selected<'_>,
-        question: &Question<'_>,
-        reference: &Reference,
+        named: Named<'_>,
+        namespace: &str,
         mut refusal: Refusal,
         times: Times,
     ) -> Verdict {
         match selected {
-            Selected::Rule(rule) => {
-                let named = Named::Image { reference, payer: question.payer(), tag: question.tag };
-                ByRule { verifier: self, world, rule, named, times }.verdict(refusal).await
-            }
+            Selected::Rule(rule) => ByRule { verifier: self, world, rule, named, times }.verdict(refusal).await,
             Selected::Default(action) => {
-                refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };
+                refusal.cause = Cause::NoRule { namespace: Some(namespace.to_owned()) };
                 match action {
                     DefaultAction::Deny => refusal.into(),
                     DefaultAction::Audit => {

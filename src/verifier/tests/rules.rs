@@ -186,3 +186,31 @@ async fn a_rule_with_an_instant_warns_before_and_refuses_from_then_on() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_next_rules_have_a_budget_of_their_own() {
+    let folder = Folder::new();
+    let rules = "rules:
+  - name: dismissed
+    match: {images: [\"other.example/**\"]}
+    verify: {repositories: [twin]}
+next:
+  - name: own
+    match: {images: [\"registry.example/**\"]}
+    verify: {repositories: [acme], layout: \"layouts/{repository}/*\"}
+";
+    let world = folder.world_by("", rules).await;
+    let one = std::num::NonZeroU32::MIN;
+    let verifier = Verifier::new(Budget { burst: one, per_minute: one });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let other = folder.image.replace("team/app", "team/other");
+    let mut codes = Vec::new();
+    for image in [&folder.image, &other, &folder.image] {
+        let verdict = verifier.verify_next(&world, &question(image, POD), now(), deadline).await.unwrap();
+        codes.push(code(&verdict));
+    }
+    assert_eq!(codes, ["proof", "admission/over-budget", "proof"]);
+    // That of the rules in force is whole.
+    let mirrored = folder.image.replace("registry.example", "other.example");
+    assert_eq!(code(&verifier.verify(&world, &question(&mirrored, POD), now(), deadline).await), "image/unknown");
+}
