@@ -29,6 +29,7 @@ fn what_the_chart_promises_holds_on_a_cluster_with_a_node() {
     workloads::good_ones_run_and_bad_ones_are_refused(&story);
     edits::of_the_policy_are_in_force_soon_or_refused(&story);
     figures::are_told(&story);
+    figures::are_seen_from_outside(&story);
     certificates::the_new_one_is_served(&story, rotation);
     upgrades::and_rollbacks_lose_no_review(&story);
     disruptions::lose_no_review(&story);

@@ -24,6 +24,8 @@ use crate::support::{
 /// The cluster with the product in it, and the images it is asked about.
 pub(crate) struct Story {
     pub(crate) helm: Helm,
+    /// The program on the machine of a cluster admin.
+    pub(crate) pratique: Kubectl,
     /// kubectl of a cluster admin in the webhook's own namespace.
     pub(crate) own: Kubectl,
     /// kubectl of a cluster admin in an ordinary namespace.
@@ -76,7 +78,11 @@ impl Story {
         let own = cluster.namespace(NAMESPACE, &json!({"pod-security.kubernetes.io/enforce": "restricted"}));
         let shop = cluster.namespace("shop", &json!({}));
         cluster.namespace("stream", &json!({}));
-        let story = Self { helm: Helm::new(&cluster.machine), own, shop, releases, images, cluster, began };
+        let machine = &cluster.machine;
+        let program = machine.wrapper(Path::new(env!("CARGO_BIN_EXE_pratique")), "");
+        let pratique = Kubectl::new(&program, &machine.directory, &machine.directory.join("admin.kubeconfig"));
+        let helm = Helm::new(machine);
+        let story = Self { helm, pratique, own, shop, releases, images, cluster, began };
         story.installs();
         said("the chart is installed");
         story
