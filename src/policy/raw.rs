@@ -67,7 +67,7 @@ pub(super) struct RawRepository {
     pub(super) max_age: Option<String>,
     /// The key or file of the certificates by which the server is known.
     pub(super) ca_bundle: Option<String>,
-    /// The proxy that takes every request to the repository: http://proxy.acme.example:3128.
+    /// The proxy that takes every request to the repository: `http://proxy.acme.example:3128`.
     pub(super) proxy: Option<String>,
     /// Hosts to which redirects are followed, without credentials.
     pub(super) redirects: Option<Vec<String>>,

@@ -12,6 +12,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use tokio::time::Instant;
 
 /// What a replica needs before it is asked for verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,12 +54,17 @@ impl fmt::Display for Part {
 
 /// The parts that are waited for, and whether the process is going away.
 #[derive(Debug)]
-pub struct Health(Mutex<Parts>);
+pub struct Health {
+    parts: Mutex<Parts>,
+    began: Instant,
+}
 
 #[derive(Debug)]
 struct Parts {
     /// `None` = ready, `Some` = why not.
     parts: BTreeMap<Part, Option<String>>,
+    /// Whether all parts have been there at once.
+    has_been: bool,
     draining: bool,
 }
 
@@ -66,12 +72,17 @@ impl Health {
     /// Not ready until each of `parts` is.
     pub fn new(parts: impl IntoIterator<Item = Part>) -> Self {
         let parts = parts.into_iter().map(|part| (part, Some("not there yet".to_owned()))).collect();
-        Self(Mutex::new(Parts { parts, draining: false }))
+        Self { parts: Mutex::new(Parts { parts, has_been: false, draining: false }), began: Instant::now() }
     }
 
     /// `part` is there.
     pub fn ready(&self, part: Part) {
-        self.lock().parts.insert(part, None);
+        let mut state = self.lock();
+        state.parts.insert(part, None);
+        if !state.has_been && state.parts.values().all(Option::is_none) {
+            state.has_been = true;
+            tracing::info!(after_ms = self.began.elapsed().as_millis(), "ready");
+        }
     }
 
     /// `part` is not there, and why. Where readiness is not withdrawn again this is ignored.
@@ -103,7 +114,7 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, Parts> {
         // Every change above is one assignment, so a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

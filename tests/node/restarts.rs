@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     story::Story,
@@ -33,6 +33,14 @@ pub(crate) fn need_no_repository(story: &Story) {
     story.said(&format!(
         "replicas {new:?}, killed at once, are ready from their disks {took:.2} s after the last began"
     ));
+    for pod in &pods {
+        let log = story.own.ok(&format!("logs {pod} -c pratique"));
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ready: Vec<_> =
+            lines.filter(|line| line["message"] == "ready").map(|line| line["after_ms"].clone()).collect();
+        let [after] = ready.as_slice() else { panic!("{log}") };
+        story.said(&format!("{pod} says that it was ready after {after} ms"));
+    }
     story.settled();
     for pod in &pods {
         let metrics = story.page(pod, "metrics").unwrap();
