@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::story::Story;
+use crate::{story::Story, support::wait};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -63,6 +63,14 @@ pub(crate) fn are_seen_from_outside(story: &Story) {
     for role in ["root", "timestamp", "snapshot", "targets"] {
         assert!(output.stdout.lines().any(|line| line.starts_with("shop") && line.contains(role)), "{}", output.stdout);
     }
+
+    // What the audit has seen run.
+    let running = &story.images.newer.digest;
+    wait::until("the audit publishes what runs", || {
+        let digests = story.own.json("configmap/pratique-digests")["data"]["digests"].clone();
+        let all = digests.as_str().unwrap_or_default();
+        if all.contains(running.as_str()) { Ok(()) } else { Err(digests.to_string()) }
+    });
 
     let output = story.pratique.run("doctor");
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);

@@ -14,9 +14,10 @@ pub(crate) fn is_closed_where_it_must_be_and_open_where_it_may_be(story: &Story)
     story.shop.patch("pod/by-tag", &kept).succeeded();
 
     story.own.ok("scale deployment/pratique --replicas=0");
+    // Those that end go on answering for a while, on connections that the API server keeps.
     wait::until("no replica is left", || {
-        let pods = story.pods();
-        if pods.is_empty() { Ok(()) } else { Err(pods.join(" ")) }
+        let left = story.replicas();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     let good = story.images.good.reference();
     wait::until("the API server finds nobody", || {

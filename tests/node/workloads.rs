@@ -1,10 +1,12 @@
 //! Good workloads run, pulled by containerd, and bad ones are refused with a text that says why.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::{
     story::Story,
-    support::{kubectl::Output, objects, registry::Image, releases::NAME, wait},
+    support::{kubectl::Output, node::STATIC_PODS, objects, registry::Image, releases::NAME, wait},
 };
 
 /// A Deployment whose Pods serve at a port, and are ready when they do.
@@ -26,7 +28,26 @@ pub(crate) fn good_ones_run_and_bad_ones_are_refused(story: &Story) {
     for image in [&images.stolen, &images.revoked, &images.unknown] {
         assert_eq!(pulls(story, image), 0, "{}", image.name);
     }
+    static_pods_are_judged_and_never_hidden(story);
     story.said("good workloads run, and bad ones are refused");
+}
+
+/// What a node starts by itself nobody is asked about. The API server learns of it by a mirror Pod, and refusing that
+/// would only hide it.
+fn static_pods_are_judged_and_never_hidden(story: &Story) {
+    let mut pod = objects::pod("static", &story.images.unknown.reference());
+    pod["metadata"]["namespace"] = json!("shop");
+    let file = story.cluster.machine.directory.join(STATIC_PODS).join("static.json");
+    fs::write(&file, pod.to_string()).unwrap();
+    story.shop.ok("wait --for=create pod/static-node --timeout=60s");
+    story.shop.ok("wait --for=condition=Ready pod/static-node --timeout=60s");
+    let counted = story.pods().iter().any(|pod| {
+        let metrics = story.page(pod, "metrics").unwrap();
+        metrics.lines().any(|line| line.contains("code=\"image/unknown\"") && line.contains("verdict=\"refused\""))
+    });
+    assert!(counted, "nobody has judged the mirror Pod");
+    fs::remove_file(&file).unwrap();
+    story.shop.ok("wait --for=delete pod/static-node --timeout=60s");
 }
 
 fn good_ones_run(story: &Story) {

@@ -21,6 +21,9 @@ use super::{
 const PROGRAMS: &[&str] =
     &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"];
 
+/// The folder of Pods that the kubelet starts by itself, in that of the run.
+pub(crate) const STATIC_PODS: &str = "static-pods";
+
 const API: u16 = 6443;
 const STORE: u16 = 2379;
 /// The first address of the services' network, which the API server takes for itself.
@@ -183,8 +186,9 @@ config_path = \"{at}/hosts\"
     let url = registry::url();
     let text = format!("server = \"{url}\"\n[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
     fs::write(hosts.join("hosts.toml"), text).unwrap();
+    fs::create_dir(directory.join(STATIC_PODS)).unwrap();
     let kubelet = json!({
-        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "staticPodPath": directory.join(STATIC_PODS),
         "authentication": {"x509": {"clientCAFile": directory.join("pki/ca.pem")}, "anonymous": {"enabled": false}},
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "cgroupDriver": "cgroupfs", "cgroupRoot": format!("/{}", machine.cgroup), "failCgroupV1": false,
