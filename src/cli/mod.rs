@@ -75,6 +75,11 @@ enum InToto {
     Verify(in_toto::Args),
 }
 
+/// The command line itself, for what is made from it and what is held against it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the program was started with, to its end.
 pub fn run() -> ExitCode {
     let args = args();
@@ -105,8 +110,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, now, &mut out),
         Command::Why(args) => why::run(&args, &mut out),
         Command::Status(args) => status::run(&args, now, &mut out),
-        Command::Completion(args) => shell::completion(&args, Cli::command(), &mut out),
-        Command::Man(args) => shell::man(&args, Cli::command()),
+        Command::Completion(args) => shell::completion(&args, command(), &mut out),
+        Command::Man(args) => shell::man(&args, command()),
         Command::Demo(args) => demo::run(&args, now, &mut out),
     };
     match result {

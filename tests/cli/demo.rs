@@ -45,7 +45,7 @@ fn every_command_that_it_suggests_does_what_it_says() {
             serves(temp.path(), command, text);
             continue;
         }
-        let ran = shell(temp.path(), command);
+        let ran = shell(temp.path(), command, None);
         assert_eq!(ran.code, Some(code), "{command}\n{}{}", ran.out, ran.err);
         assert!(ran.out.contains(text), "{command}\n{}{}", ran.out, ran.err);
     }

@@ -4,9 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
 
 mod audit;
+mod book;
 mod demo;
 mod documents;
 mod files;
+mod pages;
 mod policy;
 mod serve;
 mod shell;

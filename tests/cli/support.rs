@@ -32,10 +32,11 @@ pub(crate) fn run(dir: &Path, args: &[&str]) -> Ran {
     pratique(dir).args(args).output().unwrap().into()
 }
 
-/// Runs a line as a shell would that finds the program on its PATH.
-pub(crate) fn shell(dir: &Path, line: &str) -> Ran {
+/// Runs a line as a shell would that finds the program on its PATH, and those of one more folder.
+pub(crate) fn shell(dir: &Path, line: &str, more: Option<&Path>) -> Ran {
     let programs = Path::new(env!("CARGO_BIN_EXE_pratique")).parent().unwrap();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let folders = [Some(programs), more].into_iter().flatten().map(|folder| format!("{}:", folder.display()));
+    let path = folders.collect::<String>() + &std::env::var("PATH").unwrap();
     let mut command = Command::new("sh");
     command.args(["-euc", line]).current_dir(dir).env("PATH", path).stdin(Stdio::null());
     command.output().unwrap().into()
