@@ -38,7 +38,8 @@ fn every_link_and_every_anchor_leads_somewhere() {
         let in_the_book = document.parent() == Some(&root().join("docs"));
         let (_, prose) = parse(&read(&document));
         for link in links(&prose).iter().filter(|link| !link.starts_with("https://")) {
-            let (path, anchor) = link.split_once('#').map_or((link.as_str(), None), |(path, anchor)| (path, Some(anchor)));
+            let (path, anchor) =
+                link.split_once('#').map_or((link.as_str(), None), |(path, anchor)| (path, Some(anchor)));
             let target = match path {
                 "" => document.clone(),
                 path => document.parent().unwrap().join(path),
@@ -135,7 +136,8 @@ fn scripts(value: &Value, into: &mut Vec<String>) {
 }
 
 fn yaml(block: &Block, document: &Path) -> Value {
-    serde_saphyr::from_str(&block.text).unwrap_or_else(|error| panic!("{}: {error}\n{}", document.display(), block.text))
+    serde_saphyr::from_str(&block.text)
+        .unwrap_or_else(|error| panic!("{}: {error}\n{}", document.display(), block.text))
 }
 
 #[test]
@@ -189,14 +191,17 @@ fn no_sentence_names_a_command_that_is_not_there() {
     let mut count = 0;
     let mut check = |at: &str, text: &str| {
         for rest in text.split("pratique ").skip(1) {
-            let words: Vec<String> = words(rest).iter().map(|word| word.trim_matches([',', ':', '.']).to_owned()).collect();
+            let words: Vec<String> =
+                words(rest).iter().map(|word| word.trim_matches([',', ':', '.']).to_owned()).collect();
             known(&words).unwrap_or_else(|error| panic!("{at}: {text}: {error}"));
             count += 1;
         }
     };
     for document in texts() {
         let (_, prose) = parse(&read(&document));
-        for span in code_spans(&prose).iter().filter(|span| span.trim_start_matches("kubectl ").starts_with("pratique ")) {
+        for span in
+            code_spans(&prose).iter().filter(|span| span.trim_start_matches("kubectl ").starts_with("pratique "))
+        {
             check(&document.display().to_string(), span);
         }
     }
