@@ -224,8 +224,8 @@ fn a_command_that_is_not_there_is_found() {
     assert!(line("repo renew").unwrap_err().contains("no command renew"));
     assert!(line("verify --polcy p.yaml").unwrap_err().contains("no option --polcy"));
     assert_eq!(words("verify 'a b' \"$(cat x | wc)\" | less"), ["verify", "a b", "$(cat x | wc)"]);
-    assert_eq!(call("- kubectl pratique why x").as_deref(), None);
-    assert_eq!(call("kubectl pratique why x"), Some(vec!["why".to_owned(), "x".to_owned()]));
+    assert_eq!(call("- kubectl pratique why x"), Some(vec!["why".to_owned(), "x".to_owned()]));
+    assert_eq!(call("kubectl get pods"), None);
 }
 
 /// The page of the policy's words, from its JSON Schema.
