@@ -8,6 +8,7 @@ mod book;
 mod demo;
 mod documents;
 mod files;
+mod hosted;
 mod pages;
 mod policy;
 mod serve;
