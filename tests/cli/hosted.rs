@@ -2,13 +2,7 @@
 //! scripts with the environment that it declares, and artifacts, secrets and checkouts as the services hand them on. What
 //! a builder has of its own (`make`, `skopeo`, `pip`) is played.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, env, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use jiff::{SignedDuration, Timestamp};
 use pratique::{
@@ -252,7 +246,7 @@ fn the_workflows_for_github_publish_an_image_that_is_admitted() {
     service.published("signed again");
 }
 
-fn gitlab(service: &Service, name: &str, job: &Value, workspace: &PathBuf) {
+fn gitlab(service: &Service, name: &str, job: &Value, workspace: &Path) {
     let mut environment = BTreeMap::from([
         ("CI_COMMIT_TAG".to_owned(), "v1.0".to_owned()),
         ("CI_COMMIT_BRANCH".to_owned(), "main".to_owned()),

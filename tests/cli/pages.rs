@@ -101,9 +101,10 @@ pub(crate) fn anchors(text: &str) -> Vec<String> {
     let (_, prose) = parse(text);
     let mut anchors: Vec<String> = Vec::new();
     for line in prose.lines() {
-        let level = line.len() - line.trim_start_matches('#').len();
-        if (1..=6).contains(&level) && line.as_bytes().get(level) == Some(&b' ') {
-            let kept = line[level..].trim().to_lowercase();
+        let heading = line.trim_start_matches('#');
+        let level = line.len() - heading.len();
+        if (1..=6).contains(&level) && heading.starts_with(' ') {
+            let kept = heading.trim().to_lowercase();
             let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
             let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
             let before = anchors.iter().filter(|earlier| **earlier == anchor).count();
