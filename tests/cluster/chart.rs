@@ -379,3 +379,26 @@ fn the_table_of_values_is_that_of_the_values() {
     let kept = fs::read_to_string(helm::chart().join("README.md")).unwrap();
     assert!(!kept.is_empty() && generated.trim() == kept.trim(), "run helm-docs:\n{generated}");
 }
+
+#[test]
+fn the_values_that_the_documentation_shows_render() {
+    let folder = Cluster::shared().folder("chart-documentation");
+    let page = |name: &str| fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let block = |name: &str, beginning: &str| {
+        let text = page(name);
+        let found = text.split("```yaml\n").find(|block| block.starts_with(beginning));
+        let (block, _) = found.unwrap_or_else(|| panic!("{name} has no {beginning}")).split_once("```").unwrap();
+        let file = folder.join(format!("{name}.yaml"));
+        fs::write(&file, block).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let values = block("installing.md", "# file: my-values.yaml\n");
+    let root = folder.join("acme.root.json");
+    fs::write(&root, r#"{"signed": {"_type": "root"}, "signatures": []}"#).unwrap();
+    let root = format!("repositories.acme.root={}", root.display());
+    let args = ["--values", &values, "--set-file", &root, "--values", &block("monitoring.md", "monitoring:\n")];
+    let objects = helm::template_without_example("pratique", "here", &args).unwrap();
+    find(&objects, "PrometheusRule", "pratique");
+    let text = Value::from(objects).to_string();
+    assert!(text.contains("cni-system"), "{text}");
+}
