@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 use ed25519_dalek::{
     Signer as _,
-    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _},
+    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes},
 };
 use serde_json::{Value, json};
 
@@ -95,7 +95,9 @@ impl SigningKey {
         let refused = |_| SigningKeyError::Library("encode the key");
         let der = match &self.pair {
             Pair::Ed25519(key) => {
-                key.to_pkcs8_der().map_err(|_| SigningKeyError::Library("encode the key"))?.as_bytes().to_vec()
+                // Version 1, without the public key (RFC 8410): OpenSSL and python-cryptography read no other.
+                let private = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+                private.to_pkcs8_der().map_err(|_| SigningKeyError::Library("encode the key"))?.as_bytes().to_vec()
             }
             Pair::Ecdsa(pair) => pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec(),
             Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).map_err(refused)?.as_ref().to_vec(),
