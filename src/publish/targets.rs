@@ -93,6 +93,12 @@ impl Publisher {
             ImagePattern::new(image).map_err(|error| Error::input(image, error.to_string()))?;
         }
         self.check_delegated(&layout.role, &layout.path)?;
+        if self.find_target(&layout.path).is_some_and(|target| target.pointer("/custom/digests").is_some()) {
+            return Err(Error::input(
+                layout.path,
+                "a retired layout stays closed: the new one needs a path of its own",
+            ));
+        }
         let mut listed = Vec::new();
         for key in &layout.keys {
             check_key_file(key)?;

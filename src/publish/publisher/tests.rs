@@ -189,6 +189,9 @@ fn a_retired_layout_lists_the_digests_that_use_it() {
     let list = targets[LAYOUT]["custom"]["digests"].as_str().unwrap();
     assert!(targets[list].is_object());
     assert_eq!(targets[LAYOUT]["custom"]["images"], json!([NAME]), "the rest of it stays");
+    // Listed anew it would serve every image again.
+    let reopened = publisher.add_layout(layout()).unwrap_err();
+    assert!(reopened.to_string().contains("a retired layout stays closed"), "{reopened}");
 }
 
 #[test]
