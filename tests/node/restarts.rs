@@ -33,14 +33,7 @@ pub(crate) fn need_no_repository(story: &Story) {
     story.said(&format!(
         "replicas {new:?}, killed at once, are ready from their disks {took:.2} s after the last began"
     ));
-    for pod in &pods {
-        let log = story.own.ok(&format!("logs {pod} -c pratique"));
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let ready: Vec<_> =
-            lines.filter(|line| line["message"] == "ready").map(|line| line["after_ms"].clone()).collect();
-        let [after] = ready.as_slice() else { panic!("{log}") };
-        story.said(&format!("{pod} says that it was ready after {after} ms"));
-    }
+    story.said(&format!("they say that they were ready after {} ms", ready_after(story, &pods).join(", ")));
     story.settled();
     for pod in &pods {
         let metrics = story.page(pod, "metrics").unwrap();
@@ -48,7 +41,40 @@ pub(crate) fn need_no_repository(story: &Story) {
         assert!(refreshes("unavailable") && !refreshes("updated") && !refreshes("unchanged"), "{metrics}");
     }
     judged(story, &pods);
+    one_alone(story, &pods);
+    judged(story, &pods);
     iptables("--delete");
+}
+
+fn one_alone(story: &Story, pods: &[String]) {
+    let before = story.replicas();
+    let logs = || pods.iter().map(|pod| story.own.ok(&format!("logs {pod} -c pratique"))).collect::<Vec<_>>();
+    let others = logs();
+    run(Command::new("kill").args(["-KILL", &before[0].to_string()]));
+    wait::until("it runs again", || match story.replicas().into_iter().find(|pid| !before.contains(pid)) {
+        Some(_) => Ok(()),
+        None => Err("not yet".to_owned()),
+    });
+    for pod in pods {
+        wait::until("every replica is ready", || story.page(pod, "readyz"));
+    }
+    // Of the one that was killed, the log begins anew.
+    let after = logs();
+    let begun = pods.iter().zip(after.iter().zip(&others)).find(|(_, (now, then))| !now.starts_with(then.as_str()));
+    let (pod, _) = begun.unwrap();
+    story.said(&format!("one alone was ready after {} ms", ready_after(story, std::slice::from_ref(pod)).join(", ")));
+}
+
+/// What each replica says of how long it took from its start until it was ready, in milliseconds.
+fn ready_after(story: &Story, pods: &[String]) -> Vec<String> {
+    let ready = |pod: &String| {
+        let log = story.own.ok(&format!("logs {pod} -c pratique"));
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ready: Vec<_> = lines.filter(|line| line["message"] == "ready").collect();
+        let [ready] = ready.as_slice() else { panic!("{log}") };
+        ready["after_ms"].to_string().trim_matches('"').to_owned()
+    };
+    pods.iter().map(ready).collect()
 }
 
 /// Every replica has a verdict on a good image, and on a bad one.
