@@ -105,7 +105,7 @@ rules:{before}
         );
         let root = fs::read(self.folder().join("metadata/1.root.json")).unwrap();
         let files = BTreeMap::from([("root.json".to_owned(), root)]);
-        let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, None).await.unwrap();
+        let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, None, None).await.unwrap();
         refresh(&world, now()).await;
         world
     }
@@ -324,7 +324,7 @@ async fn what_is_refused_has_no_outlook_and_what_cannot_be_judged_none_that_is_k
     let other = Project::usual();
     let root = fs::read(other.folder().join("metadata/1.root.json")).unwrap();
     let files = BTreeMap::from([("root.json".to_owned(), root)]);
-    let world = World::build(Arc::new(Policy::parse(policy).unwrap()), &files, None, None).await.unwrap();
+    let world = World::build(Arc::new(Policy::parse(policy).unwrap()), &files, None, None, None).await.unwrap();
     let unjudged = judged(&world, pod(&by_digest(digest), ""), now()).await;
     assert_eq!((unjudged.verdict.label(), &unjudged.nothing_renewed), ("tuf/missing", &Outlook::Unknown));
 }

@@ -15,7 +15,9 @@ use jiff::Timestamp;
 
 use super::verify::{read_beside, read_policy, read_text, unloadable};
 use crate::{
+    cluster::secrets::InFolder,
     policy::{self, Policy, PromoteError, Weak},
+    repository::credentials::Secrets,
     verifier::{World, named_files},
 };
 
@@ -119,7 +121,8 @@ fn check(args: &Check, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8
 
 async fn fetch(policy: &Arc<Policy>, roots: &Path, now: Timestamp) -> anyhow::Result<Vec<String>> {
     let files: BTreeMap<String, Vec<u8>> = read_beside(roots, named_files(policy))?;
-    let world = World::build(policy.clone(), &files, None, None).await?;
+    let secrets: Arc<dyn Secrets> = Arc::new(InFolder(roots.to_owned()));
+    let world = World::build(policy.clone(), &files, None, None, Some(&secrets)).await?;
     let mut warnings = Vec::new();
     for (_, repository) in world.repositories() {
         let name = repository.name();

@@ -16,8 +16,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
+    cluster::secrets::InFolder,
     crypto::Sha256,
     policy::{self, FileName, Policy, UsedAs},
+    repository::credentials::Secrets,
     tuf::TargetPath,
     verdict::{AdmittedBy, Verdict, render},
     verifier::{FileQuestion, Question, TagUse, Verifier, World, named_files},
@@ -183,10 +185,11 @@ pub(super) async fn local_world(path: &Path, state: Option<&Path>) -> anyhow::Re
     world_of(read_policy(path)?, path.parent().unwrap_or(Path::new(".")), state).await
 }
 
-/// The world of a policy, with the roots that it names in a folder.
+/// The world of a policy, with the roots that it names in a folder, and a folder in that for each Secret.
 pub(super) async fn world_of(policy: Policy, roots: &Path, state: Option<&Path>) -> anyhow::Result<World> {
     let files = read_beside(roots, named_files(&policy))?;
-    World::build(Arc::new(policy), &files, state, None)
+    let secrets: Arc<dyn Secrets> = Arc::new(InFolder(roots.to_owned()));
+    World::build(Arc::new(policy), &files, state, None, Some(&secrets))
         .await
         .map_err(|error| anyhow::anyhow!("[{}] {error}", error.code()))
 }

@@ -23,10 +23,11 @@ use crate::{
         events::{Event, Events, Kind},
         policies::{InForce, Keeper, Place},
         roots::Roots,
+        secrets::{InFolder, InNamespace},
     },
     evidence::RepositoryName,
     policy::{self, Policy},
-    repository::Repository,
+    repository::{Repository, credentials::Secrets},
     server::{Cluster, Health, POLICY_KEY, Part},
     telemetry::{self, Metrics, metrics::LoadOutcome, traces::Traces},
     tuf,
@@ -109,12 +110,14 @@ impl Args {
     pub(super) async fn follow(&self, health: &Arc<Health>, metrics: &Arc<Metrics>) -> anyhow::Result<Wired> {
         let mut tasks = Vec::new();
         let (policies, roots, told) = follow_policy(self, metrics, &mut tasks).await?;
+        let secrets = secrets_beside(&roots);
         let cluster = told.as_ref().map(|(cluster, _)| cluster.clone());
         let events = told.map(|(cluster, regarding)| (cluster.events, regarding));
         let (world, changed) = (Arc::new(ArcSwapOption::empty()), Arc::new(Notify::new()));
         let builder = Builder {
             policies,
             roots,
+            secrets,
             events,
             state: self.state.clone(),
             world: world.clone(),
@@ -173,6 +176,14 @@ async fn follow_policy(
     Ok((policies, Roots::ConfigMap { client, namespace, name }, Some((cluster, regarding))))
 }
 
+/// The Secrets of the namespace that the roots are in, which is ours; outside of a cluster folders beside the roots.
+fn secrets_beside(roots: &Roots) -> Arc<dyn Secrets> {
+    match roots {
+        Roots::Folder(folder) => Arc::new(InFolder(folder.clone())),
+        Roots::ConfigMap { client, namespace, .. } => Arc::new(InNamespace::new(client.clone(), namespace)),
+    }
+}
+
 pub(super) fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
     let Some((namespace, name)) = text.split_once('/') else { bail!("{text:?} is not NAMESPACE/NAME") };
     ensure!(!namespace.is_empty() && !name.is_empty() && !name.contains('/'), "{text:?} is not NAMESPACE/NAME");
@@ -184,6 +195,8 @@ pub(super) fn namespaced(text: &str) -> anyhow::Result<(String, String)> {
 struct Builder {
     policies: Policies,
     roots: Roots,
+    /// Where credentials for repositories are.
+    secrets: Arc<dyn Secrets>,
     /// Where Events go, and what they are about.
     events: Option<(Events, ObjectReference)>,
     state: Option<PathBuf>,
@@ -234,7 +247,7 @@ impl Builder {
             let bytes = self.roots.load(name.as_str(), &tuf::Limits::default()).await?;
             files.insert(name.as_str().to_owned(), bytes);
         }
-        Ok(World::build(policy, &files, self.state.as_deref(), current).await?)
+        Ok(World::build(policy, &files, self.state.as_deref(), current, Some(&self.secrets)).await?)
     }
 
     fn put_in_force(&mut self, world: World) {

@@ -1,7 +1,7 @@
 //! What do we read from the API server, and what do we write there?
 //!
 //! The policy ([`policies`]) and the roots of trust ([`roots`]) come from ConfigMaps, or from files where there is no
-//! cluster; trouble that an administrator should see goes into Events ([`events`]).
+//! cluster; credentials for repositories are in Secrets ([`secrets`]); trouble that an administrator should see goes into Events ([`events`]).
 //! Whether somebody may break the glass the API server says ([`access`]).
 //! A certificate that the webhook issued itself is in a Secret, its authority in `caBundle` ([`serving`]);
 //! the configurations that hold it come and go with the pods ([`configurations`]). Whether all that fits together and
@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod events;
 pub mod policies;
 pub mod roots;
+pub mod secrets;
 pub mod serving;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,7 +12,7 @@ use axum::{
 };
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -55,6 +55,7 @@ impl ApiServer {
         let app = Router::new()
             .route("/api/v1/namespaces/{namespace}/configmaps", get(list_or_watch))
             .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(read))
+            .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(read))
             .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(create))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(create))
             .with_state(state.clone());
@@ -71,6 +72,11 @@ impl ApiServer {
     /// Creates or replaces a ConfigMap.
     pub(crate) fn put(&self, map: &ConfigMap) {
         self.change("MODIFIED", serde_json::to_value(map).unwrap());
+    }
+
+    /// Creates or replaces a Secret. No ConfigMap has its name.
+    pub(crate) fn put_secret(&self, secret: &Secret) {
+        self.change("MODIFIED", serde_json::to_value(secret).unwrap());
     }
 
     pub(crate) fn delete(&self, map: &ConfigMap) {

@@ -196,6 +196,9 @@ pub enum Fault {
         /// The other word.
         beside: &'static str,
     },
+    /// Credentials that could be read on their way, or would go to two hosts.
+    #[error("goes to one host over TLS: every location of the repository must be https:// and on the same host")]
+    Unbound,
     /// A word of the language that this version does not carry out.
     #[error("{0} is not supported yet")]
     NotSupported(&'static str),
@@ -240,7 +243,7 @@ impl Fault {
             | Self::Template { .. }
             | Self::NoWildcard { .. }
             | Self::ManySegments { .. } => "policy/malformed-value",
-            Self::OneOf { .. } | Self::MeansNothing { .. } => "policy/contradiction",
+            Self::OneOf { .. } | Self::MeansNothing { .. } | Self::Unbound => "policy/contradiction",
             Self::NotSupported(_) => "policy/not-supported",
             Self::WeakHost { .. }
             | Self::InexactExemption

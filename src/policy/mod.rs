@@ -25,6 +25,6 @@ pub use model::{
     Action, BreakGlass, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak,
 };
 pub use promote::{PromoteError, promote};
-pub use repository::{BaseUrl, FileName, Minimum, Scheme, TufRepository};
+pub use repository::{Auth, BaseUrl, FileName, Minimum, Scheme, SecretName, TufRepository};
 pub use schema::schema;
 pub use select::{Selected, Subject};

@@ -67,12 +67,22 @@ pub(super) struct RawRepository {
     pub(super) max_age: Option<String>,
     /// The key or file of the certificates by which the server is known.
     pub(super) ca_bundle: Option<String>,
+    /// With which credentials the repository is asked.
+    pub(super) auth: Option<RawAuth>,
     /// The proxy that takes every request to the repository: `http://proxy.acme.example:3128`.
     pub(super) proxy: Option<String>,
     /// Hosts to which redirects are followed, without credentials.
     pub(super) redirects: Option<Vec<String>>,
     /// Counted up by hand to drop what is remembered of the repository.
     pub(super) epoch: Option<u64>,
+}
+
+/// Where credentials are: never in the policy.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawAuth {
+    /// The Secret in the webhook's own namespace, or the folder beside the policy, that holds them.
+    pub(super) secret_ref: String,
 }
 
 /// A rule: exactly one of verify, all and allow.

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::{
     Fault,
     outline::{Located, Path},
-    raw::RawRepository,
+    raw::{RawAuth, RawRepository},
     values,
 };
 use crate::tuf::RoleChain;
@@ -33,6 +33,8 @@ pub struct TufRepository {
     /// The key (of the ConfigMap of roots) or file of the certificates that its server is trusted by; the usual ones
     /// when absent.
     pub ca_bundle: Option<FileName>,
+    /// With which credentials it is asked, if with any.
+    pub auth: Option<Auth>,
     /// The proxy that takes every request.
     pub proxy: Option<BaseUrl>,
     /// Hosts, with their ports unless these are the usual ones, to which redirects are followed.
@@ -40,6 +42,19 @@ pub struct TufRepository {
     /// Counted up by hand to drop every rollback floor (trust.md §5, R7).
     pub epoch: NonZeroU64,
 }
+
+/// Which credentials a repository is asked with, and which host alone may see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The Secret that holds them.
+    pub secret: SecretName,
+    /// The host of both locations in lower case, with its port unless that is 443.
+    pub host: String,
+}
+
+/// The name of a Secret: a DNS subdomain, and so also the name of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretName(String);
 
 /// Versions below which metadata are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,9 +111,11 @@ impl TufRepository {
         let epoch = raw.epoch.unwrap_or(1);
         let epoch = NonZeroU64::new(epoch)
             .ok_or_else(|| at.key("epoch").fault(values::value("0", "an epoch: the first one is 1")))?;
+        let auth = raw.auth.as_ref().map(|raw| Auth::load(raw, &metadata, &targets, &at.key("auth"))).transpose()?;
         Ok(Self {
             metadata,
             targets,
+            auth,
             root: FileName::load(&raw.root, &at.key("root"))?,
             refresh: duration(&raw.refresh, "refresh")?.unwrap_or(SignedDuration::from_secs(60)),
             minimum: Minimum::load(raw.minimum.as_ref(), &at.key("minimum"))?,
@@ -109,6 +126,40 @@ impl TufRepository {
             redirects: load_redirects(raw.redirects.as_deref(), &at.key("redirects"))?,
             epoch,
         })
+    }
+}
+
+impl Auth {
+    fn load(raw: &RawAuth, metadata: &BaseUrl, targets: &BaseUrl, at: &Path) -> Result<Self, Located> {
+        let secure = metadata.scheme == Scheme::Https && targets.scheme == Scheme::Https;
+        let host = metadata.authority();
+        if !secure || targets.authority() != host {
+            return Err(at.fault(Fault::Unbound));
+        }
+        Ok(Self { secret: SecretName::load(&raw.secret_ref, &at.key("secretRef"))?, host })
+    }
+}
+
+impl SecretName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn load(text: &str, at: &Path) -> Result<Self, Located> {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let label = |label: &str| {
+            !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner)
+        };
+        let fits = text.len() <= 253 && text.split('.').all(label);
+        let wanted = "the name of a Secret: lower-case letters, digits, \"-\" and \".\"";
+        if fits { Ok(Self(text.to_owned())) } else { Err(at.fault(values::value(text, wanted))) }
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -178,6 +229,13 @@ impl BaseUrl {
         let authority = behind.split('/').next()?;
         let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         Some(port.map_or(authority, |(host, _)| host))
+    }
+
+    /// The host in lower case, with its port unless that is the usual one of TLS; empty of a folder.
+    fn authority(&self) -> String {
+        let behind = self.text.split_once("://").map_or("", |(_, behind)| behind);
+        let authority = behind.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        authority.strip_suffix(":443").map_or(authority.clone(), str::to_owned)
     }
 
     fn load(text: &str, at: &Path) -> Result<Self, Located> {

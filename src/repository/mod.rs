@@ -1,9 +1,11 @@
 //! How are the files of a TUF repository brought here, and what is kept of them?
 //!
 //! The client itself (`tuf`) does no IO: it says which file it wants next ([`crate::tuf::FetchRequest`]) and which
-//! bytes are now trusted. Here is what does that for it: [`transport`] fetches, [`store`] keeps.
+//! bytes are now trusted. Here is what does that for it: [`transport`] fetches, [`store`] keeps, [`credentials`]
+//! says with what it is asked.
 
 mod background;
+pub mod credentials;
 mod live;
 pub mod store;
 mod supply;

@@ -272,16 +272,23 @@ impl Error {
             Self::UnsafePath { .. } => "tuf/unsafe-path",
             Self::TooLarge { .. } => "tuf/too-large",
             Self::Missing { .. } => "tuf/missing",
+            // Whoever can mend it is another.
+            Self::Fetch { cause: FetchError::Credentials(_), .. } => "policy/bad-credentials",
             Self::Fetch { .. } => "tuf/unreachable",
             Self::NotStored { .. } => "tuf/not-stored",
             Self::Unfinished => "internal/unfinished-refresh",
         }
     }
 
-    /// Whether nothing was judged: an outage, not a verdict. The other errors are verdicts, but for `PinnedRoot` (the
-    /// configuration is wrong) and `Unfinished` (the caller is).
+    /// Whether nothing was judged: an outage, not a verdict. The other errors are verdicts, but for `PinnedRoot` and
+    /// credentials (the configuration is wrong) and `Unfinished` (the caller is).
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::RootRotations { .. } | Self::Missing { .. } | Self::Fetch { .. } | Self::NotStored { .. })
+        let is_configured_wrongly = matches!(self, Self::Fetch { cause: FetchError::Credentials(_), .. });
+        !is_configured_wrongly
+            && matches!(
+                self,
+                Self::RootRotations { .. } | Self::Missing { .. } | Self::Fetch { .. } | Self::NotStored { .. }
+            )
     }
 
     /// What a failed fetch of a file that must exist means.
@@ -289,7 +296,9 @@ impl Error {
         match cause {
             FetchError::NotFound => Self::Missing { what },
             FetchError::TooLarge { limit } => Self::TooLarge { what, limit },
-            FetchError::TimedOut | FetchError::Unreachable(_) => Self::Fetch { what, cause },
+            FetchError::TimedOut | FetchError::Unreachable(_) | FetchError::Credentials(_) => {
+                Self::Fetch { what, cause }
+            }
         }
     }
 }

@@ -38,4 +38,8 @@ pub enum FetchError {
     /// The repository could not be reached, or answered with an error of its own.
     #[error("{0}")]
     Unreachable(String),
+    /// The repository wants to be asked with credentials, and those that are configured cannot be had, are not for it, or
+    /// are not taken by it. Says what is wrong with them, never what they are.
+    #[error("{0}")]
+    Credentials(String),
 }

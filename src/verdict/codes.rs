@@ -155,7 +155,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("layout/unusable-key", "a key file of the layout cannot be read", "publish the key as PEM or securesystemslib JSON"),
     denied("layout/wrong-role", "the layout is signed by a role that may not sign layouts", "sign the layout with the offline targets role, or name the role in layoutRoles"),
     misconfigured("policy/bad-ca-bundle", "the caBundle of a repository cannot be used", "give PEM certificates"),
-    misconfigured("policy/bad-credentials", "the credentials of a repository cannot be sent", "correct the Secret that auth names"),
+    misconfigured("policy/bad-credentials", "the credentials of a repository are not there, not for its host, or not taken", "correct the Secret that auth names, or have the chart grant it"),
     misconfigured("policy/bad-repository-url", "the location of a repository cannot be used", "give an http, https, file or oci URL"),
     misconfigured("policy/contradiction", "words of the policy exclude each other", "keep one of them"),
     misconfigured("policy/duplicate", "a name or a root stands twice in the policy", "give each its own"),

@@ -90,7 +90,7 @@ repositories:
         );
         let root = fs::read(repository.join("metadata/1.root.json")).unwrap();
         let files = BTreeMap::from([("root.json".to_owned(), root.clone()), ("twin.json".to_owned(), root)]);
-        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, Some(&self.state()), None).await.unwrap()
+        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, Some(&self.state()), None, None).await.unwrap()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     policy::{Action, FileName, Policy, TufRepository},
     repository::{
         Repository, RepositoryError,
+        credentials::{Credentials, NoSecrets, Secrets},
         store::{self, Store},
         transport::{self, Access, Locations, Redirects, Transport},
     },
@@ -85,13 +86,17 @@ impl Unbuilt {
 
 impl World {
     /// Puts a policy in force. `files` are the roots and CA bundles that it names (see [`named_files`]); `state` is the
-    /// folder that keeps what is trusted, a folder for each repository. Nothing is contacted.
+    /// folder that keeps what is trusted, a folder for each repository; `secrets` are where credentials are. Nothing is
+    /// contacted.
     pub async fn build(
         policy: Arc<Policy>,
         files: &BTreeMap<String, Vec<u8>>,
         state: Option<&Path>,
         previous: Option<&Self>,
+        secrets: Option<&Arc<dyn Secrets>>,
     ) -> Result<Self, Unbuilt> {
+        let none: Arc<dyn Secrets> = Arc::new(NoSecrets);
+        let secrets = secrets.unwrap_or(&none);
         let mut repositories = BTreeMap::new();
         for (name, settings) in policy.repositories() {
             let read = |wanted: &FileName| {
@@ -103,7 +108,7 @@ impl World {
             let before = previous.and_then(|world| world.repositories.get(name));
             let kept = match before {
                 Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => kept.clone(),
-                _ => Kept::build(name, settings, root, ca_bundle, state).await?,
+                _ => Kept::build(name, settings, root, ca_bundle, state, secrets).await?,
             };
             repositories.insert(name.clone(), kept);
         }
@@ -164,6 +169,7 @@ impl Kept {
         root: Vec<u8>,
         ca_bundle: Option<Vec<u8>>,
         state: Option<&Path>,
+        secrets: &Arc<dyn Secrets>,
     ) -> Result<Self, Unbuilt> {
         let locations = Locations {
             metadata: settings.metadata.as_str().to_owned(),
@@ -173,7 +179,10 @@ impl Kept {
             ca_bundle: ca_bundle.clone(),
             redirects: Redirects::to(settings.redirects.iter().cloned()),
             proxy: settings.proxy.as_ref().map(|proxy| proxy.as_str().to_owned()),
-            ..Access::default()
+            credentials: settings
+                .auth
+                .as_ref()
+                .map(|auth| Credentials::new(secrets.clone(), auth.secret.as_str(), &auth.host)),
         };
         let transport = Transport::open(&locations, &access)
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;

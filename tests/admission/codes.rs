@@ -54,6 +54,9 @@ fn what_the_tuf_client_calls_an_outage_is_one_on_the_list_and_nothing_else_is() 
     }
     assert_eq!(Cause::Tuf(Error::PinnedRoot(Box::new(Error::Unfinished))).class(), Class::Misconfigured);
     assert_eq!(Cause::Tuf(Error::Unfinished).class(), Class::Misconfigured);
+    let unknown = Error::Fetch { what: what(), cause: FetchError::Credentials("there is no Secret".into()) };
+    assert!(!unknown.is_outage());
+    assert_eq!(Cause::Tuf(unknown).class(), Class::Misconfigured);
 }
 
 /// `<area>/<name>` as the value of a match arm, which may stand in a block of its own.

@@ -13,6 +13,7 @@ mod certificates;
 mod changes;
 mod chart;
 mod coverage;
+mod credentials;
 mod doctor;
 mod guards;
 mod image_policy;

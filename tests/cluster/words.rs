@@ -113,7 +113,7 @@ fn an_instant_turns_warnings_into_refusals() {
 }
 
 /// Lets an account of the namespace do that.
-fn allow(kubectl: &Kubectl, account: &str, name: &str, rule: &Value) {
+pub(crate) fn allow(kubectl: &Kubectl, account: &str, name: &str, rule: &Value) {
     let group = "rbac.authorization.k8s.io";
     let api = format!("{group}/v1");
     let metadata = json!({"name": format!("{account}-{name}")});

@@ -273,3 +273,37 @@ fn a_repository_may_be_reached_through_a_proxy_and_send_elsewhere() {
         assert_eq!(*error.fault, Fault::MeansNothing { beside: "a location that is a folder" });
     }
 }
+
+#[test]
+fn credentials_of_a_repository_are_in_a_secret_and_go_to_its_host_over_tls() {
+    let auth = |words: &str| described(words).map(|acme| acme.auth);
+    let acme = auth("auth: {secretRef: acme-tuf}").unwrap().unwrap();
+    assert_eq!((acme.secret.as_str(), acme.host.as_str()), ("acme-tuf", "tuf.acme.example"));
+    assert_eq!(auth("epoch: 1").unwrap(), None);
+    for name in ["", "../tls", "Tuf", "tuf_1", "-tuf", "tuf.", "tuf/token"] {
+        let error = auth(&format!("auth: {{secretRef: \"{name}\"}}")).unwrap_err();
+        assert_eq!(error.place.path, "repositories.acme.auth.secretRef", "{name}");
+    }
+    let located = |locations: &str| {
+        let text = minimal("{}", "{repositories: [acme]}");
+        let text = text.replace("url: https://tuf.acme.example", locations);
+        assert!(text.contains(locations), "{text}");
+        let text = text.replace("root: acme.root.json", "root: acme.root.json, auth: {secretRef: tuf}");
+        Policy::parse(&text).map(|policy| policy.repositories().values().next().unwrap().auth.clone().unwrap().host)
+    };
+    let apart =
+        |metadata: &str, targets: &str| located(&format!("metadataUrl: \"{metadata}\", targetsUrl: \"{targets}\""));
+    let same = apart("https://TUF.example:443/m", "https://tuf.example/t");
+    assert_eq!(same.unwrap(), "tuf.example");
+    assert_eq!(located("url: \"https://tuf.example:8443/x\"").unwrap(), "tuf.example:8443");
+    for refused in [
+        located("url: \"http://tuf.example\""),
+        located("url: \"file:///srv\""),
+        apart("https://tuf.example", "https://evil.example"),
+        apart("https://tuf.example", "https://tuf.example:8443"),
+        apart("https://tuf.example", "http://tuf.example"),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!((*error.fault, error.place.path.as_str()), (Fault::Unbound, "repositories.acme.auth"));
+    }
+}

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Client, ClientBuilder, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+    header::{AUTHORIZATION, HeaderValue, LOCATION},
     redirect,
 };
 use rustls::{
@@ -12,34 +12,25 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use rustls_native_certs::CertificateResult;
+use tokio::time::Instant;
 
 use super::{
     Error, is_plain, is_web, outside,
     redirect::{MAX_HOPS, Redirects},
 };
-use crate::tuf::FetchError;
+use crate::{repository::credentials::Credentials, tuf::FetchError};
 
 /// With what a repository is approached.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// PEM certificates of the authorities to believe *instead of* the machine's.
     pub ca_bundle: Option<Vec<u8>>,
-    /// The value of the `Authorization` header. Never printed.
-    pub authorization: Option<Authorization>,
+    /// With what it knows us. Never printed.
+    pub credentials: Option<Credentials>,
     /// Where redirects may lead.
     pub redirects: Redirects,
     /// The URL of the proxy that takes every request.
     pub proxy: Option<String>,
-}
-
-/// The value of an `Authorization` header; its `Debug` form is empty.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Authorization(pub String);
-
-impl std::fmt::Debug for Authorization {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Authorization(…)")
-    }
 }
 
 /// How much of a library's account of a failed connection goes into a message.
@@ -61,29 +52,33 @@ pub(super) struct Http {
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     own: Client,
-    /// For other hosts: without credentials.
+    /// For other hosts.
     elsewhere: Client,
+    /// For `own` alone.
+    credentials: Option<Credentials>,
     redirects: Redirects,
 }
 
 /// The clients that all folders of one repository share, or `None` where no URL needs one.
 pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>, Error> {
-    let Some(first) = urls.iter().find(|url| is_web(url)) else { return Ok(None) };
-    let host = host(first);
-    let tls = tls(urls, access)?;
-    let mut own = builder(tls.clone(), access)?;
-    if let Some(Authorization(value)) = &access.authorization {
-        let mut value = HeaderValue::from_str(value).map_err(|_| Error::BadCredentials { host: host.clone() })?;
-        value.set_sensitive(true);
-        own = own.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+    let credentials = access.credentials.clone();
+    if let Some(credentials) = &credentials
+        && let Some(url) = urls.iter().find(|url| !credentials.are_for(url))
+    {
+        return Err(Error::Unbound { host: host(url) });
     }
+    if !urls.iter().any(|url| is_web(url)) {
+        return Ok(None);
+    }
+    let tls = tls(urls, access)?;
+    let own = builder(tls.clone(), access)?;
     let redirects = access.redirects.clone();
     let mut elsewhere = builder(tls, access)?;
     if access.proxy.is_none() {
         // A proxy looks names up itself, and is there to say what may be reached.
         elsewhere = elsewhere.dns_resolver(redirects.resolver());
     }
-    Ok(Some(Clients { own: build(own)?, elsewhere: build(elsewhere)?, redirects }))
+    Ok(Some(Clients { own: build(own)?, elsewhere: build(elsewhere)?, credentials, redirects }))
 }
 
 fn builder(tls: ClientConfig, access: &Access) -> Result<ClientBuilder, Error> {
@@ -114,8 +109,7 @@ impl Http {
     }
 
     pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
-        let mut response =
-            self.clients.own.get(self.url(path)?).send().await.map_err(|error| failed(&self.base, error))?;
+        let mut response = self.ask(self.url(path)?).await?;
         for _ in 0..MAX_HOPS {
             let Some(target) = self.redirected(&response)? else { break };
             response =
@@ -137,6 +131,32 @@ impl Http {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// The answer of the repository itself, which is asked once more where a rotated Secret has other credentials.
+    async fn ask(&self, url: Url) -> Result<Response, FetchError> {
+        let Some(credentials) = &self.clients.credentials else { return self.send(url, None).await };
+        let known = credentials.value(None).await?;
+        let sent = Instant::now();
+        let response = self.send(url.clone(), Some(known.clone())).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let renewed = credentials.value(Some(sent)).await?;
+        if renewed == known {
+            return Err(credentials.refused());
+        }
+        let response = self.send(url, Some(renewed)).await?;
+        if response.status() == StatusCode::UNAUTHORIZED { Err(credentials.refused()) } else { Ok(response) }
+    }
+
+    async fn send(&self, url: Url, authorization: Option<HeaderValue>) -> Result<Response, FetchError> {
+        let request = self.clients.own.get(url);
+        let request = match authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        };
+        request.send().await.map_err(|error| failed(&self.base, error))
     }
 
     fn url(&self, path: &str) -> Result<Url, FetchError> {
@@ -190,7 +210,8 @@ fn accept(response: &Response, place: &Url) -> Result<(), FetchError> {
     }
 }
 
-pub(super) fn host(url: &Url) -> String {
+/// The host of a URL, with its port unless that is the usual one.
+pub(in crate::repository) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -13,6 +13,7 @@ mod tests;
 use reqwest::Url;
 use tokio::time::Instant;
 
+pub(super) use self::http::host;
 use self::{
     file::Folder,
     http::{Clients, Http},
@@ -83,9 +84,9 @@ pub enum Error {
         /// `: ` and what went wrong on the way, or nothing.
         why: String,
     },
-    /// Credentials that do not fit into an HTTP header.
-    #[error("the credentials for {host} hold characters that an HTTP header cannot carry")]
-    BadCredentials {
+    /// Credentials that are for another host than that of a URL, or would be read on their way there.
+    #[error("the credentials of the repository cannot be sent to {host}: they are for one host, over TLS")]
+    Unbound {
         /// The host of the repository.
         host: String,
     },
@@ -103,7 +104,7 @@ impl Error {
         match self {
             Self::BadUrl { .. } | Self::UnknownScheme { .. } => "policy/bad-repository-url",
             Self::BadCaBundle { .. } => "policy/bad-ca-bundle",
-            Self::BadCredentials { .. } => "policy/bad-credentials",
+            Self::Unbound { .. } => "policy/bad-credentials",
             Self::NoCaCertificates { .. } => "internal/no-ca-certificates",
             Self::Client { .. } => "internal/http-client",
         }

@@ -49,7 +49,7 @@ async fn webhook_by(folder: &Path, pin: Pin, words: &str) -> Arc<Webhook> {
         folder.display()
     );
     let files = BTreeMap::from([("root.json".to_owned(), std::fs::read(root).unwrap())]);
-    let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None).await.unwrap();
+    let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None, None).await.unwrap();
     let world = Arc::new(ArcSwapOption::from_pointee(world));
     Arc::new(Webhook {
         world,

@@ -32,7 +32,7 @@ rules:
 {glass}"
     );
     let files = BTreeMap::from([("root.json".to_owned(), root)]);
-    let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None).await.unwrap();
+    let world = World::build(Arc::new(Policy::parse(&text).unwrap()), &files, None, None, None).await.unwrap();
     let (events, writer) = Events::new(server.client(), "replica-1", Arc::default());
     let webhook = Webhook {
         world: Arc::new(ArcSwapOption::from_pointee(world)),

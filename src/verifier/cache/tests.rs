@@ -117,7 +117,7 @@ rules:
 "
         );
         let files = BTreeMap::from([("root.json".to_owned(), self.root.clone())]);
-        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, state, None).await.unwrap()
+        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, state, None, None).await.unwrap()
     }
 }
 

@@ -13,7 +13,7 @@ const URL: &str = "file:///nowhere";
 async fn refusal(description: &str, files: &[(&str, &[u8])], state: Option<&Path>) -> &'static str {
     let policy = format!("version: 1\nrepositories:\n  acme: {{{description}}}\nrules: []\n");
     let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
-    let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, state, None).await;
+    let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, state, None, None).await;
     world.map_or_else(|error| error.code(), |_| "in force")
 }
 
@@ -52,7 +52,7 @@ async fn an_edit_keeps_a_repository_only_while_its_words_and_its_root_are_the_sa
         let policy =
             format!("version: 1\nrepositories:\n  acme: {{url: \"{URL}\", root: root.json{words}}}\nrules: []\n");
         let files = BTreeMap::from([("root.json".to_owned(), root.to_vec())]);
-        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, previous).await.unwrap()
+        World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, previous, None).await.unwrap()
     };
     let repository = |world: &World| world.repositories().next().map(|(_, repository)| repository.clone()).unwrap();
     let first = build("", &one, None).await;
@@ -64,4 +64,25 @@ async fn an_edit_keeps_a_repository_only_while_its_words_and_its_root_are_the_sa
     assert!(!is_kept(", minimum: {root: 2}", &one).await);
     let other = [one.as_slice(), b"\n"].concat();
     assert!(!is_kept("", &other).await);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_takes_its_own_repository_away_and_no_policy() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = root(&temp.path().join("repository"));
+    let authority = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let policy = format!(
+        "version: 1\nrepositories:\n  open: {{url: \"file://{}\", root: root.json}}\n  closed: {{url: \
+         \"https://127.0.0.1:1\", root: closed.json, caBundle: ca.pem, auth: {{secretRef: tuf}}}}\nrules: []\n",
+        temp.path().join("repository").display()
+    );
+    let files = [("root.json", &root[..]), ("closed.json", &root[..]), ("ca.pem", authority.as_bytes())];
+    let files = files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
+    let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, None, None).await.unwrap();
+    let now = "2030-01-01T00:00:00Z".parse().unwrap();
+    let mut said = Vec::new();
+    for (_, repository) in world.repositories() {
+        said.push(repository.refresh(now).await.map_or_else(|error| error.code(), |_| "fresh"));
+    }
+    assert_eq!(said, ["policy/bad-credentials", "fresh"]);
 }

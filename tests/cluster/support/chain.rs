@@ -118,7 +118,8 @@ default: deny
         NewLayout { path: LAYOUT.to_owned(), bytes, keys: vec![key], images: Vec::new(), role: "targets".to_owned() }
     }
 
-    fn repository(&self) -> PathBuf {
+    /// The folder of its TUF repository.
+    pub(crate) fn repository(&self) -> PathBuf {
         self.folder.join("repository")
     }
 

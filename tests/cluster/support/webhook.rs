@@ -72,6 +72,17 @@ impl Settings {
 
     /// With this policy, in ConfigMaps, and with the account of `deploy/install.yaml`, all in the test's own namespace.
     pub(crate) fn config_maps(cluster: &Cluster, name: &str, chain: &Chain, policy: &str) -> Self {
+        Self::config_maps_with(cluster, name, chain, policy, &[])
+    }
+
+    /// The same with further keys beside the root.
+    pub(crate) fn config_maps_with(
+        cluster: &Cluster,
+        name: &str,
+        chain: &Chain,
+        policy: &str,
+        beside: &[(&str, &str)],
+    ) -> Self {
         let namespace = Place::of(name).own;
         let own = cluster.namespace(&namespace);
         let rights = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
@@ -83,6 +94,9 @@ impl Settings {
         }
         own.apply(&config_map("pratique-policy", "policy.yaml", policy)).succeeded();
         let mut roots = config_map(&deploy::roots(), "acme.root.json", &chain.root());
+        for (key, text) in beside {
+            roots["data"][*key] = json!(text);
+        }
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
