@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Values that must not render, and what is said.
-const HOLES: [(&[&str], &str); 12] = [
+const HOLES: [(&[&str], &str); 14] = [
     (&["policy="], "policy is empty"),
     (&["image.digest="], "image.digest is empty"),
     (&["image.digest=sha256:123"], "does not match pattern"),
@@ -25,6 +25,8 @@ const HOLES: [(&[&str], &str); 12] = [
     (&["certificates.mode=existing"], "certificates.existing.secretName is empty"),
     (&["repositories.other.root=none"], "repositories has other, which the policy does not name"),
     (&["repositories=null"], "policy names the repository acme, which the value repositories does not have"),
+    (&["repositories.acme.authSecret=tuf"], "are in the Secret \"\", and repositories.acme.authSecret is \"tuf\""),
+    (&["repositories.acme.authSecret=../tls"], "does not match pattern"),
     (&["pin=some"], "pin"),
     (&["guards.ownNamespaceImages={registry.example/tool:1}"], "does not match pattern"),
 ];
@@ -39,6 +41,7 @@ const KINDS_OF_INSTALLATION: [&[&str]; 5] = [
         "guards.digests=true",
         "autoscaling.enabled=true",
         "log.format=text",
+        "breakGlass.enabled=true",
     ],
     &["webhooks.install=plain", "pin=off", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false"],
     &["certificates.mode=existing", "certificates.existing.secretName=given", "guards.webhookConfigurations=false"],
@@ -60,6 +63,60 @@ fn values_that_would_leave_a_hole_do_not_render() {
     }
     let error = helm::template_without_example("pratique", "here", &[]).unwrap_err();
     assert!(error.contains("image.repository is empty") || error.contains("policy is empty"), "{error}");
+}
+
+/// What the chart renders with another policy and these values.
+fn with_policy(policy: &str, values: &[&str]) -> Result<Vec<Value>, String> {
+    let folder = Cluster::shared().folder("chart-policy");
+    let file = folder.join(format!("{}.yaml", values.join("_")));
+    fs::write(&file, json!({"policy": policy}).to_string()).unwrap();
+    let file = file.display().to_string();
+    let sets = values.iter().flat_map(|value| ["--set", *value]);
+    let args: Vec<&str> = ["--values", "examples/values.yaml", "--values", &file].into_iter().chain(sets).collect();
+    helm::template_without_example("pratique", "here", &args)
+}
+
+/// Of all roles of an account, the rules about one resource.
+fn rules_about(objects: &[Value], account: &str, resource: &str) -> Vec<Value> {
+    let roles = objects.iter().filter(|object| {
+        object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")) && object["metadata"]["name"] == account
+    });
+    let rules = roles.flat_map(|role| role["rules"].as_array().unwrap());
+    rules.filter(|rule| rule["resources"] == json!([resource])).cloned().collect()
+}
+
+#[test]
+fn the_account_may_get_the_secrets_that_the_values_name_and_the_policy_reaches_for_no_other() {
+    let policy = "version: 1\nrepositories:\n  acme: {url: \"https://tuf.example\", root: acme.root.json, auth: \
+                  {secretRef: acme-tuf}}\nrules: []\n";
+    for values in [&["certificates.mode=cert-manager"][..], &["repositories.acme.authSecret=other"]] {
+        let error = with_policy(policy, values).unwrap_err();
+        let said = "the credentials of repository acme are in the Secret \"acme-tuf\", and ";
+        assert!(error.contains(said), "{values:?}: {error}");
+    }
+    let values = ["repositories.acme.authSecret=acme-tuf", "certificates.mode=cert-manager"];
+    let objects = with_policy(policy, &values).unwrap();
+    let get = json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["acme-tuf"], "verbs": ["get"]}]);
+    for account in ["pratique", "pratique-audit"] {
+        assert_eq!(json!(rules_about(&objects, account, "secrets")), get, "{account}");
+    }
+    let without = helm::template("pratique", "here", &values[1..]).unwrap();
+    assert_eq!(rules_about(&without, "pratique", "secrets"), Vec::<Value>::new());
+}
+
+#[test]
+fn the_webhook_may_ask_who_may_break_the_glass_where_that_is_on() {
+    let policy = "version: 1\nrepositories:\n  acme: {url: \"https://tuf.example\", root: \
+                  acme.root.json}\nrules: []\nbreakGlass: {namespaces: [prod]}\n";
+    let error = with_policy(policy, &["breakGlass.enabled=false"]).unwrap_err();
+    assert!(error.contains("policy has breakGlass, and breakGlass.enabled is off"), "{error}");
+    let objects = with_policy(policy, &["breakGlass.enabled=true"]).unwrap();
+    let ask =
+        json!([{"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}]);
+    assert_eq!(json!(rules_about(&objects, "pratique", "subjectaccessreviews")), ask);
+    assert_eq!(rules_about(&objects, "pratique-audit", "subjectaccessreviews"), Vec::<Value>::new());
+    let without = helm::template("pratique", "here", &[]).unwrap();
+    assert_eq!(rules_about(&without, "pratique", "subjectaccessreviews"), Vec::<Value>::new());
 }
 
 /// Makes a namespace in which the Pod Security Standard `restricted` holds.

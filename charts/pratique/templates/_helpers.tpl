@@ -82,10 +82,19 @@ app.kubernetes.io/component: webhook
 {{- fail (printf "policy: the root of repository %s is called %s here" $name $root) }}
 {{- end }}
 {{- end }}
-{{- range $name, $_ := .Values.repositories }}
+{{- range $name, $repository := .Values.repositories }}
 {{- if not (hasKey (default dict $policy.repositories) $name) }}
 {{- fail (printf "repositories has %s, which the policy does not name" $name) }}
 {{- end }}
+{{- /* The account may get the Secrets that are written here, so a policy cannot reach for others. */}}
+{{- $named := dig "auth" "secretRef" "" (get $policy.repositories $name) }}
+{{- $granted := default "" $repository.authSecret }}
+{{- if ne $named $granted }}
+{{- fail (printf "policy: the credentials of repository %s are in the Secret %q, and repositories.%s.authSecret is %q" $name $named $name $granted) }}
+{{- end }}
+{{- end }}
+{{- if and (hasKey $policy "breakGlass") (not .Values.breakGlass.enabled) }}
+{{- fail "policy has breakGlass, and breakGlass.enabled is off: the webhook could not ask who may" }}
 {{- end }}
 {{- trimSuffix "\n" $text }}
 {{- end }}
@@ -203,6 +212,25 @@ readinessProbe:
     - {{ include "pratique.fullname" . }}-policy
     - {{ include "pratique.roots" . }}
   verbs: [get, list, watch]
+{{- with include "pratique.authSecrets" . | trim }}
+# Credentials for repositories. They are read by name and not watched.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames:
+    {{- . | nindent 4 }}
+  verbs: [get]
+{{- end }}
+{{- end }}
+
+{{- /* The Secrets with credentials for repositories, each once. */}}
+{{- define "pratique.authSecrets" -}}
+{{- $names := list }}
+{{- range .Values.repositories }}
+{{- $names = append $names .authSecret }}
+{{- end }}
+{{- range $names | compact | uniq | sortAlpha }}
+- {{ . }}
+{{- end }}
 {{- end }}
 
 {{- /* What the values say together; each alone is held by values.schema.json. */}}
