@@ -74,6 +74,22 @@ impl Auditor {
         Report { at: now, pods: inventory.pods, findings, unreadable: inventory.unreadable.clone() }
     }
 
+    /// What the rules that come next would say about each finding, in their order; `None` where there are no such rules.
+    pub async fn audit_next(&self, world: &World, findings: &[Finding], now: Timestamp) -> Option<Vec<Verdict>> {
+        world.policy().next()?;
+        let mut verdicts = Vec::with_capacity(findings.len());
+        for some in findings.chunks(AT_A_TIME) {
+            let judged = some.iter().map(|finding| async {
+                let reference = finding.running.judged();
+                let question = question(&finding.running, &reference, &finding.uses.field);
+                self.verifier.verify_next(world, &question, now, Instant::now() + PATIENCE).await
+            });
+            // Each has one: there are rules.
+            verdicts.extend(join_all(judged).await.into_iter().flatten());
+        }
+        Some(verdicts)
+    }
+
     async fn find(&self, world: &World, running: &Running, uses: &Uses, now: Timestamp) -> Finding {
         let judged = self.judge(world, running, &uses.field, now).await;
         Finding { running: running.clone(), uses: uses.clone(), judged }
@@ -82,14 +98,7 @@ impl Auditor {
     async fn judge(&self, world: &World, running: &Running, field: &str, now: Timestamp) -> Judged {
         let deadline = Instant::now() + PATIENCE;
         let reference = running.judged();
-        let question = Question {
-            field,
-            reference: &reference,
-            namespace: &running.namespace,
-            budgeted: false,
-            used_as: running.used_as,
-            tag: TagUse::Refused(Pinning::Off),
-        };
+        let question = question(running, &reference, field);
         let verdict = self.verifier.verify(world, &question, now, deadline).await;
         let [machines_go_on, nothing_renewed] = [Supposing::MachinesGoOn, Supposing::NothingIsRenewed];
         Judged {
@@ -176,6 +185,17 @@ impl Auditor {
             same_configuration || children(&runs_manifest).any(|child| child == named)
         });
         (!related).then_some(OtherImage { named, runs })
+    }
+}
+
+fn question<'a>(running: &'a Running, reference: &'a str, field: &'a str) -> Question<'a> {
+    Question {
+        field,
+        reference,
+        namespace: &running.namespace,
+        budgeted: false,
+        used_as: running.used_as,
+        tag: TagUse::Refused(Pinning::Off),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     admission::LivePod,
     audit::{Auditor, Finding, Inventory, Report, pods},
     forecast::{Ending, Outlook, Supposing},
-    verdict::{AdmittedBy, Verdict, sanitise},
+    verdict::{AdmittedBy, Class, Verdict, sanitise},
 };
 
 /// What to judge, and by what.
@@ -43,6 +43,9 @@ pub struct Args {
     /// Suppose that nothing is renewed; by default only what people have to renew comes to an end
     #[arg(long)]
     nothing_renewed: bool,
+    /// Judge by the rules that come next in the policy, and say where they decide otherwise than those in force
+    #[arg(long, conflicts_with_all = ["at", "nothing_renewed"])]
+    next: bool,
     /// How to show it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -52,6 +55,13 @@ pub struct Args {
 enum Format {
     Text,
     Json,
+}
+
+/// One image: what was found, the verdict that was asked about, and what follows from it.
+struct Row<'a> {
+    finding: &'a Finding,
+    verdict: &'a Verdict,
+    outcome: Outcome<'a>,
 }
 
 /// What became of one image, at the instant that was asked about.
@@ -68,7 +78,7 @@ pub fn run(args: Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8
     if let Some(at) = args.at {
         ensure!(at >= now, "{at} has passed; pratique verify --at judges an image as of an earlier time");
     }
-    let report = super::runtime()?.block_on(async {
+    let (report, next) = super::runtime()?.block_on(async {
         let pods = match &args.file {
             Some(file) => read_pods(file)?,
             None => {
@@ -84,19 +94,68 @@ pub fn run(args: Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8
                 tracing::warn!(repository = %repository.name(), %error, "the refresh failed");
             }
         }
-        anyhow::Ok(Auditor::default().audit(&world, &inventory, now).await)
+        let auditor = Auditor::default();
+        let report = auditor.audit(&world, &inventory, now).await;
+        let next = match args.next {
+            true => {
+                let next = auditor.audit_next(&world, &report.findings, now).await;
+                Some(next.with_context(|| format!("{} has no rules that come next", args.policy.display()))?)
+            }
+            false => None,
+        };
+        anyhow::Ok((report, next))
     })?;
-    let outcomes: Vec<Outcome<'_>> = report.findings.iter().map(|finding| args.outcome(finding)).collect();
+    let rows: Vec<Row<'_>> = match &next {
+        Some(next) => report.findings.iter().zip(next).map(|(finding, verdict)| Row::next(finding, verdict)).collect(),
+        None => report.findings.iter().map(|finding| args.row(finding)).collect(),
+    };
     match args.format {
-        Format::Json => writeln!(out, "{:#}", args.json(&report, &outcomes))?,
-        Format::Text => args.write(&report, &outcomes, out)?,
+        Format::Json => writeln!(out, "{:#}", args.json(&report, &rows))?,
+        Format::Text => args.write(&report, &rows, out)?,
     }
-    Ok(exit_code(&report, &outcomes))
+    Ok(exit_code(&report, &rows))
+}
+
+impl<'a> Row<'a> {
+    /// By the rules that come next.
+    fn next(finding: &'a Finding, verdict: &'a Verdict) -> Self {
+        let outcome = match verdict {
+            Verdict::Admitted(_) => Outcome::Admitted,
+            Verdict::Refused(refusal) => {
+                let (code, text) = (refusal.code(), refusal.cause.to_string());
+                match refusal.class() {
+                    Class::Denied => Outcome::Refused { code, text },
+                    Class::Unavailable | Class::Misconfigured => Outcome::NotJudged { code, text },
+                }
+            }
+        };
+        Self { finding, verdict, outcome }
+    }
+
+    /// What the rules in force say, where those that come next were asked and say something else.
+    fn now(&self) -> Option<&'static str> {
+        let now = Self::next(self.finding, &self.finding.judged.verdict).outcome.word();
+        (now != self.outcome.word()).then_some(now)
+    }
+}
+
+impl Outcome<'_> {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Admitted | Self::Later(_) => "admitted",
+            Self::Refused { .. } => "refused",
+            Self::NotJudged { .. } => "not judged",
+        }
+    }
 }
 
 impl Args {
     fn supposing(&self) -> Supposing {
         if self.nothing_renewed { Supposing::NothingIsRenewed } else { Supposing::MachinesGoOn }
+    }
+
+    fn row<'a>(&self, finding: &'a Finding) -> Row<'a> {
+        Row { finding, verdict: &finding.judged.verdict, outcome: self.outcome(finding) }
     }
 
     fn outcome<'a>(&self, finding: &'a Finding) -> Outcome<'a> {
@@ -120,38 +179,39 @@ impl Args {
         }
     }
 
-    fn json(&self, report: &Report, outcomes: &[Outcome<'_>]) -> Value {
+    fn json(&self, report: &Report, rows: &[Row<'_>]) -> Value {
         let mut json = report.to_json();
         if let Some(members) = json.as_object_mut() {
             members.insert("asOf".to_owned(), json!(self.at.unwrap_or(report.at)));
         }
         let images = json.get_mut("images").and_then(Value::as_array_mut);
-        for (image, outcome) in images.into_iter().flatten().zip(outcomes) {
-            let word = match outcome {
-                Outcome::Admitted | Outcome::Later(_) => "admitted",
-                Outcome::Refused { .. } => "refused",
-                Outcome::NotJudged { .. } => "not-judged",
-            };
+        for (image, row) in images.into_iter().flatten().zip(rows) {
             if let Some(members) = image.as_object_mut() {
-                members.insert("outcome".to_owned(), json!(word));
+                members.insert("outcome".to_owned(), json!(row.outcome.word().replace(' ', "-")));
+                if self.next {
+                    members.insert("next".to_owned(), row.verdict.to_json());
+                }
             }
         }
         json
     }
 
-    fn write(&self, report: &Report, outcomes: &[Outcome<'_>], out: &mut dyn Write) -> anyhow::Result<()> {
-        for (finding, outcome) in report.findings.iter().zip(outcomes) {
+    fn write(&self, report: &Report, rows: &[Row<'_>], out: &mut dyn Write) -> anyhow::Result<()> {
+        for row in rows {
+            let Row { finding, verdict, outcome } = row;
             let image = format!("{}: {}", finding.running.namespace, sanitise(&finding.running.image));
-            let (word, rest) = match outcome {
-                Outcome::Admitted => ("admitted", how(&finding.judged.verdict)),
+            let word = outcome.word();
+            let rest = match outcome {
+                Outcome::Admitted => how(verdict),
                 Outcome::Later(ending) => {
-                    let how = how(&finding.judged.verdict);
-                    ("admitted", format!("{how}, until {}: [{}] {}", ending.at, ending.code, sanitise(&ending.what)))
+                    format!("{}, until {}: [{}] {}", how(verdict), ending.at, ending.code, sanitise(&ending.what))
                 }
-                Outcome::Refused { code, text } => ("refused", format!("[{code}] {}", sanitise(text))),
-                Outcome::NotJudged { code, text } => ("not judged", format!("[{code}] {}", sanitise(text))),
+                Outcome::Refused { code, text } | Outcome::NotJudged { code, text } => {
+                    format!("[{code}] {}", sanitise(text))
+                }
             };
-            writeln!(out, "{word}: {image}: {rest}; {}", used_by(finding))?;
+            let now = row.now().filter(|_| self.next).map(|now| format!("; now {now}")).unwrap_or_default();
+            writeln!(out, "{word}: {image}: {rest}{now}; {}", used_by(finding))?;
             if let Some(other) = &finding.judged.other {
                 writeln!(out, "another: {image}: [{}] {other}; {}", other.code(), used_by(finding))?;
             }
@@ -166,17 +226,18 @@ impl Args {
                 sanitise(&error.to_string())
             )?;
         }
-        let count = |wanted: fn(&Outcome<'_>) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+        let count = |word: &str| rows.iter().filter(|row| row.outcome.word() == word).count();
         let others = report.findings.iter().filter(|finding| finding.judged.other.is_some()).count();
         writeln!(
             out,
-            "{} Pods, {} images at {}: {} admitted, {} refused, {} not judged, {others} of another digest",
+            "{} Pods, {} images at {}{}: {} admitted, {} refused, {} not judged, {others} of another digest",
             report.pods,
-            outcomes.len(),
+            rows.len(),
             self.at.unwrap_or(report.at).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            count(|outcome| matches!(outcome, Outcome::Admitted | Outcome::Later(_))),
-            count(|outcome| matches!(outcome, Outcome::Refused { .. })),
-            count(|outcome| matches!(outcome, Outcome::NotJudged { .. })) + report.unreadable.len(),
+            if self.next { " by the rules that come next" } else { "" },
+            count("admitted"),
+            count("refused"),
+            count("not judged") + report.unreadable.len(),
         )?;
         Ok(())
     }
@@ -209,10 +270,10 @@ fn used_by(finding: &Finding) -> String {
     }
 }
 
-fn exit_code(report: &Report, outcomes: &[Outcome<'_>]) -> u8 {
-    let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused { .. }));
+fn exit_code(report: &Report, rows: &[Row<'_>]) -> u8 {
+    let refused = rows.iter().any(|row| matches!(row.outcome, Outcome::Refused { .. }));
     let others = report.findings.iter().any(|finding| finding.judged.other.is_some());
-    let not_judged = outcomes.iter().any(|outcome| matches!(outcome, Outcome::NotJudged { .. }));
+    let not_judged = rows.iter().any(|row| matches!(row.outcome, Outcome::NotJudged { .. }));
     match (refused || others, not_judged || !report.unreadable.is_empty()) {
         (true, _) => 1,
         (false, true) => 2,

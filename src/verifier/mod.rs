@@ -110,7 +110,7 @@ impl Verifier {
     }
 
     /// The verdict by the rules that are tried in the shadow of those in force (`next`), if there are some. Judgements are
-    /// taken from a budget of their own, as large as the namespace's: images that the rules in force dismiss unseen cost
+    /// taken, where they are taken from one, from a budget of their own, as large as the namespace's: images that the rules in force dismiss unseen cost
     /// nothing there, and must not be free here.
     pub async fn verify_next(
         &self,
@@ -125,8 +125,8 @@ impl Verifier {
         };
         let selected = world.policy().select_next(&question.subject(&reference), now)?;
         // No namespace has such a name.
-        let payer = format!("next:{}", question.namespace);
-        let named = Named::Image { reference: &reference, payer: Some(&payer), tag: question.tag };
+        let payer = question.payer().map(|namespace| format!("next:{namespace}"));
+        let named = Named::Image { reference: &reference, payer: payer.as_deref(), tag: question.tag };
         let times = Times { rules: now, now, deadline };
         Some(self.judge(world, selected, named, question.namespace, *refusal, times).await)
     }

@@ -94,3 +94,43 @@ fn exit_codes_and_json_say_what_was_found() {
     fs::remove_dir_all(temp.path().join("kept/repository")).unwrap();
     assert_eq!(code(&[pod("a", &good)], &[]), Some(2), "nothing can be judged");
 }
+
+#[test]
+fn the_rules_that_come_next_are_asked_about_what_runs_and_differences_are_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let good = demo(temp.path());
+    let pods = json!({"kind": "List", "items": [pod("a", &good), pod("b", "registry.example/tools/x:1")]}).to_string();
+    let without = audit(temp.path(), &pods, &["--next"]);
+    let said = "error: kept/policy.yaml has no rules that come next\n";
+    assert_eq!((without.code, without.err.as_str()), (Some(2), said));
+
+    // What is proven now may not run in prod then, and what no rule knows may.
+    let policy = fs::read_to_string(temp.path().join("kept/policy.yaml")).unwrap();
+    let next = "next:
+  - {name: tools, match: {namespaces: [prod], images: [\"registry.example/tools/*\"]}, allow: they are moved}
+";
+    fs::write(temp.path().join("kept/policy.yaml"), format!("{}\n{next}", policy.trim_end())).unwrap();
+    let ran = audit(temp.path(), &pods, &["--next"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    let refused = format!("refused: prod: {good}: [policy/no-rule] ");
+    assert!(lines[0].starts_with(&refused) && lines[0].ends_with("; now admitted; 1 of Pod prod/a"), "{}", ran.out);
+    let admitted =
+        "admitted: prod: registry.example/tools/x:1: exempt by rule \"tools\": they are moved; now refused; ";
+    assert!(lines[1].starts_with(admitted), "{}", ran.out);
+    assert!(lines[2].contains(" by the rules that come next: 1 admitted, 1 refused, 0 not judged, "), "{}", ran.out);
+    // Without the word nothing is different.
+    let now = audit(temp.path(), &pods, &[]);
+    assert!(now.out.starts_with(&format!("admitted: prod: {good}: verified by ")), "{}", now.out);
+
+    let ran = audit(temp.path(), &pods, &["--next", "--format", "json"]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let image = &report["images"][0];
+    let found = (&image["outcome"], &image["verdict"]["verdict"], &image["next"]["code"]);
+    assert_eq!(found, (&json!("refused"), &json!("admitted"), &json!("policy/no-rule")));
+    assert_eq!(
+        audit(temp.path(), &pods, &["--next", "--at", "2999-01-01"]).code,
+        Some(2),
+        "outlooks are of now's rules"
+    );
+}
