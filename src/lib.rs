@@ -44,6 +44,9 @@ pub mod telemetry;
 pub mod repository;
 
 #[cfg(feature = "shell")]
+pub mod registry;
+
+#[cfg(feature = "shell")]
 pub mod verifier;
 
 #[cfg(feature = "shell")]

@@ -45,8 +45,9 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Core, "forecast", &["verdict", "policy", "evidence", "in_toto", "tuf", "image"]),
     (Core, "admission", &["verdict", "policy", "image", "crypto"]),
     (Shell, "telemetry", &["verdict"]),
-    (Shell, "registry", &["image", "crypto", "telemetry"]),
-    (Shell, "repository", &["registry", "policy", "evidence", "tuf", "crypto", "telemetry"]),
+    (Shell, "repository", &["policy", "evidence", "tuf", "crypto", "telemetry"]),
+    // It is reached as a repository is: TLS, credentials bound to their host, addresses.
+    (Shell, "registry", &["repository", "image", "tuf", "crypto", "telemetry"]),
     (
         Shell,
         "verifier",

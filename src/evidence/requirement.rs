@@ -184,6 +184,8 @@ pub enum Tags {
     Signed,
     /// Also a verified product of the tag's name with the image's digest.
     Attested,
+    /// Nothing: the image's registry says what a tag names, and the digest is judged like any other.
+    Registry,
     /// Images are to be named by digest.
     Deny,
 }

@@ -132,6 +132,20 @@ pub enum Fault {
         /// The names of the repositories there are.
         known: Vec<String>,
     },
+    /// A rule asks a registry that the policy does not describe.
+    #[error("registry {host:?} is unknown, described are: {}", or_none(known.join(", ")))]
+    UnknownRegistry {
+        /// Its host.
+        host: String,
+        /// The hosts of the registries there are.
+        known: Vec<String>,
+    },
+    /// A rule asks whatever registry the name of an image says.
+    #[error("registry: such a rule must write out its hosts, {pattern:?} does not")]
+    OpenRegistry {
+        /// The first pattern without a literal host.
+        pattern: String,
+    },
     /// A value that is not of its kind.
     #[error("{value:?} is not {wanted}")]
     Value {
@@ -235,6 +249,7 @@ impl Fault {
             Self::UnknownKey { .. } | Self::UnknownWord { .. } | Self::Version(_) => "policy/unknown-word",
             Self::MissingKey(_) | Self::NoValue | Self::EmptyList => "policy/missing-value",
             Self::DuplicateKey(_) | Self::DuplicateName { .. } | Self::SharedRoot { .. } => "policy/duplicate",
+            Self::UnknownRegistry { .. } => "policy/unknown-registry",
             Self::UnknownRepository { .. } => "policy/unknown-repository",
             Self::Name(_)
             | Self::Value { .. }
@@ -246,6 +261,7 @@ impl Fault {
             Self::OneOf { .. } | Self::MeansNothing { .. } | Self::Unbound => "policy/contradiction",
             Self::NotSupported(_) => "policy/not-supported",
             Self::WeakHost { .. }
+            | Self::OpenRegistry { .. }
             | Self::InexactExemption
             | Self::TufWithoutRole
             | Self::TufWithOpenRole

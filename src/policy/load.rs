@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::{
-    Action, BreakGlass, Demand, Error, Fault, Policy, Rule, TufRepository, Warning,
+    Action, BreakGlass, Demand, Error, Fault, Policy, RegistrySettings, Rule, TufRepository, Warning,
     outline::{Located, Outline, Path},
     raw::{self, RawBreakGlass, RawPolicy},
     values,
@@ -36,6 +36,12 @@ fn load(raw: &RawPolicy, outline: &Outline) -> Result<Policy, Located> {
         return Err(document.key("version").fault(Fault::Version(raw.version)));
     }
     let repositories = load_repositories(raw, &document.key("repositories"))?;
+    let at = document.key("registries");
+    let registries = raw
+        .registries
+        .iter()
+        .map(|(host, raw)| RegistrySettings::load(host, raw, &at.key(host)).map(|settings| (host.clone(), settings)));
+    let registries = registries.collect::<Result<_, _>>()?;
     let rules = rule::all(&raw.rules, raw, &repositories, &document.key("rules"))?;
     let next = raw.next.as_deref().map(|next| rule::all(next, raw, &repositories, &document.key("next")));
     let next = next.transpose()?;
@@ -45,7 +51,7 @@ fn load(raw: &RawPolicy, outline: &Outline) -> Result<Policy, Located> {
     let hash = hash_of(&json!(raw));
     let break_glass =
         raw.break_glass.as_ref().map(|raw| load_break_glass(raw, &document.key("breakGlass"))).transpose()?;
-    Ok(Policy { repositories, rules, next, break_glass, default: raw.default, warnings, hash })
+    Ok(Policy { repositories, registries, rules, next, break_glass, default: raw.default, warnings, hash })
 }
 
 fn load_repositories(raw: &RawPolicy, at: &Path) -> Result<Repositories, Located> {

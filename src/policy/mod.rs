@@ -14,6 +14,7 @@ mod model;
 mod outline;
 mod promote;
 mod raw;
+mod registry;
 mod repository;
 mod schema;
 mod select;
@@ -25,6 +26,7 @@ pub use model::{
     Action, BreakGlass, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak,
 };
 pub use promote::{PromoteError, promote};
+pub use registry::RegistrySettings;
 pub use repository::{Auth, BaseUrl, FileName, Minimum, Scheme, SecretName, TufRepository};
 pub use schema::schema;
 pub use select::{Selected, Subject};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Demand, Error, Place, TufRepository, load};
+use super::{Demand, Error, Place, RegistrySettings, TufRepository, load};
 use crate::{
     crypto::Sha256,
     evidence::requirement::{RepositoryName, Template},
@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub(super) repositories: BTreeMap<RepositoryName, TufRepository>,
+    pub(super) registries: BTreeMap<String, RegistrySettings>,
     pub(super) rules: Vec<Rule>,
     pub(super) next: Option<Vec<Rule>>,
     pub(super) break_glass: Option<BreakGlass>,
@@ -42,6 +43,11 @@ impl Policy {
     /// The repositories that its rules may name.
     pub fn repositories(&self) -> &BTreeMap<RepositoryName, TufRepository> {
         &self.repositories
+    }
+
+    /// The registries that its rules may ask, by host.
+    pub fn registries(&self) -> &BTreeMap<String, RegistrySettings> {
+        &self.registries
     }
 
     /// The rules, in the order in which they are tried.

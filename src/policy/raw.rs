@@ -24,6 +24,9 @@ pub(super) struct RawPolicy {
     /// The TUF repositories that rules may name, by name.
     #[serde(default)]
     pub(super) repositories: BTreeMap<String, RawRepository>,
+    /// The registries that rules may ask what a tag names, by host.
+    #[serde(default)]
+    pub(super) registries: BTreeMap<String, RawRegistry>,
     /// The first rule that matches judges the image.
     pub(super) rules: Vec<RawRule>,
     /// Rules that are judged in the shadow of those in force and change nothing.
@@ -75,6 +78,20 @@ pub(super) struct RawRepository {
     pub(super) redirects: Option<Vec<String>>,
     /// Counted up by hand to drop what is remembered of the repository.
     pub(super) epoch: Option<u64>,
+}
+
+/// A registry of images.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawRegistry {
+    /// The other host to which it may send for a token.
+    pub(super) tokens: Option<String>,
+    /// The key or file of the certificates by which it is known.
+    pub(super) ca_bundle: Option<String>,
+    /// Whether its addresses may be private ones.
+    pub(super) private: Option<bool>,
+    /// With which credentials it, or whoever gives its tokens, is asked.
+    pub(super) auth: Option<RawAuth>,
 }
 
 /// Where credentials are: never in the policy.

@@ -146,7 +146,7 @@ impl SecretName {
         &self.0
     }
 
-    fn load(text: &str, at: &Path) -> Result<Self, Located> {
+    pub(super) fn load(text: &str, at: &Path) -> Result<Self, Located> {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let label = |label: &str| {
             !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner)
@@ -178,17 +178,18 @@ fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Lo
     if hosts.is_empty() {
         return Err(at.fault(Fault::EmptyList));
     }
-    for (index, host) in hosts.iter().enumerate() {
-        let lower =
-            host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:-[]".contains(&byte));
-        // The usual port is never a part of the host that a URL has.
-        let usual = host.ends_with(":443") && !host.ends_with("::443");
-        if !lower || usual || !is_authority(host) {
-            let fault = values::value(host, "a host in lower case, with its port unless that is 443");
-            return Err(at.index(index).fault(fault));
-        }
+    hosts.iter().enumerate().map(|(index, host)| load_host(host, &at.index(index))).collect()
+}
+
+/// A host as it stands in a URL.
+pub(super) fn load_host(host: &str, at: &Path) -> Result<String, Located> {
+    let lower = host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:-[]".contains(&byte));
+    // The usual port is never a part of the host that a URL has.
+    let usual = host.ends_with(":443") && !host.ends_with("::443");
+    if !lower || usual || !is_authority(host) {
+        return Err(at.fault(values::value(host, "a host in lower case, with its port unless that is 443")));
     }
-    Ok(hosts.to_vec())
+    Ok(host.to_owned())
 }
 
 impl Minimum {
@@ -293,7 +294,7 @@ impl FileName {
         &self.0
     }
 
-    fn load(text: &str, at: &Path) -> Result<Self, Located> {
+    pub(super) fn load(text: &str, at: &Path) -> Result<Self, Located> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let fits = (1..=253).contains(&text.len()) && text.bytes().all(plain) && text != "." && !text.starts_with("..");
         let wanted = "the name of a file without a folder: letters, digits, \".\", \"_\" and \"-\"";

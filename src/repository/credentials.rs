@@ -91,7 +91,7 @@ impl Credentials {
     }
 
     /// Whether they may be sent there at all.
-    pub(super) fn are_for(&self, url: &Url) -> bool {
+    pub(crate) fn are_for(&self, url: &Url) -> bool {
         (url.scheme() == "https" || self.in_the_clear) && host(url) == self.host
     }
 
@@ -100,7 +100,7 @@ impl Credentials {
     /// # Errors
     /// The Secret is not there, does not name the host, or holds no credentials. While whoever keeps the Secrets is away,
     /// what was read last goes on.
-    pub(super) async fn value(&self, since: Option<Instant>) -> Result<HeaderValue, FetchError> {
+    pub(crate) async fn value(&self, since: Option<Instant>) -> Result<HeaderValue, FetchError> {
         // Read once for all who ask at the same time.
         let mut known = self.known.lock().await;
         let is_recent = |known: &Known| match since {

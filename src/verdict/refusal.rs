@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Class, CodeInfo, codes, text::sanitise};
+use super::{Class, CodeInfo, TagFault, codes, text::sanitise};
 use crate::{crypto::Sha256, evidence, image, in_toto, policy, tuf};
 
 /// Why one image was refused. Built once, where the check failed; every surface renders this value.
@@ -109,6 +109,14 @@ pub enum Cause {
         /// The repository, by its name in the policy.
         repository: String,
     },
+    /// A registry did not say what a tag names, where the rule wants it asked.
+    #[error("registry {registry} was asked what the tag names: {fault}")]
+    Registry {
+        /// Its host.
+        registry: String,
+        /// Why there is no digest.
+        fault: TagFault,
+    },
     /// The namespace asks for more unknown images than it is given.
     #[error("{} asked for too many images that were not judged before", namespace_text(.namespace.as_deref()))]
     OverBudget {
@@ -154,6 +162,7 @@ impl Cause {
             Self::Stale { error, .. } => error.code(),
             Self::TooOld { .. } => "tuf/max-age",
             Self::Internal { .. } => "internal/failure",
+            Self::Registry { fault, .. } => fault.code(),
             Self::Fetching { .. } => "admission/fetching",
             Self::OverBudget { .. } => "admission/over-budget",
             Self::Unjudged => "internal/unjudged",

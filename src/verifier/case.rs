@@ -18,9 +18,10 @@ use crate::{
     },
     image::{Reference, Repository as ImageName, Tag},
     policy::TufRepository,
+    registry::{self, Registry},
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
     tuf::{self, TargetPath},
-    verdict::{Cause, Context, Pinning, Refusal},
+    verdict::{Cause, Context, Pinning, Refusal, TagFault},
 };
 
 /// What is judged.
@@ -45,6 +46,8 @@ pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) limits: &'a Arc<evidence::Limits>,
     pub(super) repository: &'a Arc<Repository>,
+    /// That of the image, as it is written: who pulls asks it.
+    pub(super) registry: Option<&'a Arc<Registry>>,
     /// What the policy says about the repository.
     pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
@@ -211,9 +214,28 @@ impl Case<'_> {
             Some(digest) => return Ok(digest),
             None => {}
         }
+        if self.requirement.tags == Tags::Registry {
+            return self.digest_in_registry(&reference.repository, &tag).await;
+        }
         let resolve = |view: View<'_>| resolve_tag(name, &tag, self.requirement, view, self.now, self.limits);
         let judgement = self.repository.judge(generation, self.now, self.deadline, resolve).await;
         judgement.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
+    }
+
+    /// What the registry says that a tag names: a digest to judge, and no evidence of anything.
+    async fn digest_in_registry(&self, image: &ImageName, tag: &Tag) -> Result<Sha256, Cause> {
+        // Policies are read so that every rule that asks one describes it.
+        let missing = || Cause::Internal { what: format!("no registry {}", image.host()) };
+        let found = self.registry.ok_or_else(missing)?.resolve(image, tag, self.deadline).await;
+        found.map_err(|error| {
+            let fault = match error {
+                registry::Error::NoSuchTag => TagFault::NoSuchTag,
+                registry::Error::Unreachable(why) => TagFault::Unreachable(why),
+                registry::Error::Credentials(why) => TagFault::Credentials(why),
+                error @ registry::Error::Tokens(_) => TagFault::Tokens(error.to_string()),
+            };
+            Cause::Registry { registry: image.host().to_owned(), fault }
+        })
     }
 
     fn cause(&self, error: RepositoryError) -> Cause {

@@ -153,7 +153,11 @@ impl ByRule<'_> {
         let Verifier { verdicts, limits } = self.verifier;
         let (rule, requirement) = (part.hash, &part.requirement);
         let Times { now, deadline, .. } = self.times;
-        Ok(Case { verdicts, limits, repository, settings, asked, rule, requirement, now, deadline })
+        let registry = match asked {
+            Asked::Image { reference, .. } => self.world.registry(reference.repository.host()),
+            Asked::File { .. } => None,
+        };
+        Ok(Case { verdicts, limits, repository, registry, settings, asked, rule, requirement, now, deadline })
     }
 
     fn judged(&self, refusal: &Refusal) -> Judged {

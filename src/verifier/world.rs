@@ -8,12 +8,13 @@ use std::{
 
 use crate::{
     evidence::{NoSeparation, RepositoryName},
-    policy::{Action, FileName, Policy, TufRepository},
+    policy::{Action, FileName, Policy, RegistrySettings, TufRepository},
+    registry::{self, Registry},
     repository::{
         Repository, RepositoryError,
         credentials::{Credentials, NoSecrets, Secrets},
         store::{self, Store},
-        transport::{self, Access, Locations, Redirects, Transport},
+        transport::{self, Access, Locations, Reach, Redirects, Transport},
     },
     tuf::{Floors, Limits, Settings},
     verdict::Cause,
@@ -24,6 +25,15 @@ use crate::{
 pub struct World {
     policy: Arc<Policy>,
     repositories: BTreeMap<RepositoryName, Kept>,
+    registries: BTreeMap<String, KeptRegistry>,
+}
+
+/// A registry, and what it was made from.
+#[derive(Debug, Clone)]
+struct KeptRegistry {
+    settings: RegistrySettings,
+    ca_bundle: Option<Vec<u8>>,
+    registry: Arc<Registry>,
 }
 
 /// A repository, and what it was made from: the same words keep it over an edit of the policy.
@@ -45,6 +55,22 @@ pub enum Unbuilt {
         repository: RepositoryName,
         /// The file, or the key of the ConfigMap of roots.
         file: String,
+    },
+    /// A CA bundle that a registry names is not there.
+    #[error("registry {registry}: there is no {file}")]
+    NoRegistryFile {
+        /// The host of the registry.
+        registry: String,
+        /// The file, or the key of the ConfigMap of roots.
+        file: String,
+    },
+    /// A registry cannot be asked as it is described.
+    #[error("registry {registry}: {error}")]
+    Registry {
+        /// The host of the registry.
+        registry: String,
+        /// What is wrong.
+        error: transport::Error,
     },
     /// The pinned root is none.
     #[error("repository {repository}: {error}")]
@@ -76,9 +102,9 @@ impl Unbuilt {
     /// The refusal code, one of the closed list of `verdict::codes`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoFile { .. } => "policy/no-such-file",
+            Self::NoFile { .. } | Self::NoRegistryFile { .. } => "policy/no-such-file",
             Self::Root { .. } => "tuf/pinned-root",
-            Self::Transport { error, .. } => error.code(),
+            Self::Transport { error, .. } | Self::Registry { error, .. } => error.code(),
             Self::Store { error, .. } => error.code(),
         }
     }
@@ -112,7 +138,21 @@ impl World {
             };
             repositories.insert(name.clone(), kept);
         }
-        Ok(Self { policy, repositories })
+        let mut registries = BTreeMap::new();
+        for (host, settings) in policy.registries() {
+            let read = |wanted: &FileName| {
+                let missing = || Unbuilt::NoRegistryFile { registry: host.clone(), file: wanted.to_string() };
+                files.get(wanted.as_str()).cloned().ok_or_else(missing)
+            };
+            let ca_bundle = settings.ca_bundle.as_ref().map(read).transpose()?;
+            let before = previous.and_then(|world| world.registries.get(host));
+            let kept = match before {
+                Some(kept) if kept.settings == *settings && kept.ca_bundle == ca_bundle => kept.clone(),
+                _ => KeptRegistry::build(host, settings, ca_bundle, secrets)?,
+            };
+            registries.insert(host.clone(), kept);
+        }
+        Ok(Self { policy, repositories, registries })
     }
 
     /// The policy.
@@ -143,6 +183,11 @@ impl World {
         generation.map(|generation| generation.separation(&layout_roles)).unwrap_or_default()
     }
 
+    /// The registry of an image, if the policy describes it.
+    pub fn registry(&self, host: &str) -> Option<&Arc<Registry>> {
+        self.registries.get(host).map(|kept| &kept.registry)
+    }
+
     /// The repository of a rule, with its settings.
     pub fn repository(&self, name: &RepositoryName) -> Result<(&TufRepository, &Arc<Repository>), Cause> {
         let kept = self.repositories.get(name);
@@ -155,7 +200,29 @@ impl World {
 /// The roots and CA bundles that a policy names.
 pub fn named_files(policy: &Policy) -> BTreeSet<&FileName> {
     let repositories = policy.repositories().values();
-    repositories.flat_map(|settings| [Some(&settings.root), settings.ca_bundle.as_ref()]).flatten().collect()
+    let named = repositories.flat_map(|settings| [Some(&settings.root), settings.ca_bundle.as_ref()]);
+    let registries = policy.registries().values().map(|settings| settings.ca_bundle.as_ref());
+    named.chain(registries).flatten().collect()
+}
+
+impl KeptRegistry {
+    fn build(
+        host: &str,
+        settings: &RegistrySettings,
+        ca_bundle: Option<Vec<u8>>,
+        secrets: &Arc<dyn Secrets>,
+    ) -> Result<Self, Unbuilt> {
+        let auth = settings.auth.as_ref();
+        let registry = Registry::new(registry::Settings {
+            host: host.to_owned(),
+            tokens: settings.tokens.clone(),
+            ca_bundle: ca_bundle.clone(),
+            reach: if settings.private { Reach::Private } else { Reach::Public },
+            credentials: auth.map(|auth| Credentials::new(secrets.clone(), auth.secret.as_str(), &auth.host)),
+        });
+        let registry = registry.map_err(|error| Unbuilt::Registry { registry: host.to_owned(), error })?;
+        Ok(Self { settings: settings.clone(), ca_bundle, registry: Arc::new(registry) })
+    }
 }
 
 impl Kept {

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Values that must not render, and what is said.
-const HOLES: [(&[&str], &str); 14] = [
+const HOLES: [(&[&str], &str); 15] = [
     (&["policy="], "policy is empty"),
     (&["image.digest="], "image.digest is empty"),
     (&["image.digest=sha256:123"], "does not match pattern"),
@@ -27,6 +27,7 @@ const HOLES: [(&[&str], &str); 14] = [
     (&["repositories=null"], "policy names the repository acme, which the value repositories does not have"),
     (&["repositories.acme.authSecret=tuf"], "are in the Secret \"\", and repositories.acme.authSecret is \"tuf\""),
     (&["repositories.acme.authSecret=../tls"], "does not match pattern"),
+    (&["registries.registry.authSecret=login"], "registries has registry, which the policy does not name"),
     (&["pin=some"], "pin"),
     (&["guards.ownNamespaceImages={registry.example/tool:1}"], "does not match pattern"),
 ];
@@ -100,7 +101,13 @@ fn the_account_may_get_the_secrets_that_the_values_name_and_the_policy_reaches_f
     for account in ["pratique", "pratique-audit"] {
         assert_eq!(json!(rules_about(&objects, account, "secrets")), get, "{account}");
     }
-    let without = helm::template("pratique", "here", &values[1..]).unwrap();
+    let registries = "registries: {registry: {auth: {secretRef: login}}}\n";
+    let error = with_policy(&format!("{policy}{registries}"), &values).unwrap_err();
+    assert!(error.contains("the credentials of registry registry are in the Secret \"login\", and "), "{error}");
+    let values = [values[0], values[1], "registries.registry.authSecret=login"];
+    let objects = with_policy(&format!("{policy}{registries}"), &values).unwrap();
+    assert_eq!(rules_about(&objects, "pratique", "secrets")[0]["resourceNames"], json!(["acme-tuf", "login"]));
+    let without = helm::template("pratique", "here", &values[1..2]).unwrap();
     assert_eq!(rules_about(&without, "pratique", "secrets"), Vec::<Value>::new());
 }
 

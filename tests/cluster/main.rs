@@ -23,6 +23,7 @@ mod outage;
 mod pinning;
 mod plugin;
 mod policies;
+mod registry;
 mod support;
 mod traces;
 mod verdicts;

@@ -93,6 +93,18 @@ app.kubernetes.io/component: webhook
 {{- fail (printf "policy: the credentials of repository %s are in the Secret %q, and repositories.%s.authSecret is %q" $name $named $name $granted) }}
 {{- end }}
 {{- end }}
+{{- range $host, $registry := (default dict $policy.registries) }}
+{{- $named := dig "auth" "secretRef" "" (default dict $registry) }}
+{{- $granted := dig $host "authSecret" "" $.Values.registries }}
+{{- if ne $named $granted }}
+{{- fail (printf "policy: the credentials of registry %s are in the Secret %q, and its authSecret in registries is %q" $host $named $granted) }}
+{{- end }}
+{{- end }}
+{{- range $host, $_ := .Values.registries }}
+{{- if not (hasKey (default dict $policy.registries) $host) }}
+{{- fail (printf "registries has %s, which the policy does not name" $host) }}
+{{- end }}
+{{- end }}
 {{- if and (hasKey $policy "breakGlass") (not .Values.breakGlass.enabled) }}
 {{- fail "policy has breakGlass, and breakGlass.enabled is off: the webhook could not ask who may" }}
 {{- end }}
@@ -213,7 +225,7 @@ readinessProbe:
     - {{ include "pratique.roots" . }}
   verbs: [get, list, watch]
 {{- with include "pratique.authSecrets" . | trim }}
-# Credentials for repositories. They are read by name and not watched.
+# Credentials for repositories and registries. They are read by name and not watched.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames:
@@ -222,10 +234,13 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* The Secrets with credentials for repositories, each once. */}}
+{{- /* The Secrets with credentials for repositories and registries, each once. */}}
 {{- define "pratique.authSecrets" -}}
 {{- $names := list }}
 {{- range .Values.repositories }}
+{{- $names = append $names .authSecret }}
+{{- end }}
+{{- range .Values.registries }}
 {{- $names = append $names .authSecret }}
 {{- end }}
 {{- range $names | compact | uniq | sortAlpha }}

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Repositories, captures, hash_of, list, verify};
 use crate::{
-    evidence::requirement::{NotALabel, is_dns_label},
+    evidence::requirement::{NotALabel, Tags, is_dns_label},
     pattern::{ImagePattern, NamePattern},
     policy::{
         Action, Demand, Fault, ImageMatch, Matcher, Mode, Rule, RuleName, UsedAs, Weak,
@@ -143,6 +143,9 @@ fn load_demands(
     let described: BTreeMap<&String, _> = named.filter_map(|name| policy.repositories.get_key_value(name)).collect();
     let mut loaded = Vec::new();
     for (part, (verify, at)) in demands.iter().enumerate() {
+        if verify.tags == Some(Tags::Registry) {
+            hold_registry(matcher, policy, &at.key("tags"))?;
+        }
         let hash = hash_of(&json!({"rule": raw, "repositories": described, "part": part}));
         let verify::Read { requirement, role, captures, weak: words } =
             verify::requirement(verify, matcher, repositories, at)?;
@@ -166,6 +169,22 @@ fn hold_weak_rule(weak: &BTreeSet<Weak>, matcher: &Matcher, at: &Path) -> Result
     let exact_namespaces = matcher.namespaces.iter().all(NamePattern::is_literal);
     if weak.contains(&Weak::Allow) && !exact_images && !exact_namespaces {
         return Err(at.key("namespaces").fault(Fault::InexactExemption));
+    }
+    Ok(())
+}
+
+/// A name must not choose whom we ask: each host is written out, and described.
+fn hold_registry(matcher: &Matcher, policy: &RawPolicy, at: &Path) -> Result<(), Located> {
+    for image in &matcher.images {
+        let pattern = image.to_string();
+        let host = pattern.split('/').next().unwrap_or_default();
+        if !image.pattern.host_is_literal() {
+            return Err(at.fault(Fault::OpenRegistry { pattern }));
+        }
+        if !policy.registries.contains_key(host) {
+            let known = policy.registries.keys().cloned().collect();
+            return Err(at.fault(Fault::UnknownRegistry { host: host.to_owned(), known }));
+        }
     }
     Ok(())
 }

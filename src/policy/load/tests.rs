@@ -307,3 +307,40 @@ fn credentials_of_a_repository_are_in_a_secret_and_go_to_its_host_over_tls() {
         assert_eq!((*error.fault, error.place.path.as_str()), (Fault::Unbound, "repositories.acme.auth"));
     }
 }
+
+#[test]
+fn a_rule_asks_only_registries_that_it_writes_out_and_the_policy_describes() {
+    let policy = |registries: &str, images: &str| {
+        let text = minimal(&format!("{{images: [{images}]}}"), "{repositories: [acme], tags: registry}");
+        Policy::parse(&text.replace("rules:", &format!("registries: {{{registries}}}\nrules:")))
+    };
+    let described = "registry.example: {private: true}, \"other.example:5000\": {tokens: auth.example, caBundle: ca.pem, \
+                     auth: {secretRef: other}}";
+    let loaded = policy(described, "registry.example/**, \"other.example:5000/team/*\"").unwrap();
+    let registries = loaded.registries();
+    let (own, other) = (&registries["registry.example"], &registries["other.example:5000"]);
+    assert!(own.private && own.auth.is_none() && !other.private);
+    // The credentials are for whoever gives the tokens.
+    assert_eq!(other.auth.as_ref().map(|auth| auth.host.as_str()), Some("auth.example"));
+    assert_eq!(demanded(&loaded.rules()[0]).tags, Tags::Registry);
+    assert!(!loaded.rules()[0].is_weak());
+
+    let fault = |registries: &str, images: &str| {
+        let error = policy(registries, images).unwrap_err();
+        (error.place.path.clone(), error.code())
+    };
+    let tags = || "rules[0].verify.tags".to_owned();
+    assert_eq!(fault(described, "\"*.example/**\""), (tags(), "policy/too-wide"));
+    assert_eq!(fault(described, "\"**\""), (tags(), "policy/too-wide"));
+    assert_eq!(fault(described, "registry.example/a, evil.example/a"), (tags(), "policy/unknown-registry"));
+    assert_eq!(fault("", "registry.example/a"), (tags(), "policy/unknown-registry"));
+    for (odd, path) in [
+        ("\"*.example\": {}", "registries[\"*.example\"]"),
+        ("\"registry.example:443\": {}", "registries[\"registry.example:443\"]"),
+        ("Registry.example: {}", "registries[\"Registry.example\"]"),
+        ("registry.example: {tokens: \"https://auth.example\"}", "registries[\"registry.example\"].tokens"),
+        ("registry.example: {auth: {secretRef: \"../x\"}}", "registries[\"registry.example\"].auth.secretRef"),
+    ] {
+        assert_eq!(fault(odd, "registry.example/a"), (path.to_owned(), "policy/malformed-value"), "{odd}");
+    }
+}

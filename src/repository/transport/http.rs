@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Error, is_plain, is_web, outside,
-    redirect::{MAX_HOPS, Redirects},
+    redirect::{MAX_HOPS, Reach, Redirects},
 };
 use crate::{repository::credentials::Credentials, tuf::FetchError};
 
@@ -189,7 +189,24 @@ impl Http {
 
 /// Why a request brought no answer. URLs of redirects hold signatures, so only hosts are named.
 fn failed(place: &Url, error: reqwest::Error) -> FetchError {
-    FetchError::Unreachable(format!("{}: {}", host(place), causes(&error.without_url())))
+    FetchError::Unreachable(failure(&host(place), error))
+}
+
+/// The same as a text.
+pub(crate) fn failure(host: &str, error: reqwest::Error) -> String {
+    format!("{host}: {}", causes(&error.without_url()))
+}
+
+/// The base URL and the client of another host that is asked over TLS, without redirects, and reached as `reach` says.
+pub(crate) fn client_of(host: &str, ca_bundle: Option<&[u8]>, reach: Reach) -> Result<(Url, Client), Error> {
+    let bad = |why: &str| Error::BadUrl { url: format!("https://{host}/"), why: why.to_owned() };
+    let url = Url::parse(&format!("https://{host}/")).map_err(|error| bad(&error.to_string()))?;
+    if !reach.allows(&url) {
+        return Err(bad("it is an address that may not be reached"));
+    }
+    let access = Access { ca_bundle: ca_bundle.map(<[u8]>::to_vec), ..Access::default() };
+    let client = builder(tls(&[&url], &access)?, &access)?.dns_resolver(reach.resolver());
+    Ok((url, build(client)?))
 }
 
 fn accept(response: &Response, place: &Url) -> Result<(), FetchError> {
@@ -211,7 +228,7 @@ fn accept(response: &Response, place: &Url) -> Result<(), FetchError> {
 }
 
 /// The host of a URL, with its port unless that is the usual one.
-pub(in crate::repository) fn host(url: &Url) -> String {
+pub(crate) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

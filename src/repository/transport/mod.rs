@@ -13,12 +13,15 @@ mod tests;
 use reqwest::Url;
 use tokio::time::Instant;
 
-pub(super) use self::http::host;
+pub(crate) use self::http::{client_of, failure, host};
 use self::{
     file::Folder,
     http::{Clients, Http},
 };
-pub use self::{http::Access, redirect::Redirects};
+pub use self::{
+    http::Access,
+    redirect::{Reach, Redirects},
+};
 use crate::tuf::{FetchError, FetchRequest, fetch::FetchBase};
 
 /// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders.

@@ -74,6 +74,57 @@ impl Redirects {
     }
 }
 
+/// Which addresses may be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the internet.
+    Public,
+    /// Also those of private networks, of the cluster and of this machine; never those of its link, where clouds have
+    /// what must not be asked.
+    Private,
+}
+
+impl Reach {
+    /// Whether a URL may be asked, as far as its host is an address. Names are held to it when they are looked up.
+    pub(crate) fn allows(self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        literal.is_none_or(self.reachable())
+    }
+
+    pub(super) fn resolver(self) -> Arc<Resolver> {
+        Arc::new(Resolver { reachable: self.reachable() })
+    }
+
+    fn reachable(self) -> fn(IpAddr) -> bool {
+        match self {
+            Self::Public => is_public,
+            Self::Private => is_beyond_the_link,
+        }
+    }
+}
+
+/// Where a cloud answers whoever asks from within.
+const CLOUD: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+fn is_beyond_the_link(address: IpAddr) -> bool {
+    let is_v4 = |address: Ipv4Addr| {
+        let [first, ..] = address.octets();
+        !(address.is_link_local() || first == 0 || first >= 224)
+    };
+    match address {
+        IpAddr::V4(address) => is_v4(address),
+        IpAddr::V6(address) if address.is_loopback() => true,
+        IpAddr::V6(address) => match embedded(address) {
+            Some(embedded) => is_v4(embedded),
+            None => {
+                let [first, ..] = address.segments();
+                first & 0xffc0 != 0xfe80 && first & 0xff00 != 0xff00 && address != CLOUD
+            }
+        },
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Resolver {
     reachable: fn(IpAddr) -> bool,
@@ -118,15 +169,19 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (first == 198 && (18..20).contains(&second)))
 }
 
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    // Translated and tunnelled addresses lead wherever the one within them does.
-    let embedded = match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some((high, low)),
-        [0x2002, high, low, ..] => Some((high, low)),
-        _ => None,
+/// Translated and tunnelled addresses lead wherever the one within them does.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2002, high, low, ..] => (high, low),
+        _ => return None,
     };
-    if let Some((high, low)) = embedded {
-        return is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    if let Some(address) = embedded(address) {
+        return is_public_v4(address);
     }
     // Global unicast (RFC 4291 2.4) without Teredo and documentation.
     let [first, second, ..] = address.segments();
@@ -169,6 +224,27 @@ mod tests {
             "2001::1",
         ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_are_reached_where_they_may_be_and_those_of_the_link_never() {
+        for address in ["10.0.0.1", "127.0.0.1", "8.8.8.8", "fd00::1", "::1", "2606:4700::1", "::ffff:10.0.0.1"] {
+            assert!(is_beyond_the_link(address.parse().unwrap()), "{address}");
+        }
+        for address in [
+            "169.254.169.254",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fe80::1",
+            "ff02::1",
+            "::",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            assert!(!is_beyond_the_link(address.parse().unwrap()), "{address}");
         }
     }
 

@@ -31,7 +31,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
         (
             "default: audit",
             "defaults: audit",
-            "46:1: defaults: unknown key \"defaults\", known here: version, repositories, rules, next, \
+            "46:1: defaults: unknown key \"defaults\", known here: version, repositories, registries, rules, next, \
              breakGlass, default",
         ),
         (

@@ -1,0 +1,209 @@
+//! Against a registry on the loopback interface, over TLS.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response as Answer},
+};
+
+use super::*;
+use crate::repository::credentials::tests::Kept;
+
+const HEX: &str = "9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e";
+
+fn digest() -> String {
+    format!("sha256:{HEX}")
+}
+
+/// A server for `localhost` with this behaviour, which is told its own host.
+struct Server {
+    host: String,
+    authority: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(answer: impl Fn(&Request, &str) -> Answer + Clone + Send + Sync + 'static) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+        let own = host.clone();
+        let app = Router::new().fallback(move |request: Request| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(answer(&request, &own))
+        });
+        let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
+        tokio::spawn(axum_server::from_tcp_rustls(listener, config).unwrap().serve(app.into_make_service()));
+        Self { host, authority: made.cert.pem(), asked }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            host: self.host.clone(),
+            tokens: None,
+            ca_bundle: Some(self.authority.clone().into_bytes()),
+            reach: Reach::Private,
+            credentials: None,
+        }
+    }
+}
+
+async fn resolve(settings: Settings) -> Result<String, Error> {
+    let image = Repository::parse(&format!("{}/team/app", settings.host)).unwrap();
+    let registry = Registry::new(settings).unwrap();
+    let tag = Tag::latest();
+    let digest = registry.resolve(&image, &tag, Instant::now() + Duration::from_secs(60)).await;
+    digest.map(|digest| digest.to_string())
+}
+
+fn found() -> Answer {
+    [("docker-content-digest", digest())].into_response()
+}
+
+fn challenge(value: String) -> Answer {
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", value)]).into_response()
+}
+
+fn brought(request: &Request) -> Option<&str> {
+    request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok())
+}
+
+#[tokio::test]
+async fn the_digest_is_what_the_registry_says_or_that_of_the_manifest() {
+    let server = Server::start(|request, _| {
+        assert_eq!(request.uri().path(), "/v2/team/app/manifests/latest");
+        assert_eq!(request.method(), Method::HEAD);
+        found()
+    })
+    .await;
+    assert_eq!(resolve(server.settings()).await.unwrap(), HEX);
+    let silent = Server::start(|_, _| "a manifest".into_response()).await;
+    assert_eq!(resolve(silent.settings()).await.unwrap(), Sha256::of(b"a manifest").to_string());
+    let other = Server::start(|_, _| [("docker-content-digest", "sha512:00")].into_response()).await;
+    assert_eq!(resolve(other.settings()).await.unwrap(), Sha256::of(b"").to_string());
+}
+
+#[tokio::test]
+async fn all_who_wait_ask_once_and_the_answer_serves_for_a_while() {
+    let server = Server::start(|_, _| found()).await;
+    let registry = Registry::new(server.settings()).unwrap();
+    let image = Repository::parse(&format!("{}/team/app", server.host)).unwrap();
+    let tag = Tag::latest();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let all = futures::future::join_all((0..20).map(|_| registry.resolve(&image, &tag, deadline))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_the_registry_does_not_have_or_say_is_no_digest() {
+    for (status, wanted) in [
+        (StatusCode::NOT_FOUND, Error::NoSuchTag),
+        (StatusCode::FORBIDDEN, Error::Credentials(" does not show it to us (HTTP 403)".into())),
+        (StatusCode::SERVICE_UNAVAILABLE, Error::Unreachable(" answered HTTP 503".into())),
+        (StatusCode::UNAUTHORIZED, Error::Unreachable(" does not say how to log in".into())),
+    ] {
+        let server = Server::start(move |_, _| status.into_response()).await;
+        let error = resolve(server.settings()).await.unwrap_err();
+        assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&wanted), "{error:?}");
+        let said = wanted.to_string();
+        assert!(error == wanted || error.to_string() == format!("{}{said}", server.host), "{error}");
+    }
+    let large = Server::start(|_, _| vec![b' '; MAX_MANIFEST + 1].into_response()).await;
+    assert!(
+        matches!(resolve(large.settings()).await, Err(Error::Unreachable(why)) if why.contains("more than 4194304"))
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let server = Server::start(|request, own| match request.uri().path() {
+        "/else" => found(),
+        _ => (StatusCode::TEMPORARY_REDIRECT, [("location", format!("https://{own}/else"))]).into_response(),
+    })
+    .await;
+    let error = resolve(server.settings()).await.unwrap_err().to_string();
+    assert!(error.ends_with("redirects (HTTP 307), which is not followed"), "{error}");
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed() {
+    let behave = |request: &Request, realm: String| match (request.uri().path(), brought(request)) {
+        ("/token", _) => {
+            let query = request.uri().query().unwrap();
+            assert_eq!(query, "service=here&scope=repository%3Ateam%2Fapp%3Apull");
+            "{\"token\": \"t0ken\"}".into_response()
+        }
+        (_, Some("Bearer t0ken")) => found(),
+        _ => challenge(format!("Bearer realm=\"{realm}\",service=\"here\",scope=\"repository:other:push\"")),
+    };
+    let own = Server::start(move |request, own| behave(request, format!("https://{own}/token"))).await;
+    assert_eq!(resolve(own.settings()).await.unwrap(), HEX);
+
+    // Elsewhere: to where it may not, nothing is sent.
+    let elsewhere = Server::start(|_, _| "{\"token\": \"t0ken\"}".into_response()).await;
+    let there = elsewhere.host.clone();
+    for realm in [
+        format!("https://{there}/token"),
+        format!("http://{there}/token"),
+        "https://169.254.169.254/token".to_owned(),
+        "nonsense".to_owned(),
+    ] {
+        let sent = realm.clone();
+        let server = Server::start(move |request, _| behave(request, sent.clone())).await;
+        assert_eq!(resolve(server.settings()).await, Err(Error::Tokens(realm)));
+    }
+    let server = Server::start(|_, own| challenge(format!("Bearer realm=\"https://user:x@{own}/token\""))).await;
+    assert!(matches!(resolve(server.settings()).await, Err(Error::Tokens(_))));
+    assert_eq!(elsewhere.asked.load(Ordering::SeqCst), 0);
+    // Listed, it is asked; its certificate is of another authority here.
+    let realm = format!("https://{there}/token");
+    let server = Server::start(move |request, _| behave(request, realm.clone())).await;
+    let listed = Settings { tokens: Some(elsewhere.host.clone()), ..server.settings() };
+    assert!(matches!(resolve(listed).await, Err(Error::Unreachable(why)) if why.starts_with(&there)));
+}
+
+#[tokio::test]
+async fn credentials_go_to_the_host_that_they_are_for_and_nowhere_else() {
+    let basic = Server::start(|request, _| match brought(request) {
+        Some("Bearer s3cret") => found(),
+        Some(other) => panic!("{other}"),
+        None => challenge("Basic realm=\"x\"".into()),
+    })
+    .await;
+    let known = |host: &str| Some(Credentials::new(Kept::with(&[("host", host), ("token", "s3cret")]), "tuf", host));
+    let own = Settings { credentials: known(&basic.host), ..basic.settings() };
+    assert_eq!(resolve(own).await.unwrap(), HEX);
+    for credentials in [None, known("auth.example")] {
+        let error = resolve(Settings { credentials, ..basic.settings() }).await.unwrap_err();
+        assert_eq!(error, Error::Credentials(format!("{} wants credentials", basic.host)));
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_public_is_not_reached_unless_the_policy_says_so() {
+    let server = Server::start(|_, _| found()).await;
+    let error = resolve(Settings { reach: Reach::Public, ..server.settings() }).await.unwrap_err();
+    assert!(error.to_string().contains("localhost has no public address"), "{error}");
+    for (host, reach) in
+        [("127.0.0.1:1", Reach::Public), ("169.254.169.254", Reach::Private), ("[fe80::1]:5000", Reach::Private)]
+    {
+        let settings = Settings { host: host.into(), reach, ..server.settings() };
+        assert!(matches!(Registry::new(settings), Err(transport::Error::BadUrl { .. })), "{host}");
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+}
