@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Values that must not render, and what is said.
-const HOLES: [(&[&str], &str); 15] = [
+const HOLES: [(&[&str], &str); 16] = [
     (&["policy="], "policy is empty"),
     (&["image.digest="], "image.digest is empty"),
     (&["image.digest=sha256:123"], "does not match pattern"),
@@ -28,6 +28,7 @@ const HOLES: [(&[&str], &str); 15] = [
     (&["repositories.acme.authSecret=tuf"], "are in the Secret \"\", and repositories.acme.authSecret is \"tuf\""),
     (&["repositories.acme.authSecret=../tls"], "does not match pattern"),
     (&["registries.registry.authSecret=login"], "registries has registry, which the policy does not name"),
+    (&["caBundles.ca=none"], "does not match pattern"),
     (&["pin=some"], "pin"),
     (&["guards.ownNamespaceImages={registry.example/tool:1}"], "does not match pattern"),
 ];
@@ -69,7 +70,7 @@ fn values_that_would_leave_a_hole_do_not_render() {
 /// What the chart renders with another policy and these values.
 fn with_policy(policy: &str, values: &[&str]) -> Result<Vec<Value>, String> {
     let folder = Cluster::shared().folder("chart-policy");
-    let file = folder.join(format!("{}.yaml", values.join("_")));
+    let file = folder.join(format!("{}.yaml", pratique::crypto::Sha256::of(format!("{policy}{values:?}").as_bytes())));
     fs::write(&file, json!({"policy": policy}).to_string()).unwrap();
     let file = file.display().to_string();
     let sets = values.iter().flat_map(|value| ["--set", *value]);
@@ -109,6 +110,21 @@ fn the_account_may_get_the_secrets_that_the_values_name_and_the_policy_reaches_f
     assert_eq!(rules_about(&objects, "pratique", "secrets")[0]["resourceNames"], json!(["acme-tuf", "login"]));
     let without = helm::template("pratique", "here", &values[1..2]).unwrap();
     assert_eq!(rules_about(&without, "pratique", "secrets"), Vec::<Value>::new());
+}
+
+#[test]
+fn the_certificates_that_the_policy_names_stand_beside_the_roots() {
+    let policy = "version: 1\nrepositories:\n  acme: {url: \"https://tuf.example\", root: acme.root.json, caBundle: \
+                  ca}\nregistries: {registry: {caBundle: ca}}\nrules: []\n";
+    let error = with_policy(policy, &["pin=off"]).unwrap_err();
+    assert!(error.contains("the caBundle of acme is ca, which the value caBundles does not have"), "{error}");
+    let given = "caBundles.ca=-----BEGIN CERTIFICATE-----";
+    let objects = with_policy(policy, &[given]).unwrap();
+    let roots = objects.iter().find(|object| object["data"]["acme.root.json"].is_string()).unwrap();
+    assert_eq!((&roots["data"]["ca"], &roots["immutable"]), (&json!("-----BEGIN CERTIFICATE-----"), &json!(true)));
+    let taken = "caBundles.acme\\.root\\.json=-----BEGIN CERTIFICATE-----";
+    let error = with_policy(policy, &[given, taken]).unwrap_err();
+    assert!(error.contains("caBundles has acme.root.json, which is the key of a root"), "{error}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Registry {
         let repository = root.join("repositories/team/app/_manifests");
         let link = format!("sha256:{digest}");
         for (file, content) in [
-            (root.join("blobs/sha256").join(&digest[..2]).join(&digest).join("data"), manifest),
+            (root.join("blobs/sha256").join(digest.get(..2).unwrap()).join(&digest).join("data"), manifest),
             (repository.join("revisions/sha256").join(&digest).join("link"), link.as_bytes()),
             (repository.join("tags").join(tag).join("current/link"), link.as_bytes()),
             (repository.join("tags").join(tag).join("index/sha256").join(&digest).join("link"), link.as_bytes()),

@@ -105,6 +105,15 @@ app.kubernetes.io/component: webhook
 {{- fail (printf "registries has %s, which the policy does not name" $host) }}
 {{- end }}
 {{- end }}
+{{- range $described := list (default dict $policy.repositories) (default dict $policy.registries) }}
+{{- range $name, $it := $described }}
+{{- with dig "caBundle" "" (default dict $it) }}
+{{- if not (hasKey $.Values.caBundles .) }}
+{{- fail (printf "policy: the caBundle of %s is %s, which the value caBundles does not have" $name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (hasKey $policy "breakGlass") (not .Values.breakGlass.enabled) }}
 {{- fail "policy has breakGlass, and breakGlass.enabled is off: the webhook could not ask who may" }}
 {{- end }}
@@ -123,6 +132,12 @@ app.kubernetes.io/component: webhook
 {{- fail (printf "repositories.%s.root is no root.json: it has no \"signed\"" $name) }}
 {{- end }}
 {{- $_ := set $data (printf "%s.root.json" $name) $repository.root }}
+{{- end }}
+{{- range $key, $pem := .Values.caBundles }}
+{{- if hasKey $data $key }}
+{{- fail (printf "caBundles has %s, which is the key of a root" $key) }}
+{{- end }}
+{{- $_ := set $data $key $pem }}
 {{- end }}
 {{- toYaml $data }}
 {{- end }}
