@@ -92,7 +92,7 @@ default: deny
         let policy = Arc::new(Policy::parse(&policy).unwrap());
         let root = fs::read(self.repository().join("metadata/1.root.json")).unwrap();
         let files = BTreeMap::from([("acme.root.json".to_owned(), root)]);
-        Arc::new(World::build(policy, &files, None, None).await.unwrap())
+        Arc::new(World::build(policy, &files, None, None, None).await.unwrap())
     }
 
     fn repository(&self) -> PathBuf {

@@ -239,8 +239,8 @@ readinessProbe:
     - {{ include "pratique.fullname" . }}-policy
     - {{ include "pratique.roots" . }}
   verbs: [get, list, watch]
-{{- with include "pratique.authSecrets" . | trim }}
-# Credentials for repositories and registries. They are read by name and not watched.
+{{- with include "pratique.authSecrets" .Values.repositories | trim }}
+# Credentials for repositories. They are read by name and not watched.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames:
@@ -249,13 +249,10 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* The Secrets with credentials for repositories and registries, each once. */}}
+{{- /* The Secrets with credentials for these repositories or registries, each once. */}}
 {{- define "pratique.authSecrets" -}}
 {{- $names := list }}
-{{- range .Values.repositories }}
-{{- $names = append $names .authSecret }}
-{{- end }}
-{{- range .Values.registries }}
+{{- range . }}
 {{- $names = append $names .authSecret }}
 {{- end }}
 {{- range $names | compact | uniq | sortAlpha }}
