@@ -72,6 +72,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let settings = Settings { listen: args.listen, observe: args.health_listen, limits: Limits::default() };
     let server = Server::bind(&settings, server_config(resolver)?, health, metrics.clone()).await?;
+    // Before anybody is told: who reads that it listens may stop it at once, and is to see it end well.
+    let stop = told_to_stop()?;
     tracing::info!(address = %server.address(), "listening");
     let pin = match args.pin {
         PinArg::Off => Pin::Off,
@@ -85,7 +87,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let verifier = Arc::new(Verifier::new(budget));
     let custom_kinds = args.custom_kinds.clone();
     let webhook = Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, cluster });
-    let ended = server.run(webhook.entries(&settings.limits), told_to_stop()?).await;
+    let ended = server.run(webhook.entries(&settings.limits), stop).await;
     tasks.iter().for_each(JoinHandle::abort);
     if let Some(traces) = traces {
         // It blocks, and needs the runtime meanwhile. Spans that are lost are no reason to end badly.
