@@ -93,12 +93,6 @@ impl Publisher {
             ImagePattern::new(image).map_err(|error| Error::input(image, error.to_string()))?;
         }
         self.check_delegated(&layout.role, &layout.path)?;
-        if self.find_target(&layout.path).is_some_and(|target| target.pointer("/custom/digests").is_some()) {
-            return Err(Error::input(
-                layout.path,
-                "a retired layout stays closed: the new one needs a path of its own",
-            ));
-        }
         let mut listed = Vec::new();
         for key in &layout.keys {
             check_key_file(key)?;
@@ -114,6 +108,10 @@ impl Publisher {
         let mut custom = Map::from_iter([(IN_TOTO.to_owned(), json!(listed))]);
         if !layout.images.is_empty() {
             custom.insert("images".to_owned(), json!(layout.images));
+        }
+        // A retired layout that is signed anew stays closed: it is listed as before for its own images alone.
+        if let Some(digests) = self.find_target(&layout.path).and_then(|target| target.pointer("/custom/digests")) {
+            custom.insert("digests".to_owned(), digests.clone());
         }
         self.editor.add_target(&layout.role, &layout.path, &layout.bytes, custom)
     }
