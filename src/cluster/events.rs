@@ -114,18 +114,12 @@ impl Recorder {
 
     /// Writes an Event under a name, and waits until that is done.
     pub async fn record(&self, event: Event, name: String, now: Timestamp) -> Recorded {
-        let namespace = event.regarding.namespace.as_deref().unwrap_or("default").to_owned();
-        let api = Api::<v1::Event>::namespaced(self.client.clone(), &namespace);
         let named = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
-        let event = object(event, named, namespace, (self.controller, &self.instance), now);
-        let parameters = PostParams::default();
-        let recorded = match tokio::time::timeout(PATIENCE, api.create(&parameters, &event)).await {
-            Ok(Ok(_)) => Recorded::Written,
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Recorded::AlreadyThere,
-            Ok(Err(error)) => Recorded::Failed(error.to_string()),
-            Err(_) => Recorded::Failed("the API server does not answer".to_owned()),
-        };
-        self.metrics.event_written(recorded == Recorded::Written);
+        let event = object(event, named, (self.controller, &self.instance), now);
+        let recorded = create(&self.client, &event).await;
+        if recorded != Recorded::AlreadyThere {
+            self.metrics.event_written(recorded == Recorded::Written);
+        }
         recorded
     }
 }
@@ -138,21 +132,14 @@ impl Writer {
             if !self.is_new(&event, now) {
                 continue;
             }
-            let namespace = event.regarding.namespace.as_deref().unwrap_or("default").to_owned();
-            let api = Api::<v1::Event>::namespaced(self.client.clone(), &namespace);
             // Not the object's name, as is usual: that may come from a request and be no name at all.
             let unnamed = ObjectMeta { generate_name: Some("pratique-".to_owned()), ..ObjectMeta::default() };
-            let event = object(event, unnamed, namespace, (CONTROLLER, &self.instance), now);
-            let parameters = PostParams::default();
-            let error = match tokio::time::timeout(PATIENCE, api.create(&parameters, &event)).await {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("the API server does not answer".to_owned()),
-            };
-            if let Some(error) = &error {
+            let event = object(event, unnamed, (CONTROLLER, &self.instance), now);
+            let recorded = create(&self.client, &event).await;
+            if let Recorded::Failed(error) = &recorded {
                 tracing::warn!(%error, reason = event.reason, note = event.note, "an Event could not be written");
             }
-            self.metrics.event_written(error.is_none());
+            self.metrics.event_written(recorded == Recorded::Written);
         }
     }
 
@@ -173,13 +160,20 @@ impl Writer {
     }
 }
 
-fn object(
-    event: Event,
-    metadata: ObjectMeta,
-    namespace: String,
-    (controller, instance): (&str, &str),
-    now: Timestamp,
-) -> v1::Event {
+/// Creates an Event in its namespace.
+async fn create(client: &Client, event: &v1::Event) -> Recorded {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+    let api = Api::<v1::Event>::namespaced(client.clone(), namespace);
+    match tokio::time::timeout(PATIENCE, api.create(&PostParams::default(), event)).await {
+        Ok(Ok(_)) => Recorded::Written,
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Recorded::AlreadyThere,
+        Ok(Err(error)) => Recorded::Failed(error.to_string()),
+        Err(_) => Recorded::Failed("the API server does not answer".to_owned()),
+    }
+}
+
+fn object(event: Event, metadata: ObjectMeta, (controller, instance): (&str, &str), now: Timestamp) -> v1::Event {
+    let namespace = event.regarding.namespace.as_deref().unwrap_or("default").to_owned();
     v1::Event {
         metadata: ObjectMeta { namespace: Some(namespace), ..metadata },
         type_: Some(match event.kind {
