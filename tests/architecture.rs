@@ -47,7 +47,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Shell, "telemetry", &["verdict"]),
     (Shell, "repository", &["policy", "evidence", "tuf", "crypto", "telemetry"]),
     // It is reached as a repository is: TLS, credentials bound to their host, addresses.
-    (Shell, "registry", &["repository", "image", "tuf", "crypto", "telemetry"]),
+    (Shell, "registry", &["repository", "verdict", "image", "tuf", "crypto", "telemetry"]),
     (
         Shell,
         "verifier",

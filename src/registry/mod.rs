@@ -34,6 +34,7 @@ use crate::{
         transport::{self, Reach, host},
     },
     tuf::FetchError,
+    verdict::TagFault,
 };
 
 /// What a registry may answer with: an image or an index, of both families.
@@ -54,23 +55,6 @@ const MAX_MANIFEST: usize = 4 << 20;
 const MAX_TOKEN: usize = 64 << 10;
 /// How Docker Hub is called where it is asked.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
-
-/// Why a registry did not say what a tag names.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// It has no such tag.
-    #[error("it has no image under this tag")]
-    NoSuchTag,
-    /// It was not reached, or its answer is none.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It wants credentials, and there are none, or others.
-    #[error("{0}")]
-    Credentials(String),
-    /// It sends for a token to a host that is not listed.
-    #[error("it sends for a token to {0:?}, which is neither itself nor its tokens in the policy")]
-    Tokens(String),
-}
 
 /// How a registry is asked.
 #[derive(Debug, Clone)]
@@ -98,7 +82,7 @@ pub struct Registry {
 }
 
 /// What is known of one tag, and since when. Whoever asks holds it, and the others wait for the answer.
-type Slot = tokio::sync::Mutex<Option<(Instant, Result<Sha256, Error>)>>;
+type Slot = tokio::sync::Mutex<Option<(Instant, Result<Sha256, TagFault>)>>;
 
 impl Registry {
     /// A client of a registry. Nothing is contacted.
@@ -113,7 +97,7 @@ impl Registry {
     }
 
     /// The digest that a tag names now, or did ten seconds ago. Asked once for all who wait.
-    pub async fn resolve(&self, image: &Repository, tag: &Tag, deadline: Instant) -> Result<Sha256, Error> {
+    pub async fn resolve(&self, image: &Repository, tag: &Tag, deadline: Instant) -> Result<Sha256, TagFault> {
         let slot = self.slot(format!("{}:{tag}", image.path()));
         let answer = async {
             let mut known = slot.lock().await;
@@ -129,7 +113,7 @@ impl Registry {
             answer
         };
         let deadline = deadline.min(Instant::now() + PATIENCE);
-        let late = || Err(Error::Unreachable(format!("{} did not answer in time", host(&self.base))));
+        let late = || Err(TagFault::Unreachable(format!("{} did not answer in time", host(&self.base))));
         timeout_at(deadline, answer).await.unwrap_or_else(|_| late())
     }
 
@@ -143,10 +127,10 @@ impl Registry {
     }
 
     /// OCI distribution-spec, "Pulling manifests".
-    async fn ask(&self, path: &str, tag: &Tag) -> Result<Sha256, Error> {
+    async fn ask(&self, path: &str, tag: &Tag) -> Result<Sha256, TagFault> {
         // The grammar of references leaves nothing in the two that has a meaning in a URL.
         let url = self.base.join(&format!("v2/{path}/manifests/{tag}"));
-        let url = url.map_err(|error| Error::Unreachable(error.to_string()))?;
+        let url = url.map_err(|error| TagFault::Unreachable(error.to_string()))?;
         let mut response = self.send(Method::HEAD, url.clone(), None).await?;
         let mut authorization = None;
         if response.status() == StatusCode::UNAUTHORIZED {
@@ -163,36 +147,37 @@ impl Registry {
         Ok(Sha256::of(&self.body(response, MAX_MANIFEST).await?))
     }
 
-    fn accept(&self, response: &Response) -> Result<(), Error> {
+    fn accept(&self, response: &Response) -> Result<(), TagFault> {
         let (host, status) = (host(response.url()), response.status());
         match status {
             StatusCode::OK => Ok(()),
-            StatusCode::NOT_FOUND => Err(Error::NoSuchTag),
+            StatusCode::NOT_FOUND => Err(TagFault::NoSuchTag),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(Error::Credentials(format!("{host} does not show it to us (HTTP {})", status.as_u16())))
+                Err(TagFault::Credentials(format!("{host} does not show it to us (HTTP {})", status.as_u16())))
             }
-            _ if status.is_redirection() => {
-                Err(Error::Unreachable(format!("{host} redirects (HTTP {}), which is not followed", status.as_u16())))
-            }
-            _ => Err(Error::Unreachable(format!("{host} answered HTTP {}", status.as_u16()))),
+            _ if status.is_redirection() => Err(TagFault::Unreachable(format!(
+                "{host} redirects (HTTP {}), which is not followed",
+                status.as_u16()
+            ))),
+            _ => Err(TagFault::Unreachable(format!("{host} answered HTTP {}", status.as_u16()))),
         }
     }
 
     /// What to send where the registry wants to know who asks (RFC 7235; distribution, "Token authentication").
-    async fn authorize(&self, response: &Response, path: &str) -> Result<HeaderValue, Error> {
+    async fn authorize(&self, response: &Response, path: &str) -> Result<HeaderValue, TagFault> {
         let wanted = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         match wanted.filter_map(Challenge::read).next() {
             Some(Challenge::Basic) => {
                 let known = self.known_at(response.url(), None).await?;
-                known.ok_or_else(|| Error::Credentials(format!("{} wants credentials", host(response.url()))))
+                known.ok_or_else(|| TagFault::Credentials(format!("{} wants credentials", host(response.url()))))
             }
             Some(Challenge::Bearer { realm, service }) => self.token(&realm, service.as_deref(), path).await,
-            None => Err(Error::Unreachable(format!("{} does not say how to log in", host(response.url())))),
+            None => Err(TagFault::Unreachable(format!("{} does not say how to log in", host(response.url())))),
         }
     }
 
-    async fn token(&self, realm: &str, service: Option<&str>, path: &str) -> Result<HeaderValue, Error> {
-        let elsewhere = || Error::Tokens(realm.chars().take(100).collect());
+    async fn token(&self, realm: &str, service: Option<&str>, path: &str) -> Result<HeaderValue, TagFault> {
+        let elsewhere = || TagFault::Tokens(realm.chars().take(100).collect());
         let mut url = Url::parse(realm).map_err(|_| elsewhere())?;
         let place = host(&url);
         let is_listed = place == host(&self.base) || self.settings.tokens.as_ref() == Some(&place);
@@ -220,7 +205,7 @@ impl Registry {
             token: Option<String>,
             access_token: Option<String>,
         }
-        let bad = || Error::Unreachable(format!("{place} gave no token"));
+        let bad = || TagFault::Unreachable(format!("{place} gave no token"));
         let body = self.body(response, MAX_TOKEN).await?;
         let token: Token = serde_json::from_slice(&body).map_err(|_| bad())?;
         let token = token.token.or(token.access_token).ok_or_else(bad)?;
@@ -230,34 +215,34 @@ impl Registry {
     }
 
     /// The credentials for a place, where there are some and they are for it.
-    async fn known_at(&self, url: &Url, since: Option<Instant>) -> Result<Option<HeaderValue>, Error> {
+    async fn known_at(&self, url: &Url, since: Option<Instant>) -> Result<Option<HeaderValue>, TagFault> {
         match self.settings.credentials.as_ref().filter(|credentials| credentials.are_for(url)) {
             Some(credentials) => credentials.value(since).await.map(Some).map_err(|error| match error {
-                FetchError::Credentials(why) => Error::Credentials(why),
-                other => Error::Unreachable(other.to_string()),
+                FetchError::Credentials(why) => TagFault::Credentials(why),
+                other => TagFault::Unreachable(other.to_string()),
             }),
             None => Ok(None),
         }
     }
 
-    async fn send(&self, method: Method, url: Url, authorization: Option<HeaderValue>) -> Result<Response, Error> {
+    async fn send(&self, method: Method, url: Url, authorization: Option<HeaderValue>) -> Result<Response, TagFault> {
         let place = host(&url);
         let mut request = self.client.request(method, url).header(ACCEPT, MANIFESTS);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        request.send().await.map_err(|error| Error::Unreachable(transport::failure(&place, error)))
+        request.send().await.map_err(|error| TagFault::Unreachable(transport::failure(&place, error)))
     }
 
-    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {
+    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, TagFault> {
         let place = host(response.url());
         let mut bytes = Vec::new();
         loop {
             let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|error| Error::Unreachable(transport::failure(&place, error)))?;
+            let chunk = chunk.map_err(|error| TagFault::Unreachable(transport::failure(&place, error)))?;
             let Some(chunk) = chunk else { return Ok(bytes) };
             if bytes.len().saturating_add(chunk.len()) > limit {
-                return Err(Error::Unreachable(format!("{place} answers with more than {limit} bytes")));
+                return Err(TagFault::Unreachable(format!("{place} answers with more than {limit} bytes")));
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-async fn resolve(settings: Settings) -> Result<String, Error> {
+async fn resolve(settings: Settings) -> Result<String, TagFault> {
     let image = Repository::parse(&format!("{}/team/app", settings.host)).unwrap();
     let registry = Registry::new(settings).unwrap();
     let tag = Tag::latest();
@@ -111,10 +111,10 @@ async fn all_who_wait_ask_once_and_the_answer_serves_for_a_while() {
 #[tokio::test]
 async fn what_the_registry_does_not_have_or_say_is_no_digest() {
     for (status, wanted) in [
-        (StatusCode::NOT_FOUND, Error::NoSuchTag),
-        (StatusCode::FORBIDDEN, Error::Credentials(" does not show it to us (HTTP 403)".into())),
-        (StatusCode::SERVICE_UNAVAILABLE, Error::Unreachable(" answered HTTP 503".into())),
-        (StatusCode::UNAUTHORIZED, Error::Unreachable(" does not say how to log in".into())),
+        (StatusCode::NOT_FOUND, TagFault::NoSuchTag),
+        (StatusCode::FORBIDDEN, TagFault::Credentials(" does not show it to us (HTTP 403)".into())),
+        (StatusCode::SERVICE_UNAVAILABLE, TagFault::Unreachable(" answered HTTP 503".into())),
+        (StatusCode::UNAUTHORIZED, TagFault::Unreachable(" does not say how to log in".into())),
     ] {
         let server = Server::start(move |_, _| status.into_response()).await;
         let error = resolve(server.settings()).await.unwrap_err();
@@ -124,7 +124,7 @@ async fn what_the_registry_does_not_have_or_say_is_no_digest() {
     }
     let large = Server::start(|_, _| vec![b' '; MAX_MANIFEST + 1].into_response()).await;
     assert!(
-        matches!(resolve(large.settings()).await, Err(Error::Unreachable(why)) if why.contains("more than 4194304"))
+        matches!(resolve(large.settings()).await, Err(TagFault::Unreachable(why)) if why.contains("more than 4194304"))
     );
 }
 
@@ -165,16 +165,16 @@ async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed(
     ] {
         let sent = realm.clone();
         let server = Server::start(move |request, _| behave(request, sent.clone())).await;
-        assert_eq!(resolve(server.settings()).await, Err(Error::Tokens(realm)));
+        assert_eq!(resolve(server.settings()).await, Err(TagFault::Tokens(realm)));
     }
     let server = Server::start(|_, own| challenge(format!("Bearer realm=\"https://user:x@{own}/token\""))).await;
-    assert!(matches!(resolve(server.settings()).await, Err(Error::Tokens(_))));
+    assert!(matches!(resolve(server.settings()).await, Err(TagFault::Tokens(_))));
     assert_eq!(elsewhere.asked.load(Ordering::SeqCst), 0);
     // Listed, it is asked; its certificate is of another authority here.
     let realm = format!("https://{there}/token");
     let server = Server::start(move |request, _| behave(request, realm.clone())).await;
     let listed = Settings { tokens: Some(elsewhere.host.clone()), ..server.settings() };
-    assert!(matches!(resolve(listed).await, Err(Error::Unreachable(why)) if why.starts_with(&there)));
+    assert!(matches!(resolve(listed).await, Err(TagFault::Unreachable(why)) if why.starts_with(&there)));
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn credentials_go_to_the_host_that_they_are_for_and_nowhere_else() {
     assert_eq!(resolve(own).await.unwrap(), HEX);
     for credentials in [None, known("auth.example")] {
         let error = resolve(Settings { credentials, ..basic.settings() }).await.unwrap_err();
-        assert_eq!(error, Error::Credentials(format!("{} wants credentials", basic.host)));
+        assert_eq!(error, TagFault::Credentials(format!("{} wants credentials", basic.host)));
     }
 }
 

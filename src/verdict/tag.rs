@@ -12,8 +12,8 @@ pub enum TagFault {
     /// It wants credentials, and there are none, or others.
     #[error("{0}")]
     Credentials(String),
-    /// It sends for a token to a host that is not listed.
-    #[error("{0}")]
+    /// It sends for a token to this URL, on a host that is not listed.
+    #[error("it sends for a token to {0:?}, which is neither itself nor its tokens in the policy")]
     Tokens(String),
 }
 

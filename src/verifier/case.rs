@@ -18,10 +18,10 @@ use crate::{
     },
     image::{Reference, Repository as ImageName, Tag},
     policy::TufRepository,
-    registry::{self, Registry},
+    registry::Registry,
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
     tuf::{self, TargetPath},
-    verdict::{Cause, Context, Pinning, Refusal, TagFault},
+    verdict::{Cause, Context, Pinning, Refusal},
 };
 
 /// What is judged.
@@ -227,15 +227,7 @@ impl Case<'_> {
         // Policies are read so that every rule that asks one describes it.
         let missing = || Cause::Internal { what: format!("no registry {}", image.host()) };
         let found = self.registry.ok_or_else(missing)?.resolve(image, tag, self.deadline).await;
-        found.map_err(|error| {
-            let fault = match error {
-                registry::Error::NoSuchTag => TagFault::NoSuchTag,
-                registry::Error::Unreachable(why) => TagFault::Unreachable(why),
-                registry::Error::Credentials(why) => TagFault::Credentials(why),
-                error @ registry::Error::Tokens(_) => TagFault::Tokens(error.to_string()),
-            };
-            Cause::Registry { registry: image.host().to_owned(), fault }
-        })
+        found.map_err(|fault| Cause::Registry { registry: image.host().to_owned(), fault })
     }
 
     fn cause(&self, error: RepositoryError) -> Cause {
