@@ -76,7 +76,7 @@ impl Answer {
         let lost: Vec<Verdict> = lost.map(unjudged).collect();
         verdicts.extend(lost);
 
-        let refusals: Vec<&Refusal> = verdicts.iter().filter_map(enforced).collect();
+        let refusals: Vec<&Refusal> = verdicts.iter().filter_map(Verdict::enforced).collect();
         let mut annotations = render::annotations(&verdicts);
         let outcome = match render::worst_class(refusals.iter().copied()) {
             None => Outcome::Allowed,
@@ -246,13 +246,6 @@ fn unjudged(image_use: &ImageUse) -> Verdict {
         context: Context::default(),
         cause: Cause::Unjudged,
     })
-}
-
-fn enforced(verdict: &Verdict) -> Option<&Refusal> {
-    match verdict {
-        Verdict::Refused(refusal) => Some(refusal),
-        Verdict::Admitted(_) => None,
-    }
 }
 
 fn status(class: Class, refusals: &[&Refusal], judged: usize) -> Status {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Holder, Judged, Running, Unreadable, Uses};
 use crate::{
     forecast::{Ending, Outlook},
-    verdict::{AdmittedBy, Class, Leniency, Refusal, Verdict},
+    verdict::{AdmittedBy, Class, Refusal, Verdict},
 };
 
 /// What was found about everything that ran at one moment.
@@ -52,23 +52,12 @@ impl Finding {
 
     /// Why it would be refused now: a verdict, and no outage.
     pub fn refusal(&self) -> Option<&Refusal> {
-        match &self.judged.verdict {
-            Verdict::Refused(refusal) if refusal.class() == Class::Denied => Some(refusal),
-            Verdict::Refused(_) | Verdict::Admitted(_) => None,
-        }
+        self.judged.verdict.enforced().filter(|refusal| refusal.class() == Class::Denied)
     }
 
     /// Why it would be refused if its rule were enforced, where the rule wants that said.
     pub fn warning(&self) -> Option<&Refusal> {
-        match &self.judged.verdict {
-            Verdict::Admitted(admitted) => match admitted.by() {
-                AdmittedBy::Leniency { mode: Leniency::Warn, refusal } if refusal.class() == Class::Denied => {
-                    Some(refusal)
-                }
-                _ => None,
-            },
-            Verdict::Refused(_) => None,
-        }
+        self.judged.verdict.warned().filter(|refusal| refusal.class() == Class::Denied)
     }
 
     /// Why it could not be judged.

@@ -11,7 +11,7 @@ use crate::{
         events::{Event, Events, Kind},
     },
     telemetry::metrics::Glass,
-    verdict::{Admitted, AdmittedBy, Judged, Leniency, Refusal, Verdict, fit, render},
+    verdict::{Admitted, Judged, Leniency, Refusal, Verdict, fit, render},
     verifier::World,
 };
 
@@ -56,7 +56,7 @@ impl Webhook {
 
     /// Admits what was refused, and says so wherever it can be said.
     pub(super) fn break_glass(&self, reason: &str, request: &Request, verdicts: Vec<Verdict>) -> Vec<Verdict> {
-        let refused: Vec<Refusal> = verdicts.iter().filter_map(enforced).cloned().collect();
+        let refused: Vec<Refusal> = verdicts.iter().filter_map(Verdict::enforced).cloned().collect();
         if refused.is_empty() {
             return verdicts;
         }
@@ -86,7 +86,7 @@ impl Webhook {
     /// A warning on a Pod that a controller made reaches nobody, so it is told to the owner.
     pub(super) fn warn_owner(&self, request: &Request, workload: &Workload, verdicts: &[Verdict]) {
         let Some(owner) = &workload.origin.controller else { return };
-        let warned: Vec<&Refusal> = verdicts.iter().filter_map(warned).collect();
+        let warned: Vec<&Refusal> = verdicts.iter().filter_map(Verdict::warned).collect();
         if warned.is_empty() {
             return;
         }
@@ -126,23 +126,6 @@ fn pod(request: &Request) -> ObjectReference {
 fn asking(user: &User) -> Asking {
     let User { username, uid, groups, extra } = user.clone();
     Asking { username, uid, groups, extra }
-}
-
-fn enforced(verdict: &Verdict) -> Option<&Refusal> {
-    match verdict {
-        Verdict::Refused(refusal) => Some(refusal),
-        Verdict::Admitted(_) => None,
-    }
-}
-
-fn warned(verdict: &Verdict) -> Option<&Refusal> {
-    match verdict {
-        Verdict::Admitted(admitted) => match admitted.by() {
-            AdmittedBy::Leniency { mode: Leniency::Warn, refusal } => Some(refusal),
-            _ => None,
-        },
-        Verdict::Refused(_) => None,
-    }
 }
 
 #[cfg(test)]

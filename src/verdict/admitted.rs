@@ -61,6 +61,25 @@ impl Verdict {
         }
     }
 
+    /// Why it was refused, if it was.
+    pub fn enforced(&self) -> Option<&Refusal> {
+        match self {
+            Self::Admitted(_) => None,
+            Self::Refused(refusal) => Some(refusal),
+        }
+    }
+
+    /// Why it would have been refused, where the rule only warns.
+    pub fn warned(&self) -> Option<&Refusal> {
+        match self {
+            Self::Admitted(admitted) => match &admitted.by {
+                AdmittedBy::Leniency { mode: Leniency::Warn, refusal } => Some(refusal),
+                _ => None,
+            },
+            Self::Refused(_) => None,
+        }
+    }
+
     /// The label of metrics: the code of the refusal (also of one that is not enforced), else how it was admitted.
     pub fn label(&self) -> &'static str {
         match self {
