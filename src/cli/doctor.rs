@@ -13,15 +13,23 @@ use crate::{
 /// How long the webhook has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Which installation.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Place {
+    /// The namespace of the webhook
+    #[arg(long, short, default_value = "pratique-system")]
+    pub(super) namespace: String,
+    /// The name of its Deployment and of its webhook configurations
+    #[arg(long, default_value = "pratique")]
+    pub(super) name: String,
+}
+
 /// Options of `doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The namespace of the webhook
-    #[arg(long, short, default_value = "pratique-system")]
-    namespace: String,
-    /// The name of its Deployment and of its webhook configurations
-    #[arg(long, default_value = "pratique")]
-    name: String,
+    #[command(flatten)]
+    place: Place,
     /// How findings are written
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -38,7 +46,7 @@ enum Format {
 
 /// Looks, with the account of the kubeconfig or of the pod. Exit code 0: nothing is wrong; 1: something is.
 pub fn run(args: &Args, now: Timestamp, out: &mut impl Write) -> anyhow::Result<u8> {
-    let installation = Installation { namespace: args.namespace.clone(), name: args.name.clone() };
+    let installation = Installation { namespace: args.place.namespace.clone(), name: args.place.name.clone() };
     let findings = super::runtime()?.block_on(async {
         let client = kube::Client::try_default().await.context("the API server")?;
         let facts = gather(&client, &installation, now).await?;

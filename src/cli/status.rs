@@ -14,15 +14,13 @@ use kube::{
     core::{Selector, SelectorExt as _},
 };
 
+use super::doctor::Place;
+
 /// Options of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The namespace of the webhook
-    #[arg(long, short, default_value = "pratique-system")]
-    namespace: String,
-    /// The name of its Deployment
-    #[arg(long, default_value = "pratique")]
-    name: String,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// What one replica says of itself.
@@ -60,10 +58,11 @@ pub fn run(args: &Args, now: Timestamp, out: &mut impl Write) -> anyhow::Result<
 }
 
 async fn ask(args: &Args) -> anyhow::Result<Vec<Replica>> {
+    let Place { namespace, name } = &args.place;
     let client = Client::try_default().await.context("the API server")?;
-    let deployment = Api::<Deployment>::namespaced(client.clone(), &args.namespace).get(&args.name).await?;
+    let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get(name).await?;
     let selector = Selector::try_from(deployment.spec.selector).context("the selector of the Deployment")?;
-    let pods = Api::<Pod>::namespaced(client.clone(), &args.namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     let mut replicas = Vec::new();
     for pod in pods.list(&ListParams::default().labels_from(&selector)).await? {
         // The API server's answer is not relied on alone: another Pod's port could say anything.
@@ -76,7 +75,7 @@ async fn ask(args: &Args) -> anyhow::Result<Vec<Replica>> {
         let name = pod.name_any();
         let metrics = match port(&pod) {
             None => Err("it has no port \"health\"".to_owned()),
-            Some(port) => scrape(&client, &args.namespace, &name, port).await,
+            Some(port) => scrape(&client, namespace, &name, port).await,
         };
         replicas.push(Replica { pod: name, ready, metrics });
     }
