@@ -184,7 +184,7 @@ fn an_audit_that_may_not_see_pods_says_so_and_is_not_ready() {
     let cluster = Cluster::shared();
     let chain = Chain::new(&cluster.folder("project-audit-blind"));
     let audit = Audit::new(cluster, "audit-blind", &chain);
-    audit.own.ok("delete clusterrolebinding/audit-blind-system-audit");
+    audit.own.ok("delete clusterrolebinding/pratique-audit-audit-blind-system");
     let auditing = audit.start_unready("pods: ");
     wait::until("it says why", || match auditing.ready() {
         Err(answer) if answer.contains("pods is forbidden") => Ok(()),

@@ -90,24 +90,16 @@ fn the_manifests_fit_together() {
 }
 
 #[test]
-fn the_program_understands_the_options_of_the_deployment() {
-    let deployment = deploy::object("install.yaml", "Deployment");
-    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-    let mut pratique = Command::new(env!("CARGO_BIN_EXE_pratique"));
-    let output = pratique.args(args.iter().filter_map(Value::as_str)).env_clear().output().unwrap();
-    // The first thing that it then looks for is not there.
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("the API server"), "{said}");
-}
-
-#[test]
-fn the_program_understands_the_options_of_the_audit() {
-    let deployment = deploy::object("audit.yaml", "Deployment");
-    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-    let mut pratique = Command::new(env!("CARGO_BIN_EXE_pratique"));
-    let output = pratique.args(args.iter().filter_map(Value::as_str)).env_clear().output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("the API server"), "{said}");
+fn the_program_understands_the_options_of_both_deployments() {
+    for file in ["install.yaml", "audit.yaml"] {
+        let deployment = deploy::object(file, "Deployment");
+        let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+        let mut pratique = Command::new(env!("CARGO_BIN_EXE_pratique"));
+        let output = pratique.args(args.iter().filter_map(Value::as_str)).env_clear().output().unwrap();
+        // The first thing that it then looks for is not there.
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("the API server"), "{file}: {said}");
+    }
 }
 
 #[test]

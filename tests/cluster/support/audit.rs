@@ -1,4 +1,4 @@
-//! The process `pratique serve-audit`, with an account that has the rights that the documentation names.
+//! The process `pratique serve-audit`, with the account of `deploy/audit.yaml`.
 
 use std::{fs, path::PathBuf};
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     chain::Chain,
     cluster::{Cluster, free_port},
+    deploy,
     kubectl::Kubectl,
     process::Process,
     wait,
@@ -40,13 +41,11 @@ impl Audit {
         let own_name = format!("{name}-system");
         let (kubectl, own) = (cluster.namespace(name), cluster.namespace(&own_name));
         own.apply(&config_map("pratique-digests", "digests", "")).succeeded();
-        for object in rights(&own_name) {
-            own.apply(&object).succeeded();
-        }
+        deploy::install_account(&own, "audit.yaml", &own_name);
         let (_, kubeconfig) = cluster.service_account(&own_name, "pratique-audit");
         let folder = cluster.folder(&format!("audit-{name}"));
         fs::create_dir_all(folder.join("state")).unwrap();
-        let mut roots = config_map("pratique-roots", "acme.root.json", &chain.root());
+        let mut roots = config_map(&deploy::roots(), "acme.root.json", &chain.root());
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let audit = Self { kubectl, own, folder, kubeconfig, name: name.to_owned() };
@@ -110,7 +109,7 @@ impl Audit {
             "serve-audit".to_owned(),
             format!("--health-listen=127.0.0.1:{health}"),
             format!("--policy-configmap={}-system/pratique-policy", self.name),
-            format!("--roots-configmap={}-system/pratique-roots", self.name),
+            format!("--roots-configmap={}-system/{}", self.name, deploy::roots()),
             format!("--state={}", self.folder.join("state").display()),
             format!("--digests-configmap={}-system/pratique-digests", self.name),
             "--interval=1".to_owned(),
@@ -188,33 +187,4 @@ impl Auditing {
         self.process.signal("TERM");
         self.process.wait()
     }
-}
-
-/// The account, and the rights that `docs/operating.md` names.
-fn rights(own: &str) -> Vec<Value> {
-    let group = "rbac.authorization.k8s.io";
-    let api = format!("{group}/v1");
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
-    let mut digests = rule("", "configmaps", &["get", "update"]);
-    digests["resourceNames"] = json!(["pratique-digests"]);
-    let mut policy = rule("", "configmaps", &["get", "list", "watch"]);
-    policy["resourceNames"] = json!(["pratique-policy", "pratique-roots"]);
-    let everywhere = [
-        rule("", "pods", &["list", "watch"]),
-        rule("events.k8s.io", "events", &["create"]),
-        rule("wgpolicyk8s.io", "policyreports", &["list", "create", "patch", "delete"]),
-    ];
-    let subjects = json!([{"kind": "ServiceAccount", "name": "pratique-audit", "namespace": own}]);
-    let metadata = json!({"name": format!("{own}-audit")});
-    let role_ref = |kind: &str| json!({"apiGroup": group, "kind": kind, "name": metadata["name"]});
-    vec![
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pratique-audit"}}),
-        json!({"apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [digests, policy]}),
-        json!({"apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "roleRef": role_ref("Role"), "subjects": subjects}),
-        json!({"apiVersion": api, "kind": "ClusterRole", "metadata": metadata, "rules": everywhere}),
-        json!({
-            "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": metadata,
-            "roleRef": role_ref("ClusterRole"), "subjects": subjects,
-        }),
-    ]
 }

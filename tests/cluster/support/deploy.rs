@@ -87,6 +87,17 @@ fn suffix(name: &mut Value, suffix: &str) {
     *name = json!(format!("{}-{suffix}", name.as_str().unwrap()));
 }
 
+/// Applies the account of a file of `deploy/` and its rights, all for a namespace of the test.
+pub(crate) fn install_account(own: &Kubectl, file: &str, namespace: &str) {
+    let rights = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+    for mut object in objects(file) {
+        if object["kind"].as_str().is_some_and(|kind| rights.contains(&kind)) {
+            move_to(&mut object, namespace);
+            own.apply(&object).succeeded();
+        }
+    }
+}
+
 /// A file of `deploy/` with a ValidatingAdmissionPolicy and its binding, for one test. It stays, and concerns only the
 /// namespaces of this test.
 pub(crate) fn install_policy(admin: &Kubectl, file: &str, place: &Place) {

@@ -85,13 +85,7 @@ impl Settings {
     ) -> Self {
         let namespace = Place::of(name).own;
         let own = cluster.namespace(&namespace);
-        let rights = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
-        for mut object in deploy::objects("install.yaml") {
-            if object["kind"].as_str().is_some_and(|kind| rights.contains(&kind)) {
-                deploy::move_to(&mut object, &namespace);
-                own.apply(&object).succeeded();
-            }
-        }
+        deploy::install_account(&own, "install.yaml", &namespace);
         own.apply(&config_map("pratique-policy", "policy.yaml", policy)).succeeded();
         let mut roots = config_map(&deploy::roots(), "acme.root.json", &chain.root());
         for (key, text) in beside {
