@@ -12,12 +12,10 @@ use tokio::time::timeout;
 
 use super::{Finding, Report};
 use crate::{
+    cluster::digests::KEY,
     image::Reference,
     verdict::{AdmittedBy, Class, Verdict},
 };
-
-/// The key with the images, one a line, in order: `registry.example/team/app@sha256:…`.
-pub const KEY: &str = "digests";
 
 /// The key that says whether all of them had room: `true` or `false`.
 pub const COMPLETE: &str = "complete";

@@ -5,13 +5,14 @@ mod traces;
 
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tokio::task::JoinHandle;
 
 use super::wiring::{self, Wired, namespaced, told_to_stop};
 use crate::{
     admission::CustomKind,
     certs::{Resolver, server_config},
+    cluster::digests,
     server::{Health, Limits, Part, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
     verifier::{Budget, Verifier},
@@ -35,6 +36,10 @@ pub struct Args {
     /// Which tags the mutating webhook pins to digests
     #[arg(long, env = "PRATIQUE_PIN", value_enum, default_value = "pods")]
     pin: PinArg,
+    /// The ConfigMap in which the audit publishes the images that run: those that the policy may let go on while nothing
+    /// fresh can be had
+    #[arg(long, env = "PRATIQUE_DIGESTS_CONFIGMAP", value_name = "NAMESPACE/NAME")]
+    digests_configmap: Option<String>,
     /// A further kind that names images, and where: GROUP/VERSION/RESOURCE/KIND:podSpec=PATH,image=PATH,… (repeatable)
     #[arg(long = "custom-kind", value_name = "KIND")]
     custom_kinds: Vec<CustomKind>,
@@ -85,6 +90,14 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let resources: BTreeSet<_> = args.custom_kinds.iter().map(|custom| &custom.resource).collect();
     ensure!(resources.len() == args.custom_kinds.len(), "two --custom-kind speak of the same resource");
     let verifier = Arc::new(Verifier::new(budget));
+    if let Some(digests) = args.digests_configmap.as_deref() {
+        let (namespace, name) = namespaced(digests)?;
+        let client = kube::Client::try_default().await.context("the API server")?;
+        let verifier = verifier.clone();
+        tasks.push(tokio::spawn(async move {
+            digests::follow(client, &namespace, &name, |list| verifier.in_use().replace(list)).await;
+        }));
+    }
     let custom_kinds = args.custom_kinds.clone();
     let webhook = Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, cluster });
     let ended = server.run(webhook.entries(&settings.limits), stop).await;

@@ -13,16 +13,13 @@ use std::{fmt, io::Read, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
-use kube::{
-    Api, Client,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, watcher},
-    },
-};
+use kube::Client;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use super::events::{Event, Events, Kind};
+use super::{
+    events::{Event, Events, Kind},
+    one,
+};
 use crate::telemetry::{Metrics, metrics::LoadOutcome};
 
 /// The policy in force.
@@ -148,27 +145,11 @@ where
     /// stays.
     pub async fn follow_config_map(mut self, client: Client, clock: impl Fn() -> Timestamp) {
         let Place::ConfigMap { namespace, name, key } = self.place.clone() else { return };
-        let api = Api::<ConfigMap>::namespaced(client, &namespace);
-        // By name, for the account may watch no other.
-        let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut changes = pin!(watcher(api, one).default_backoff());
-        let mut listed = None;
+        let mut changes = pin!(one::follow(client, &namespace, &name));
         while let Some(change) = changes.next().await {
             let text = match change {
-                Ok(watcher::Event::Apply(map)) => text(map, &key),
-                Ok(watcher::Event::Delete(_)) => Err("there is no such ConfigMap".to_owned()),
-                // A list begins, goes on, and is whole: only then is what it does not hold not there.
-                Ok(watcher::Event::Init) => {
-                    listed = None;
-                    continue;
-                }
-                Ok(watcher::Event::InitApply(map)) => {
-                    listed = Some(text(map, &key));
-                    continue;
-                }
-                Ok(watcher::Event::InitDone) => {
-                    listed.take().unwrap_or_else(|| Err("there is no such ConfigMap".to_owned()))
-                }
+                Ok(Some(map)) => text(map, &key),
+                Ok(None) => Err("there is no such ConfigMap".to_owned()),
                 Err(error) => {
                     tracing::warn!(place = %self.place, %error, "the policy cannot be watched");
                     continue;

@@ -68,6 +68,8 @@ pub(super) struct RawRepository {
     pub(super) max_validity: Option<String>,
     /// How long ago the last refresh may be.
     pub(super) max_age: Option<String>,
+    /// What may go on while nothing fresh can be had of the repository.
+    pub(super) stale: Option<RawStale>,
     /// The key or file of the certificates by which the server is known.
     pub(super) ca_bundle: Option<String>,
     /// With which credentials the repository is asked.
@@ -78,6 +80,14 @@ pub(super) struct RawRepository {
     pub(super) redirects: Option<Vec<String>>,
     /// Counted up by hand to drop what is remembered of the repository.
     pub(super) epoch: Option<u64>,
+}
+
+/// What may go on while timestamp or snapshot have expired, or the repository cannot be reached.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawStale {
+    /// How long after the signed expiry an image that a Pod of this cluster runs may be started again.
+    pub(super) known_images: String,
 }
 
 /// A registry of images.

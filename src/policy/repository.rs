@@ -30,6 +30,9 @@ pub struct TufRepository {
     pub max_validity: SignedDuration,
     /// How old the last refresh may be; bounded by TUF's own expiries alone when absent.
     pub max_age: Option<SignedDuration>,
+    /// How long after the signed expiry of timestamp and snapshot an image that runs in this cluster may be started again
+    /// (trust.md A4); not at all when absent.
+    pub stale_known_images: Option<SignedDuration>,
     /// The key (of the ConfigMap of roots) or file of the certificates that its server is trusted by; the usual ones
     /// when absent.
     pub ca_bundle: Option<FileName>,
@@ -121,6 +124,10 @@ impl TufRepository {
             minimum: Minimum::load(raw.minimum.as_ref(), &at.key("minimum"))?,
             max_validity: duration(&raw.max_validity, "maxValidity")?.unwrap_or(days(30)),
             max_age: duration(&raw.max_age, "maxAge")?,
+            stale_known_images: match &raw.stale {
+                Some(raw) => Some(values::duration(&raw.known_images, &at.key("stale").key("knownImages"))?),
+                None => None,
+            },
             ca_bundle,
             proxy: raw.proxy.as_deref().map(|text| load_proxy(text, &at.key("proxy"))).transpose()?,
             redirects: load_redirects(raw.redirects.as_deref(), &at.key("redirects"))?,

@@ -1,5 +1,7 @@
 //! A repository that lives as long as the process: refreshed in the background, read from memory.
 
+mod lapsed;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
@@ -10,6 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
+pub use self::lapsed::Lapsed;
 use super::{
     store::{self, Store, Writer},
     transport::Transport,
@@ -50,6 +53,8 @@ struct State {
     failure: Option<Error>,
     /// What refreshes that failed have verified beyond the set in use: floors for the next one.
     seen: Option<Stored>,
+    /// What the last refresh, which failed for the lack of something fresh, leaves to go on with.
+    lapsed: Option<Lapsed>,
 }
 
 /// One immutable trusted set, and what of its delegated roles is loaded.
@@ -198,8 +203,13 @@ impl Repository {
 
     async fn refresh_alone(&self, now: Timestamp) -> Result<Arc<Generation>, Error> {
         let result = self.run_refresh(now).await;
+        let lapsed = match &result {
+            Ok(_) => None,
+            Err(failure) => self.lapse(failure, now).await,
+        };
         self.with_state(|state| {
             state.attempted = Some(Instant::now());
+            state.lapsed = lapsed;
             match &result {
                 Ok(_) => {
                     state.succeeded_at = Some(now);

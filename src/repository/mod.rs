@@ -11,4 +11,4 @@ pub mod store;
 mod supply;
 pub mod transport;
 
-pub use live::{Error as RepositoryError, Generation, JUDGEMENT_DEADLINE, Repository};
+pub use live::{Error as RepositoryError, Generation, JUDGEMENT_DEADLINE, Lapsed, Repository};

@@ -291,6 +291,14 @@ impl Error {
             )
     }
 
+    /// Whether nothing is wrong but that nothing fresh could be had: an outage, or a timestamp or snapshot past its date.
+    pub fn is_lack_of_freshness(&self) -> bool {
+        match self {
+            Self::Expired { role, .. } => matches!(role, Role::Timestamp | Role::Snapshot),
+            error => error.is_outage(),
+        }
+    }
+
     /// What a failed fetch of a file that must exist means.
     pub fn fetching(what: What, cause: FetchError) -> Self {
         match cause {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Error, FetchRequest,
@@ -60,6 +60,33 @@ impl Trusted {
         let snapshots = roots.finish(now)?.stored(now)?;
         let trusted = snapshots.only_stored(now, &mut notices)?.only_stored(now)?;
         Ok((trusted, notices))
+    }
+
+    /// Builds a generation from stored files alone, also from a timestamp and a snapshot that have expired: these are held
+    /// against the last instant at which both were valid, which their signatures say, if that is past at `now`. Root and
+    /// targets must be valid at `now`.
+    ///
+    /// At `now` every lookup in it fails; only one at [`Self::last_fresh`] can succeed (trust.md A4).
+    pub fn from_stored_as_last_fresh(
+        pinned_root: &[u8],
+        stored: Stored,
+        settings: Settings,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let mut roots = Roots::pinned(pinned_root, Arc::new(settings))?;
+        let mut notices = roots.remember(stored);
+        let ends = [
+            roots.timestamp.as_ref().map(|seen| seen.kept.file.header().expires),
+            roots.snapshot.as_ref().map(|seen| seen.kept.file.header().expires),
+        ];
+        let at = ends.into_iter().flatten().min().map_or(now, |ends| last_before(ends).min(now));
+        let snapshots = roots.finish(now)?.stored(at)?;
+        snapshots.only_stored(at, &mut notices)?.only_stored(now)
+    }
+
+    /// The last instant at which timestamp and snapshot are both valid, as their signatures say.
+    pub fn last_fresh(&self) -> Timestamp {
+        last_before(self.timestamp.file.header().expires.min(self.snapshot.file.header().expires))
     }
 
     /// The root.
@@ -181,6 +208,11 @@ impl Trusted {
             (Role::Targets(RoleChain::top()), self.targets.header()),
         ]
     }
+}
+
+/// Whatever ends at an instant is no longer valid at that instant itself.
+fn last_before(ends: Timestamp) -> Timestamp {
+    ends.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(ends)
 }
 
 /// One of the roles whose keys stand in the root.

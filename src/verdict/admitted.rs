@@ -130,8 +130,21 @@ pub struct Judged {
     pub weak: Vec<String>,
     /// What the user should know though the image is admitted, one line each.
     pub warnings: Vec<String>,
-    /// Whether it was judged on metadata that is no longer fresh (trust.md A4).
-    pub stale: bool,
+    /// Where it was judged on metadata that is no longer fresh (trust.md A4).
+    pub stale: Vec<Staleness>,
+}
+
+/// Why an image was judged on metadata that is no longer fresh: nothing fresh could be had, and it runs here already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staleness {
+    /// The TUF repository, by its name in the policy.
+    pub repository: String,
+    /// The instant at which the evidence was judged: the last one at which timestamp and snapshot were valid.
+    pub judged_at: Timestamp,
+    /// From when on it is refused all the same.
+    pub until: Timestamp,
+    /// Why there is nothing fresher.
+    pub refresh: String,
 }
 
 /// By what an image is admitted.
@@ -290,8 +303,19 @@ impl Admitted {
             "enforceFrom": self.judged.enforce_from,
             "weak": self.judged.weak,
             "warnings": self.judged.warnings,
-            "stale": self.judged.stale,
+            "stale": self.judged.stale.iter().map(Staleness::to_json).collect::<Vec<_>>(),
             "by": by,
+        })
+    }
+}
+
+impl Staleness {
+    fn to_json(&self) -> Value {
+        json!({
+            "repository": self.repository,
+            "judgedAt": self.judged_at,
+            "until": self.until,
+            "refresh": self.refresh,
         })
     }
 }

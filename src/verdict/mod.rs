@@ -12,7 +12,7 @@ pub mod render;
 mod tag;
 mod text;
 
-pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Proofs, Verdict};
+pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Proofs, Staleness, Verdict};
 pub use codes::{Class, CodeInfo};
 pub use explain::explain;
 pub use refusal::{Cause, Context, Pinning, Refusal};

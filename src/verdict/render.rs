@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AdmittedBy, Class, Judged, Leniency, Refusal, Verdict, text::fit};
+use super::{AdmittedBy, Class, Judged, Leniency, Refusal, Staleness, Verdict, text::fit};
 
 /// Bytes of the message in the answer to the API server.
 pub const MESSAGE_BYTES: usize = 3_000;
@@ -44,9 +44,14 @@ pub fn warnings(verdicts: &[Verdict]) -> Vec<String> {
             }
             let judged = admitted.judged();
             let image = short_reference(&judged.reference, 100);
-            if judged.stale {
-                lines.push(format!("{image}: admitted on metadata that is no longer fresh"));
-            }
+            lines.extend(judged.stale.iter().map(|stale| {
+                let Staleness { repository, until, refresh, .. } = stale;
+                let why = format!(
+                    "{image}: runs here already, and is admitted until {until:.0} on metadata of {repository} that is no \
+                     longer fresh: {refresh}"
+                );
+                fit(&why, WARNING_BYTES)
+            }));
             lines.extend(judged.warnings.iter().map(|warning| fit(&format!("{image}: {warning}"), WARNING_BYTES)));
         }
     }
@@ -97,7 +102,7 @@ pub fn annotations(verdicts: &[Verdict]) -> BTreeMap<&'static str, String> {
     });
     add("break-glass", broken.collect());
     add("weak", admitted().flat_map(|judged| judged.weak.iter().cloned()).collect());
-    add("stale", admitted().filter(|judged| judged.stale).map(|judged| judged.reference.clone()).collect());
+    add("stale", admitted().filter(|judged| !judged.stale.is_empty()).map(|judged| judged.reference.clone()).collect());
     annotations
 }
 

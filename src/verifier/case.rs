@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    TagUse,
+    InUse, TagUse,
     cache::{Entry, Key, NoEntry, Verdicts},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     registry::Registry,
     repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
     tuf::{self, TargetPath},
-    verdict::{Cause, Context, Pinning, Refusal},
+    verdict::{Cause, Context, Pinning, Refusal, Staleness},
 };
 
 /// What is judged.
@@ -42,8 +42,23 @@ pub(super) enum Asked<'a> {
     File { path: &'a TargetPath, digest: Sha256 },
 }
 
+/// A proof, and whether it rests on something that is no longer fresh.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub(super) proof: Arc<Proof>,
+    pub(super) stale: Option<Staleness>,
+}
+
+impl Proven {
+    pub(super) fn fresh(proof: Arc<Proof>) -> Self {
+        Self { proof, stale: None }
+    }
+}
+
+#[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
+    pub(super) in_use: &'a InUse,
     pub(super) limits: &'a Arc<evidence::Limits>,
     pub(super) repository: &'a Arc<Repository>,
     /// That of the image, as it is written: who pulls asks it.
@@ -60,7 +75,14 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     /// The proof, or why there is none. What is learnt on the way is noted in `refusal`, for whoever reads it.
-    pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Arc<Proof>, Cause> {
+    pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Proven, Cause> {
+        match self.prove_now(tag, refusal).await {
+            Ok(proof) => Ok(Proven::fresh(proof)),
+            Err(cause) => self.prove_lapsed(cause, refusal).await,
+        }
+    }
+
+    async fn prove_now(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Arc<Proof>, Cause> {
         refusal.context.repository = Some(self.repository.name().to_string());
         // T3: before anything else; no answer about the tag can admit it.
         if let (Asked::Image { reference: Reference { digest: None, .. }, .. }, TagUse::Refused(pinning)) =
@@ -82,6 +104,13 @@ impl Case<'_> {
 
     /// The digest: as written, or what the tag of the reference names now.
     pub(super) async fn digest(&self) -> Result<Sha256, Cause> {
+        match self.digest_now().await {
+            Ok(digest) => Ok(digest),
+            Err(cause) => self.digest_lapsed(cause).await,
+        }
+    }
+
+    async fn digest_now(&self) -> Result<Sha256, Cause> {
         let generation = self.current().await?;
         let result = self.digest_by(&generation).await;
         match self.fresher(&result).await {
@@ -123,7 +152,11 @@ impl Case<'_> {
         timeout_at(self.deadline, self.repository.refresh_for_miss(self.now)).await.ok()?
     }
 
-    async fn prove_by(&self, generation: &Arc<Generation>, refusal: &mut Refusal) -> Result<Arc<Proof>, Cause> {
+    pub(super) async fn prove_by(
+        &self,
+        generation: &Arc<Generation>,
+        refusal: &mut Refusal,
+    ) -> Result<Arc<Proof>, Cause> {
         let targets = generation.trusted().targets();
         refusal.context = Context {
             layout: None,
@@ -198,7 +231,7 @@ impl Case<'_> {
         }
     }
 
-    async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
+    pub(super) async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
         let (reference, name, tag_names) = match self.asked {
             Asked::File { digest, .. } => return Ok(digest),
             Asked::Image { reference, name, tag_names, .. } => (reference, name, tag_names),

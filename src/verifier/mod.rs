@@ -3,6 +3,8 @@
 mod budget;
 mod cache;
 mod case;
+mod in_use;
+mod lapsed;
 mod manifest;
 mod rule;
 mod world;
@@ -13,6 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use self::budget::Budget;
+pub use self::in_use::InUse;
 pub use self::world::{Unbuilt, World, named_files};
 use self::{
     cache::Verdicts,
@@ -69,6 +72,7 @@ pub enum TagUse {
 #[derive(Debug)]
 pub struct Verifier {
     verdicts: Verdicts,
+    in_use: Arc<InUse>,
     limits: Arc<evidence::Limits>,
 }
 
@@ -81,7 +85,13 @@ impl Default for Verifier {
 impl Verifier {
     /// One that remembers nothing yet, and gives each namespace `budget`.
     pub fn new(budget: Budget) -> Self {
-        Self { verdicts: Verdicts::new(budget), limits: Arc::default() }
+        Self { verdicts: Verdicts::new(budget), in_use: Arc::default(), limits: Arc::default() }
+    }
+
+    /// The images that run, of which nothing is known at first: what a policy may let go on while nothing fresh can be
+    /// had.
+    pub fn in_use(&self) -> &Arc<InUse> {
+        &self.in_use
     }
 
     /// The verdict on one image, by `deadline` at the latest.

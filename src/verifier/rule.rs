@@ -14,7 +14,7 @@ use crate::{
     image::{Reference, Repository},
     policy::{Action, Mode, Part, Rule},
     tuf::TargetPath,
-    verdict::{Admitted, Cause, Exemption, Judged, Leniency, Proofs, Refusal, Verdict},
+    verdict::{Admitted, Cause, Exemption, Judged, Leniency, Proofs, Refusal, Staleness, Verdict},
 };
 
 /// What a rule is asked about.
@@ -55,7 +55,7 @@ impl ByRule<'_> {
             return Admitted::exempt(self.judged(&refusal), exemption).into();
         }
         match self.prove(&mut refusal).await {
-            Ok(proofs) => Admitted::proven(self.judged(&refusal), proofs).into(),
+            Ok((proofs, stale)) => Admitted::proven(Judged { stale, ..self.judged(&refusal) }, proofs).into(),
             Err(cause) => {
                 refusal.cause = cause;
                 let leniency = match self.rule.mode(self.times.rules) {
@@ -81,7 +81,7 @@ impl ByRule<'_> {
     }
 
     /// The proof of every requirement, or why there is none for one. What is learnt is noted in `refusal`.
-    async fn prove(&self, refusal: &mut Refusal) -> Result<Proofs, Cause> {
+    async fn prove(&self, refusal: &mut Refusal) -> Result<(Proofs, Vec<Staleness>), Cause> {
         let (reference, payer, tag) = match self.named {
             Named::File { path, digest } => {
                 let parts = self.rule.bind_file()?;
@@ -114,7 +114,7 @@ impl ByRule<'_> {
         asked: Asked<'_>,
         tag: TagUse,
         refusal: &mut Refusal,
-    ) -> Result<Proofs, Cause> {
+    ) -> Result<(Proofs, Vec<Staleness>), Cause> {
         let known = &*refusal;
         let judged = join_all(parts.iter().enumerate().map(async |(index, part)| {
             let mut refusal = known.clone();
@@ -126,13 +126,14 @@ impl ByRule<'_> {
             (refusal, proof)
         }))
         .await;
-        let mut proofs = Vec::new();
+        let (mut proofs, mut stale) = (Vec::new(), Vec::new());
         let mut worst: Option<(Refusal, Cause)> = None;
         for (noted, proof) in judged {
             match proof {
-                Ok(proof) => {
+                Ok(proven) => {
                     refusal.digest = noted.digest;
-                    proofs.push(proof);
+                    proofs.push(proven.proof);
+                    stale.extend(proven.stale);
                 }
                 // A verdict says more than an outage.
                 Err(cause) if worst.as_ref().is_none_or(|(_, known)| cause.class() < known.class()) => {
@@ -145,19 +146,21 @@ impl ByRule<'_> {
             *refusal = noted;
             return Err(cause);
         }
-        Proofs::new(proofs).ok_or(Cause::Unjudged)
+        // Several requirements may be proven by one repository.
+        stale.dedup();
+        Proofs::new(proofs).map(|proofs| (proofs, stale)).ok_or(Cause::Unjudged)
     }
 
     fn case<'a>(&'a self, part: &'a Part, asked: Asked<'a>) -> Result<Case<'a>, Cause> {
         let (settings, repository) = self.world.repository(&part.requirement.repository)?;
-        let Verifier { verdicts, limits } = self.verifier;
+        let Verifier { verdicts, in_use, limits } = self.verifier;
         let (rule, requirement) = (part.hash, &part.requirement);
         let Times { now, deadline, .. } = self.times;
         let registry = match asked {
             Asked::Image { reference, .. } => self.world.registry(reference.repository.host()),
             Asked::File { .. } => None,
         };
-        Ok(Case { verdicts, limits, repository, registry, settings, asked, rule, requirement, now, deadline })
+        Ok(Case { verdicts, in_use, limits, repository, registry, settings, asked, rule, requirement, now, deadline })
     }
 
     fn judged(&self, refusal: &Refusal) -> Judged {

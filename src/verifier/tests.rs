@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod rules;
+mod stale;
 
 const NAME: &str = "registry.example/team/app";
 const LAYOUT: &str = "layouts/registry.example/team/app/root.layout";

@@ -133,7 +133,9 @@ impl World {
             let ca_bundle = settings.ca_bundle.as_ref().map(read).transpose()?;
             let before = previous.and_then(|world| world.repositories.get(name));
             let kept = match before {
-                Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => kept.clone(),
+                Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => {
+                    Kept { settings: settings.clone(), ..kept.clone() }
+                }
                 _ => Kept::build(name, settings, root, ca_bundle, state, secrets).await?,
             };
             repositories.insert(name.clone(), kept);
@@ -227,7 +229,14 @@ impl KeptRegistry {
 
 impl Kept {
     fn is_made_from(&self, settings: &TufRepository, root: &[u8], ca_bundle: Option<&[u8]>) -> bool {
-        self.settings == *settings && self.root == root && self.ca_bundle.as_deref() == ca_bundle
+        // These two are looked at by each judgement. Whoever adds `stale` does so when nothing can be had of the repository,
+        // and then it must not forget what it has.
+        let settings = TufRepository {
+            max_age: self.settings.max_age,
+            stale_known_images: self.settings.stale_known_images,
+            ..settings.clone()
+        };
+        self.settings == settings && self.root == root && self.ca_bundle.as_deref() == ca_bundle
     }
 
     async fn build(

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Values that must not render, and what is said.
-const HOLES: [(&[&str], &str); 16] = [
+const HOLES: [(&[&str], &str); 17] = [
     (&["policy="], "policy is empty"),
     (&["image.digest="], "image.digest is empty"),
     (&["image.digest=sha256:123"], "does not match pattern"),
@@ -30,6 +30,10 @@ const HOLES: [(&[&str], &str); 16] = [
     (&["registries.registry.authSecret=login"], "registries has registry, which the policy does not name"),
     (&["caBundles.ca=none"], "does not match pattern"),
     (&["pin=some"], "pin"),
+    (
+        &["audit.enabled=false", "policy.repositories.acme.stale.knownImages=72h"],
+        "the audit is who knows which images run",
+    ),
     (&["guards.ownNamespaceImages={registry.example/tool:1}"], "does not match pattern"),
 ];
 

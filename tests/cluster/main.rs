@@ -24,6 +24,7 @@ mod pinning;
 mod plugin;
 mod policies;
 mod registry;
+mod stale;
 mod support;
 mod traces;
 mod verdicts;

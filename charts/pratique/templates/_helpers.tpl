@@ -268,6 +268,9 @@ readinessProbe:
 {{- if has .Release.Namespace .Values.bootstrapNamespaces }}
 {{- fail (printf "bootstrapNamespaces has %s: the webhook cannot be asked about its own namespace" .Release.Namespace) }}
 {{- end }}
+{{- if and (not .Values.audit.enabled) (contains "knownImages" (toYaml .Values.policy)) }}
+{{- fail "audit.enabled is off while the policy has stale.knownImages: the audit is who knows which images run" }}
+{{- end }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
 {{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}
 {{- end }}

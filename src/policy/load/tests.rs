@@ -100,6 +100,9 @@ fn every_word_arrives_in_the_model() {
     assert_eq!(acme.max_age.map(|age| age.as_hours()), Some(72));
     assert_eq!(acme.ca_bundle.as_ref().map(|name| name.as_str()), Some("acme.ca.pem"));
     assert_eq!(acme.epoch.get(), 2);
+    let stale = Policy::parse(&WHOLE.replacen("maxAge: 72h", "stale: {knownImages: 48h}", 1)).unwrap();
+    let stale = stale.repositories().values().next().unwrap();
+    assert_eq!(stale.stale_known_images.map(|span| span.as_hours()), Some(48));
     let minimum = &acme.minimum;
     assert_eq!((minimum.root, minimum.timestamp, minimum.snapshot), (Some(17), Some(3574), Some(40)));
     assert_eq!(minimum.roles.keys().cloned().collect::<BTreeSet<_>>(), chains(&["targets", "targets/team-a/app"]));
@@ -143,6 +146,7 @@ fn what_is_left_out_is_the_strictest() {
     let policy = Policy::parse(&minimal("{}", "{repositories: [acme]}")).unwrap();
     let acme = policy.repositories().values().next().unwrap();
     assert_eq!((acme.refresh.as_secs(), acme.max_validity.as_hours(), acme.max_age), (60, 720, None));
+    assert_eq!(acme.stale_known_images, None);
     assert_eq!((acme.epoch.get(), &acme.minimum, &acme.ca_bundle), (1, &crate::policy::Minimum::default(), &None));
     let rule = &policy.rules()[0];
     assert_eq!((rule.mode(Timestamp::UNIX_EPOCH), rule.is_weak()), (Mode::Enforce, false));

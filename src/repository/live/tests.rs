@@ -164,3 +164,62 @@ async fn a_set_is_used_until_it_expires_though_refreshes_fail() {
     assert!(generation.trusted().check_unexpired(day - SignedDuration::from_secs(1)).is_ok());
     assert_eq!(generation.trusted().check_unexpired(day).unwrap_err().code(), "tuf/expired");
 }
+
+/// Whether something is left to go on with after this refresh, a day after the repository was made: when its timestamp
+/// has expired.
+async fn goes_on(client: &Repository) -> (&'static str, Option<u64>) {
+    let day = now() + SignedDuration::from_hours(24);
+    let code = client.refresh(day).await.map(drop).map_or_else(|error| error.code(), |()| "fresh");
+    (code, client.lapsed().map(|lapsed| lapsed.generation.trusted().timestamp().version))
+}
+
+#[tokio::test]
+async fn what_was_read_goes_on_while_the_repository_has_nothing_newer_or_cannot_be_reached() {
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    assert!(folder.client.lapsed().is_none());
+    assert_eq!(goes_on(&folder.client).await, ("tuf/expired", Some(1)));
+    let timestamp = folder.read("timestamp.json");
+    fs::remove_file(folder.file("timestamp.json")).unwrap();
+    assert_eq!(goes_on(&folder.client).await, ("tuf/missing", Some(1)));
+    fs::write(folder.file("timestamp.json"), timestamp).unwrap();
+    folder.publish(|_| {});
+    assert_eq!(folder.refresh().await, Ok(2));
+    assert!(folder.client.lapsed().is_none(), "there is something fresh");
+}
+
+#[tokio::test]
+async fn nothing_goes_on_after_an_answer_that_is_refused() {
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    let timestamp = folder.read("timestamp.json");
+    fs::write(folder.file("timestamp.json"), "{}").unwrap();
+    assert_eq!(goes_on(&folder.client).await, ("tuf/malformed", None));
+    fs::write(folder.file("timestamp.json"), timestamp).unwrap();
+    fs::write(folder.file("2.root.json"), folder.read("1.root.json")).unwrap();
+    assert_eq!(goes_on(&folder.client).await, ("tuf/version-mismatch", None));
+}
+
+#[tokio::test]
+async fn nothing_goes_on_where_something_newer_is_signed_that_cannot_be_read() {
+    // A timestamp that names a snapshot that is not there.
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    folder.publish(|_| {});
+    fs::remove_file(folder.file("2.snapshot.json")).unwrap();
+    assert_eq!(folder.refresh().await, Err("tuf/missing"));
+    assert!(folder.client.lapsed().is_none());
+    // A timestamp that is newer, and has expired as well.
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    folder.publish(|_| {});
+    assert_eq!(goes_on(&folder.client).await, ("tuf/expired", None));
+    // A root that takes the timestamp's key away.
+    let folder = Folder::new();
+    assert_eq!(folder.refresh().await, Ok(1));
+    let fresh = SigningKey::ed25519_from_seed([9; 32]);
+    folder.publish(|publisher| publisher.rotate("timestamp", Side::Online, vec![fresh], 1).unwrap());
+    fs::remove_file(folder.file("timestamp.json")).unwrap();
+    assert_eq!(folder.refresh().await, Err("tuf/missing"));
+    assert!(folder.client.lapsed().is_none());
+}

@@ -178,9 +178,21 @@ fn warnings_are_few_and_short() {
 
 #[test]
 fn stale_metadata_is_told_to_the_user_and_to_the_audit_log() {
-    let judged = Judged { reference: "app:1".into(), stale: true, ..Judged::default() };
+    let stale = Staleness {
+        repository: "acme".into(),
+        judged_at: "2030-01-01T00:00:00Z".parse().unwrap(),
+        until: "2030-01-04T00:00:00Z".parse().unwrap(),
+        refresh: "timestamp could not be fetched: timed out".into(),
+    };
+    let judged = Judged { reference: "app:1".into(), stale: vec![stale], ..Judged::default() };
     let verdict = Verdict::from(Admitted::exempt(judged, Exemption { reason: "trial".into(), until: None }));
-    assert_eq!(warnings(std::slice::from_ref(&verdict)), ["app:1: admitted on metadata that is no longer fresh"]);
+    assert_eq!(
+        warnings(std::slice::from_ref(&verdict)),
+        [
+            "app:1: runs here already, and is admitted until 2030-01-04T00:00:00Z on metadata of acme that is no longer fresh: \
+         timestamp could not be fetched: timed out"
+        ]
+    );
     assert_eq!(annotations(&[verdict])["stale"], "app:1");
 }
 

@@ -26,7 +26,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
             "    refresh: 90s",
             "    refrsh: 90s",
             "6:5: repositories.acme.refrsh: unknown key \"refrsh\", known here: url, metadataUrl, targetsUrl, root, \
-             refresh, minimum, maxValidity, maxAge, caBundle, auth, proxy, redirects, epoch",
+             refresh, minimum, maxValidity, maxAge, stale, caBundle, auth, proxy, redirects, epoch",
         ),
         (
             "default: audit",
@@ -268,6 +268,16 @@ fn each_malformed_value_is_named() {
         ("refresh: 90s", "refresh: 1w", &format!("6:5: repositories.acme.refresh: \"1w\" {duration}")),
         ("refresh: 90s", "refresh: \"\"", &format!("6:5: repositories.acme.refresh: \"\" {duration}")),
         ("refresh: 90s", "refresh: 1h30m", &format!("6:5: repositories.acme.refresh: \"1h30m\" {duration}")),
+        (
+            "maxAge: 72h",
+            "stale: {knownImages: 3}",
+            "9:26: repositories.acme.stale.knownImages: \"3\" is a text only in quotes",
+        ),
+        (
+            "maxAge: 72h",
+            "stale: {knownImages: 0h}",
+            &format!("9:13: repositories.acme.stale.knownImages: \"0h\" {duration}"),
+        ),
         ("maxAge: 72h", "maxAge: 5000000000d", &format!("9:5: repositories.acme.maxAge: \"5000000000d\" {duration}")),
         (
             "minimum: {root: 17,",
