@@ -145,6 +145,13 @@ impl Hashes {
         self.sha512.as_ref().map(|bytes| hex::encode(bytes.as_slice()))
     }
 
+    /// Whether both can be those of one file: there is an algorithm that both list, and under each such they are equal.
+    pub fn agree(&self, other: &Self) -> bool {
+        let sha256 = self.sha256.zip(other.sha256).map(|(one, other)| one == other);
+        let sha512 = self.sha512.as_ref().zip(other.sha512.as_ref()).map(|(one, other)| one == other);
+        matches!((sha256, sha512), (Some(true), Some(true) | None) | (None, Some(true)))
+    }
+
     /// Compares every listed hash with that of `bytes`.
     pub fn verify(&self, bytes: &[u8]) -> Result<(), HashMismatch> {
         if let Some(expected) = self.sha256 {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Name;
+use super::{Name, Relied};
 use crate::{
     crypto::Sha256,
     image::Tag,
@@ -33,6 +33,9 @@ pub enum Error {
     TagMoved { path: TargetPath, signed: Sha256, digest: Sha256 },
     #[error("sha256:{digest} is revoked by {chain}{}", because(.reason))]
     Revoked { digest: Sha256, chain: RoleChain, reason: Option<String> },
+
+    #[error("repositories disagree about {path}: {one} lists {}, {other} lists {}", listing(.its), listing(.theirs))]
+    Disagreement { path: TargetPath, one: String, its: Box<Relied>, other: String, theirs: Box<Relied> },
 
     #[error("target {path} lists nothing in custom[{member:?}]")]
     NothingListed { path: TargetPath, member: String },
@@ -107,6 +110,7 @@ impl Error {
             Self::TagMoved { .. } => "image/tag-mismatch",
             Self::TagDenied { .. } => "image/tag-denied",
             Self::Revoked { .. } => "tuf/revoked",
+            Self::Disagreement { .. } => "image/repositories-disagree",
             Self::NothingListed { .. } => "evidence/nothing-listed",
             Self::MalformedList { .. } | Self::ListedTwice { .. } => "evidence/malformed-list",
             Self::TooManyFiles { .. } | Self::TooManyBytes { .. } => "evidence/limit",
@@ -138,6 +142,14 @@ impl Error {
 
 fn hash_of(digest: &Option<Sha256>) -> String {
     digest.map_or_else(|| "no sha256".to_owned(), |digest| format!("sha256 {digest}"))
+}
+
+fn listing(relied: &Relied) -> String {
+    let hashes =
+        [("sha256", relied.hashes.sha256().map(|hash| hash.to_string())), ("sha512", relied.hashes.sha512_hex())];
+    let hashes = hashes.into_iter().filter_map(|(name, hash)| Some(format!("{name} {}", hash?)));
+    let length = relied.length.map(|length| format!("{length} bytes"));
+    hashes.chain(length).collect::<Vec<_>>().join(", ")
 }
 
 fn because(reason: &Option<String>) -> String {

@@ -32,6 +32,7 @@ pub fn judge(
     limits: &Limits,
 ) -> Progress<Proof> {
     let mut walk = Walk::new(view, now, limits);
+    walk.note_files = requirement.agreement.as_ref().is_some_and(|agreement| agreement.on_evidence);
     let result = prove(&mut walk, subject, requirement);
     walk.end(result)
 }
@@ -66,6 +67,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
         image_chain: image.chain,
         targets_version: walk.view.trusted.targets().version,
         supply_chain,
+        relied: walk.relied(),
         ends: walk.ends(),
         valid_until: walk.valid_until(),
     })
@@ -88,11 +90,14 @@ fn image_target(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requiremen
     if listed != Some(subject.digest) {
         return Err(Error::ImageDigest { path, listed, digest: subject.digest }.into());
     }
+    if requirement.agreement.is_some() {
+        walk.rely_on(&image.target);
+    }
     Ok(image)
 }
 
 /// T4: read from the layout roles alone and before everything else, so that no online role can shadow or undo it.
-fn not_revoked(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<(), Stop> {
+pub(super) fn not_revoked(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<(), Stop> {
     let path = TargetPath::from(format!("revoked/sha256/{}", subject.digest));
     for chain in &requirement.layout_roles {
         if let Some(found) = walk.lookup_in(chain, &path)? {

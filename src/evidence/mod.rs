@@ -4,9 +4,13 @@
 //! it. [`judge()`] follows those lists through TUF, holds every file against the role that may sign it, has in-toto
 //! verify the whole, and binds the result to the image's digest. It ends in a [`Proof`] or an [`Error`].
 //!
+//! Where a rule names several repositories, one has the evidence, and [`agrees`] asks the others whether they list the
+//! same.
+//!
 //! Pure: it sees one immutable [`View`] of a repository. Where a role or a file is not there yet it answers with what
 //! it [`Need`]s and is called again, from the start, when that has arrived.
 
+mod agreement;
 mod binding;
 mod error;
 mod files;
@@ -18,6 +22,7 @@ mod separation;
 mod subject;
 mod walk;
 
+pub use agreement::{Opinion, Relied, agrees};
 pub use error::Error;
 pub use files::DigestList;
 pub use judge::{judge, resolve_tag};

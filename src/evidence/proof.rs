@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{RepositoryName, Subject};
+use super::{Relied, RepositoryName, Subject};
 use crate::{
     crypto::{KeyId, Sha256},
     in_toto,
@@ -21,6 +21,7 @@ pub struct Proof {
     pub(super) image_chain: RoleChain,
     pub(super) targets_version: u64,
     pub(super) supply_chain: Option<SupplyChainProof>,
+    pub(super) relied: Vec<Relied>,
     pub(super) ends: BTreeMap<Ends, Timestamp>,
     pub(super) valid_until: Timestamp,
 }
@@ -113,6 +114,11 @@ impl Proof {
             .iter()
             .map(|(name, step)| Step { name: name.to_string(), functionaries: step.functionaries.clone() })
             .collect()
+    }
+
+    /// What other repositories are to list alike, where the rule names some: the image, and perhaps the evidence.
+    pub fn relied(&self) -> &[Relied] {
+        &self.relied
     }
 
     /// When what ends by itself: all that [`Self::valid_until`] is the earliest of.

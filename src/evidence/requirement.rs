@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
     sync::Arc,
 };
@@ -26,6 +26,8 @@ pub use template::{Field, Fields, LayoutScope, Template, TemplateError};
 pub struct Requirement {
     /// The repository whose metadata and evidence count.
     pub repository: RepositoryName,
+    /// Which other repositories are to list the same, where the rule names several.
+    pub agreement: Option<Agreement>,
     /// Which layouts may serve an image (trust.md T5); the layout's own `custom.images` must hold, too.
     pub layout: Option<LayoutScope>,
     /// The roles that may sign layout targets and their key targets (T1). Never empty.
@@ -63,6 +65,7 @@ impl Requirement {
     pub fn of(repository: RepositoryName) -> Self {
         Self {
             repository,
+            agreement: None,
             layout: None,
             layout_roles: BTreeSet::from([RoleChain::top()]),
             link_roles: None,
@@ -103,6 +106,17 @@ impl Requirement {
     pub fn expand_parameters(&self, fields: &Fields<'_>) -> Option<BTreeMap<String, String>> {
         self.parameters.iter().map(|(name, value)| Some((name.clone(), value.expand(fields)?))).collect()
     }
+}
+
+/// Further repositories that have to list an image as the one with the evidence does (TAP 4, trust.md §3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreement {
+    /// They, without the one that has the evidence. Never empty.
+    pub others: Vec<RepositoryName>,
+    /// How many repositories have to list the image alike, the one with the evidence among them.
+    pub threshold: NonZeroUsize,
+    /// Whether they have to list all evidence alike as well.
+    pub on_evidence: bool,
 }
 
 /// The name of a TUF repository in a policy: a DNS label.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Basis, Ends, Error, RepositoryName};
+use super::{Basis, Ends, Error, Relied, RepositoryName};
 use crate::tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted, Visit};
 
 /// One immutable generation of a repository, and the files fetched so far for one judgement.
@@ -91,12 +91,26 @@ pub(super) struct Walk<'a> {
     needs: Vec<Need>,
     wanted_bytes: u64,
     layout: Option<TargetPath>,
+    relied: Vec<Relied>,
+    /// Whether other repositories are to be asked about the files that are read.
+    pub(super) note_files: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(view: View<'a>, now: Timestamp, limits: &'a Limits) -> Self {
         let basis = Basis::new(view.trusted);
-        Self { view, now, limits, basis, ends: BTreeMap::new(), needs: Vec::new(), wanted_bytes: 0, layout: None }
+        Self {
+            view,
+            now,
+            limits,
+            basis,
+            ends: BTreeMap::new(),
+            needs: Vec::new(),
+            wanted_bytes: 0,
+            layout: None,
+            relied: Vec::new(),
+            note_files: false,
+        }
     }
 
     /// Turns the end of a judgement into its progress.
@@ -160,7 +174,19 @@ impl<'a> Walk<'a> {
         };
         // TUF 5.7.2, 5.7.3
         target.verify(bytes)?;
+        if self.note_files {
+            self.rely_on(target);
+        }
         Ok(Some(bytes.clone()))
+    }
+
+    /// Notes that the outcome rests on this target, about which other repositories are to be asked.
+    pub(super) fn rely_on(&mut self, target: &Arc<TargetFile>) {
+        self.relied.push(Relied::from(target));
+    }
+
+    pub(super) fn relied(&self) -> Vec<Relied> {
+        self.relied.clone()
     }
 
     /// Notes which layout the image came to.

@@ -104,6 +104,12 @@ impl Demand {
         &self.requirement.repository
     }
 
+    /// All repositories that are asked about the image, the one with the evidence first.
+    pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {
+        let others = self.requirement.agreement.iter().flat_map(|agreement| &agreement.others);
+        std::iter::once(&self.requirement.repository).chain(others)
+    }
+
     /// The roles that may sign layout targets.
     pub fn layout_roles(&self) -> &BTreeSet<RoleChain> {
         &self.requirement.layout_roles

@@ -210,6 +210,9 @@ pub enum Fault {
         /// The other word.
         beside: &'static str,
     },
+    /// Several repositories, and none of them is said to have the evidence.
+    #[error("several repositories are named, and `evidence` does not say which of them has the evidence")]
+    NoEvidence,
     /// Credentials that could be read on their way, or would go to two hosts.
     #[error("goes to one host over TLS: every location of the repository must be https:// and on the same host")]
     Unbound,
@@ -247,7 +250,7 @@ impl Fault {
             Self::TooLarge { .. } | Self::TooMany { .. } => "policy/too-large",
             Self::Yaml(_) => "policy/syntax",
             Self::UnknownKey { .. } | Self::UnknownWord { .. } | Self::Version(_) => "policy/unknown-word",
-            Self::MissingKey(_) | Self::NoValue | Self::EmptyList => "policy/missing-value",
+            Self::MissingKey(_) | Self::NoValue | Self::EmptyList | Self::NoEvidence => "policy/missing-value",
             Self::DuplicateKey(_) | Self::DuplicateName { .. } | Self::SharedRoot { .. } => "policy/duplicate",
             Self::UnknownRegistry { .. } => "policy/unknown-registry",
             Self::UnknownRepository { .. } => "policy/unknown-repository",

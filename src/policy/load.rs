@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod captures;
+mod repositories;
 mod rule;
 mod verify;
 
@@ -114,7 +115,7 @@ fn unused<'a>(rules: impl Iterator<Item = &'a Rule>, repositories: &Repositories
         Action::Verify(demands) => Some(demands),
         Action::Allow { .. } => None,
     });
-    let used: BTreeSet<&RepositoryName> = demands.flatten().map(Demand::repository).collect();
+    let used: BTreeSet<&RepositoryName> = demands.flatten().flat_map(Demand::repositories).collect();
     let unused = repositories.keys().filter(|name| !used.contains(name)).map(|name| {
         let place = outline.place(&Path::document().key("repositories").key(name.as_str()));
         Warning::UnusedRepository { place, repository: name.clone() }

@@ -156,8 +156,14 @@ pub(super) struct RawMatch {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawVerify {
-    /// The repository that must have the image.
+    /// The repositories that must have the image.
     pub(super) repositories: Vec<String>,
+    /// How many of them must have it; all by default.
+    pub(super) threshold: Option<usize>,
+    /// The one that has the evidence, where there are several.
+    pub(super) evidence: Option<String>,
+    /// What they must list alike beside the image.
+    pub(super) agree_on: Option<AgreeOn>,
     /// The paths at which layouts for these images may be.
     pub(super) layout: Option<String>,
     /// The role chains from which layouts, their keys and revocations are believed.
@@ -188,6 +194,16 @@ pub(super) struct RawVerify {
     pub(super) target: Option<String>,
     /// The target path of an image by tag.
     pub(super) tag_target: Option<String>,
+}
+
+/// What several repositories must list alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AgreeOn {
+    /// The image alone.
+    Image,
+    /// The image, and every file of its evidence.
+    Evidence,
 }
 
 /// The artifact that must be the image.

@@ -1,6 +1,6 @@
 //! The verdict on one image. There is no way to an admission but through what is written here.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -130,6 +130,8 @@ pub struct Judged {
     pub weak: Vec<String>,
     /// What the user should know though the image is admitted, one line each.
     pub warnings: Vec<String>,
+    /// The repositories that list the image as the one with the evidence does, where the rule names several.
+    pub agreed: BTreeSet<String>,
     /// Where it was judged on metadata that is no longer fresh (trust.md A4).
     pub stale: Vec<Staleness>,
 }
@@ -303,6 +305,7 @@ impl Admitted {
             "enforceFrom": self.judged.enforce_from,
             "weak": self.judged.weak,
             "warnings": self.judged.warnings,
+            "agreed": self.judged.agreed,
             "stale": self.judged.stale.iter().map(Staleness::to_json).collect::<Vec<_>>(),
             "by": by,
         })

@@ -26,7 +26,12 @@ pub fn explain(verdict: &Verdict) -> String {
                 line(&mut out, 1, &format!("weak: {}", judged.weak.join(", ")));
             }
             match admitted.by() {
-                AdmittedBy::Proof(proofs) => proofs.iter().for_each(|proof| proven(&mut out, proof)),
+                AdmittedBy::Proof(proofs) => {
+                    proofs.iter().for_each(|proof| proven(&mut out, proof));
+                    for repository in &judged.agreed {
+                        line(&mut out, 1, &format!("repository {repository} lists the same"));
+                    }
+                }
                 AdmittedBy::Exemption(exemption) => {
                     line(&mut out, 1, &format!("exempt: {}", exemption.reason));
                     if let Some(until) = exemption.until {

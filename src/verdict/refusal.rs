@@ -97,6 +97,18 @@ pub enum Cause {
         /// Why there is nothing newer.
         refresh: String,
     },
+    /// Fewer repositories list the image than the rule asks for.
+    #[error(
+        "{wanted} of the rule's repositories must list the image: it is in {}{}", agreed.join(", "), absent_text(absent)
+    )]
+    TooFewRepositories {
+        /// How many the rule asks for.
+        wanted: usize,
+        /// Those that list it, the one with the evidence first.
+        agreed: Vec<String>,
+        /// Those that do not, with what they lack.
+        absent: Vec<(String, String)>,
+    },
     /// This program could not do its part.
     #[error("{what}")]
     Internal {
@@ -161,6 +173,7 @@ impl Cause {
             Self::NoPolicy { .. } => "policy/not-in-force",
             Self::Stale { error, .. } => error.code(),
             Self::TooOld { .. } => "tuf/max-age",
+            Self::TooFewRepositories { .. } => "image/too-few-repositories",
             Self::Internal { .. } => "internal/failure",
             Self::Registry { fault, .. } => fault.code(),
             Self::Fetching { .. } => "admission/fetching",
@@ -228,6 +241,10 @@ impl Refusal {
 
 fn namespace_text(namespace: Option<&str>) -> String {
     namespace.map_or_else(|| "an object without a namespace".to_owned(), |name| format!("namespace {name:?}"))
+}
+
+fn absent_text(absent: &[(String, String)]) -> String {
+    absent.iter().map(|(repository, path)| format!("; {repository} has no target {path}")).collect()
 }
 
 fn instant_text(at: Option<&Timestamp>) -> String {

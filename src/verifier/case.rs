@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    InUse, TagUse,
+    InUse, TagUse, World,
     cache::{Entry, Key, NoEntry, Verdicts},
 };
 use crate::{
     crypto::Sha256,
     evidence::{
-        self, Name, Proof, Requirement, Subject, View, judge,
+        self, Name, Proof, RepositoryName, Requirement, Subject, View, judge,
         requirement::{Field, Tags},
         resolve_tag,
     },
@@ -46,12 +46,14 @@ pub(super) enum Asked<'a> {
 #[derive(Debug)]
 pub(super) struct Proven {
     pub(super) proof: Arc<Proof>,
-    pub(super) stale: Option<Staleness>,
+    pub(super) stale: Vec<Staleness>,
+    /// The other repositories that list the image alike.
+    pub(super) agreed: Vec<RepositoryName>,
 }
 
 impl Proven {
     pub(super) fn fresh(proof: Arc<Proof>) -> Self {
-        Self { proof, stale: None }
+        Self { proof, stale: Vec::new(), agreed: Vec::new() }
     }
 }
 
@@ -60,6 +62,7 @@ pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) in_use: &'a InUse,
     pub(super) limits: &'a Arc<evidence::Limits>,
+    pub(super) world: &'a World,
     pub(super) repository: &'a Arc<Repository>,
     /// That of the image, as it is written: who pulls asks it.
     pub(super) registry: Option<&'a Arc<Registry>>,
@@ -76,9 +79,13 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// The proof, or why there is none. What is learnt on the way is noted in `refusal`, for whoever reads it.
     pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Proven, Cause> {
-        match self.prove_now(tag, refusal).await {
-            Ok(proof) => Ok(Proven::fresh(proof)),
-            Err(cause) => self.prove_lapsed(cause, refusal).await,
+        let proven = match self.prove_now(tag, refusal).await {
+            Ok(proof) => Proven::fresh(proof),
+            Err(cause) => self.prove_lapsed(cause, refusal).await?,
+        };
+        match &self.requirement.agreement {
+            Some(agreement) => self.agree(agreement, proven, refusal).await,
+            None => Ok(proven),
         }
     }
 
@@ -120,7 +127,7 @@ impl Case<'_> {
     }
 
     /// The set in use; where there is none yet, one attempt at a refresh, shared by all who wait for it.
-    async fn current(&self) -> Result<Arc<Generation>, Cause> {
+    pub(super) async fn current(&self) -> Result<Arc<Generation>, Cause> {
         if let Some(generation) = self.repository.generation() {
             return self.recent_enough().map(|()| generation);
         }
@@ -204,7 +211,7 @@ impl Case<'_> {
         }
     }
 
-    fn subject(&self, digest: Sha256) -> Subject {
+    pub(super) fn subject(&self, digest: Sha256) -> Subject {
         match self.asked {
             Asked::File { path, .. } => Subject { name: Name::File(path.clone()), digest, tag: None },
             Asked::Image { reference, name, .. } => {
@@ -263,7 +270,7 @@ impl Case<'_> {
         found.map_err(|fault| Cause::Registry { registry: image.host().to_owned(), fault })
     }
 
-    fn cause(&self, error: RepositoryError) -> Cause {
+    pub(super) fn cause(&self, error: RepositoryError) -> Cause {
         let repository = self.repository.name().to_string();
         match error {
             RepositoryError::Tuf(error) => Cause::Tuf(error),
@@ -276,7 +283,7 @@ impl Case<'_> {
     }
 
     /// Says beside an expiry why there is nothing fresher: the one is the verdict, the other its reason.
-    fn explained(&self, error: evidence::Error) -> Cause {
+    pub(super) fn explained(&self, error: evidence::Error) -> Cause {
         match (&error, self.repository.failure()) {
             (evidence::Error::Tuf(tuf::Error::Expired { .. }), Some(failure)) => {
                 Cause::Stale { error: Box::new(error), refresh: failure.to_string() }

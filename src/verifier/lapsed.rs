@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::case::{Asked, Case, Proven};
 use crate::{
     crypto::Sha256,
-    evidence,
+    evidence::{self, RepositoryName},
     repository::{Generation, Lapsed},
     tuf,
     verdict::{Cause, Refusal, Staleness},
@@ -27,17 +27,28 @@ fn lacks_only_freshness(cause: &Cause) -> bool {
 }
 
 /// By what a judgement that found nothing fresh can go on.
-enum WayOn {
+pub(super) enum WayOn {
     /// There is something fresh after all.
     Fresh(Arc<Generation>),
     Lapsed(LastFresh),
 }
 
 /// A set that is no longer fresh, and the time at which it is judged by: one that is signed and not one that a clock gives.
-struct LastFresh {
-    lapsed: Lapsed,
-    judged_at: Timestamp,
+pub(super) struct LastFresh {
+    pub(super) lapsed: Lapsed,
+    pub(super) judged_at: Timestamp,
     until: Timestamp,
+}
+
+impl LastFresh {
+    pub(super) fn staleness(&self, repository: &RepositoryName) -> Staleness {
+        Staleness {
+            repository: repository.to_string(),
+            judged_at: self.judged_at,
+            until: self.until,
+            refresh: self.lapsed.failure.to_string(),
+        }
+    }
 }
 
 impl Case<'_> {
@@ -64,7 +75,7 @@ impl Case<'_> {
         }
     }
 
-    async fn way_on(&self, cause: &Cause) -> Option<WayOn> {
+    pub(super) async fn way_on(&self, cause: &Cause) -> Option<WayOn> {
         let span = self.settings.stale_known_images.filter(|_| lacks_only_freshness(cause))?;
         if self.repository.lapsed().is_none() {
             // The set in use may have expired since the last refresh, which then is tried once, for all who wait for it.
@@ -88,18 +99,13 @@ impl Case<'_> {
     }
 
     async fn prove_as_last_fresh(&self, last_fresh: &LastFresh, refusal: &mut Refusal) -> Option<Proven> {
-        let LastFresh { lapsed, judged_at, until } = last_fresh;
+        let LastFresh { lapsed, judged_at, .. } = last_fresh;
         self.digest_as_last_fresh(last_fresh).await?;
         let then = Case { now: *judged_at, ..*self };
         let proof = then.prove_by(&lapsed.generation, refusal).await.ok()?;
         // Only timestamp and snapshot may be past their dates.
         let still = self.now < proof.valid_until() && self.now < lapsed.generation.trusted().root().expires;
-        let staleness = || Staleness {
-            repository: self.repository.name().to_string(),
-            judged_at: *judged_at,
-            until: *until,
-            refresh: lapsed.failure.to_string(),
-        };
-        still.then(|| Proven { stale: Some(staleness()), proof })
+        let staleness = || last_fresh.staleness(self.repository.name());
+        still.then(|| Proven { stale: vec![staleness()], ..Proven::fresh(proof) })
     }
 }

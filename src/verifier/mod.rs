@@ -1,5 +1,6 @@
 //! The line for one image: reference, rule, digest, evidence, verdict.
 
+mod agreement;
 mod budget;
 mod cache;
 mod case;

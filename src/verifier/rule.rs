@@ -1,5 +1,7 @@
 //! One image, or file, under the rule that was selected for it: all requirements of the rule.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -35,6 +37,13 @@ pub(super) struct ByRule<'a> {
     pub(super) times: Times,
 }
 
+/// What is to be said beside the proofs.
+#[derive(Debug, Default)]
+struct Notes {
+    stale: Vec<Staleness>,
+    agreed: BTreeSet<String>,
+}
+
 /// The times of a judgement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
@@ -55,7 +64,9 @@ impl ByRule<'_> {
             return Admitted::exempt(self.judged(&refusal), exemption).into();
         }
         match self.prove(&mut refusal).await {
-            Ok((proofs, stale)) => Admitted::proven(Judged { stale, ..self.judged(&refusal) }, proofs).into(),
+            Ok((proofs, Notes { stale, agreed })) => {
+                Admitted::proven(Judged { stale, agreed, ..self.judged(&refusal) }, proofs).into()
+            }
             Err(cause) => {
                 refusal.cause = cause;
                 let leniency = match self.rule.mode(self.times.rules) {
@@ -81,7 +92,7 @@ impl ByRule<'_> {
     }
 
     /// The proof of every requirement, or why there is none for one. What is learnt is noted in `refusal`.
-    async fn prove(&self, refusal: &mut Refusal) -> Result<(Proofs, Vec<Staleness>), Cause> {
+    async fn prove(&self, refusal: &mut Refusal) -> Result<(Proofs, Notes), Cause> {
         let (reference, payer, tag) = match self.named {
             Named::File { path, digest } => {
                 let parts = self.rule.bind_file()?;
@@ -114,7 +125,7 @@ impl ByRule<'_> {
         asked: Asked<'_>,
         tag: TagUse,
         refusal: &mut Refusal,
-    ) -> Result<(Proofs, Vec<Staleness>), Cause> {
+    ) -> Result<(Proofs, Notes), Cause> {
         let known = &*refusal;
         let judged = join_all(parts.iter().enumerate().map(async |(index, part)| {
             let mut refusal = known.clone();
@@ -126,14 +137,15 @@ impl ByRule<'_> {
             (refusal, proof)
         }))
         .await;
-        let (mut proofs, mut stale) = (Vec::new(), Vec::new());
+        let (mut proofs, mut notes) = (Vec::new(), Notes::default());
         let mut worst: Option<(Refusal, Cause)> = None;
         for (noted, proof) in judged {
             match proof {
                 Ok(proven) => {
                     refusal.digest = noted.digest;
                     proofs.push(proven.proof);
-                    stale.extend(proven.stale);
+                    notes.stale.extend(proven.stale);
+                    notes.agreed.extend(proven.agreed.iter().map(ToString::to_string));
                 }
                 // A verdict says more than an outage.
                 Err(cause) if worst.as_ref().is_none_or(|(_, known)| cause.class() < known.class()) => {
@@ -147,8 +159,8 @@ impl ByRule<'_> {
             return Err(cause);
         }
         // Several requirements may be proven by one repository.
-        stale.dedup();
-        Proofs::new(proofs).map(|proofs| (proofs, stale)).ok_or(Cause::Unjudged)
+        notes.stale.dedup();
+        Proofs::new(proofs).map(|proofs| (proofs, notes)).ok_or(Cause::Unjudged)
     }
 
     fn case<'a>(&'a self, part: &'a Part, asked: Asked<'a>) -> Result<Case<'a>, Cause> {
@@ -160,7 +172,21 @@ impl ByRule<'_> {
             Asked::Image { reference, .. } => self.world.registry(reference.repository.host()),
             Asked::File { .. } => None,
         };
-        Ok(Case { verdicts, in_use, limits, repository, registry, settings, asked, rule, requirement, now, deadline })
+        let world = self.world;
+        Ok(Case {
+            verdicts,
+            in_use,
+            limits,
+            world,
+            repository,
+            registry,
+            settings,
+            asked,
+            rule,
+            requirement,
+            now,
+            deadline,
+        })
     }
 
     fn judged(&self, refusal: &Refusal) -> Judged {

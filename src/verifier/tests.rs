@@ -11,6 +11,7 @@ use crate::{
     publish::{Format, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step},
 };
 
+mod agreement;
 mod rules;
 mod stale;
 

@@ -142,6 +142,23 @@ fn every_word_arrives_in_the_model() {
 }
 
 #[test]
+fn all_of_several_repositories_have_to_agree_unless_the_rule_says_otherwise() {
+    let load = |words: &str| {
+        let words = format!("      repositories: [mirror, acme]\n      evidence: acme{words}");
+        let policy = Policy::parse(&WHOLE.replacen("      repositories: [acme]", &words, 1)).unwrap();
+        let demand = demanded(&policy.rules()[0]).clone();
+        assert_eq!(demand.repository.as_str(), "acme");
+        let agreement = demand.agreement.unwrap();
+        assert_eq!(agreement.others.iter().map(RepositoryName::as_str).collect::<Vec<_>>(), ["mirror"]);
+        (agreement.threshold.get(), agreement.on_evidence)
+    };
+    assert_eq!(load(""), (2, false));
+    assert_eq!(load("\n      threshold: 1"), (1, false));
+    assert_eq!(load("\n      agreeOn: evidence"), (2, true));
+    assert_eq!(load("\n      agreeOn: image"), (2, false));
+}
+
+#[test]
 fn what_is_left_out_is_the_strictest() {
     let policy = Policy::parse(&minimal("{}", "{repositories: [acme]}")).unwrap();
     let acme = policy.repositories().values().next().unwrap();

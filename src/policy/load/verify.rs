@@ -5,18 +5,18 @@ use std::{
     num::NonZeroU32,
 };
 
-use super::{Repositories, captures, list};
+use super::{Repositories, captures, list, repositories};
 use crate::{
     evidence::requirement::{
-        Inspections, LayoutScope, Level, Product, ProductFrom, RepositoryName, Requirement, Tags, Template,
-        TemplateError, is_at_or_below,
+        Inspections, LayoutScope, Level, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
+        is_at_or_below,
     },
     pattern::Fnmatch,
     policy::{
         Fault, Matcher, Weak,
         bind::Taken,
         outline::{Located, Path},
-        raw::{RawProduct, RawSublayouts, RawVerify},
+        raw::{AgreeOn, RawProduct, RawSublayouts, RawVerify},
         values,
     },
     tuf::RoleChain,
@@ -41,7 +41,7 @@ pub(super) struct Read {
 pub(super) fn requirement(
     raw: &RawVerify,
     matcher: &Matcher,
-    repositories: &Repositories,
+    known: &Repositories,
     at: &Path,
 ) -> Result<Read, Located> {
     let level = raw.level.unwrap_or(Level::InToto);
@@ -51,7 +51,9 @@ pub(super) fn requirement(
             return Err(at.key("level").fault(Fault::TufWithoutRole));
         }
     }
-    let mut requirement = Requirement::of(load_repository(raw, repositories, &at.key("repositories"))?);
+    let (repository, agreement) = repositories::of(raw, known, at)?;
+    let mut requirement = Requirement::of(repository);
+    requirement.agreement = agreement;
     requirement.level = level;
     requirement.layout = load_layout(raw, matcher, &at.key("layout"))?;
     let chain = |text: &String, at: &Path| values::role_chain(text, at);
@@ -153,6 +155,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("layoutRoles", raw.layout_roles.is_some()),
         ("linkRoles", raw.link_roles.is_some()),
         ("layoutThreshold", raw.layout_threshold.is_some()),
+        ("agreeOn", raw.agree_on == Some(AgreeOn::Evidence)),
         ("product", raw.product.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
@@ -164,17 +167,6 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
     match words.into_iter().find(|(_, given)| *given) {
         Some((word, _)) => Err(at.key(word).fault(Fault::MeansNothing { beside: "level: tuf" })),
         None => Ok(()),
-    }
-}
-
-fn load_repository(raw: &RawVerify, repositories: &Repositories, at: &Path) -> Result<RepositoryName, Located> {
-    match raw.repositories.as_slice() {
-        [] => Err(at.fault(Fault::EmptyList)),
-        [name] => repositories.keys().find(|known| known.as_str() == name).cloned().ok_or_else(|| {
-            let known = repositories.keys().map(RepositoryName::to_string).collect();
-            at.index(0).fault(Fault::UnknownRepository { name: name.clone(), known })
-        }),
-        _ => Err(at.fault(Fault::NotSupported("more than one repository in a rule"))),
     }
 }
 

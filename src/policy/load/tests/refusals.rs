@@ -144,7 +144,7 @@ fn names_are_labels_and_unique() {
 }
 
 #[test]
-fn a_rule_names_exactly_one_repository_that_there_is() {
+fn a_rule_names_repositories_that_there_are_and_which_has_the_evidence() {
     assert_refusals(&[
         (
             "      repositories: [acme]",
@@ -154,9 +154,50 @@ fn a_rule_names_exactly_one_repository_that_there_is() {
         (
             "      repositories: [acme]",
             "      repositories: [acme, mirror]",
-            "23:7: rules[0].verify.repositories: more than one repository in a rule is not supported yet",
+            "23:7: rules[0].verify.repositories: several repositories are named, and `evidence` does not say which of them \
+             has the evidence",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme, acme]",
+            "23:28: rules[0].verify.repositories[1]: \"acme\" is not a repository that the list does not have yet",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme, mirror]\n      evidence: other",
+            "24:7: rules[0].verify.evidence: repository \"other\" is unknown, described are: acme, mirror",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme]\n      evidence: acme",
+            "24:7: rules[0].verify.evidence: means nothing beside one repository",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme]\n      agreeOn: evidence",
+            "24:7: rules[0].verify.agreeOn: means nothing beside one repository",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme, mirror]\n      evidence: acme\n      threshold: 3",
+            "25:7: rules[0].verify.threshold: \"3\" is not a number of the rule's repositories: at least 1, at most all",
+        ),
+        (
+            "      repositories: [acme]",
+            "      repositories: [acme]\n      threshold: 0",
+            "24:7: rules[0].verify.threshold: \"0\" is not a number of the rule's repositories: at least 1, at most all",
         ),
     ]);
+    let elsewhere = WHOLE.replace("      repositories: [acme]", "      repositories: [acme]\n      evidence: mirror");
+    assert_eq!(refusal(&elsewhere).code(), "policy/contradiction");
+    let third =
+        WHOLE.replacen("repositories:\n", "repositories:\n  third: {url: \"file:///srv\", root: third.json}\n", 1);
+    let third =
+        third.replacen("      repositories: [acme]", "      repositories: [acme, mirror]\n      evidence: third", 1);
+    assert_eq!(
+        refusal(&third).to_string(),
+        "policy.yaml:25:7: rules[0].verify.evidence: \"third\" is not one of the rule's repositories"
+    );
     let none = "version: 1\nrules:\n  - {name: a, match: {}, verify: {repositories: [acme]}}\n";
     assert_eq!(
         refusal(none).to_string(),
@@ -409,7 +450,7 @@ fn each_fault_has_its_code() {
         ("root: mirror.root.json", "root: acme.root.json", "policy/duplicate"),
         ("default: audit", "default: audit\ndefault: deny", "policy/duplicate"),
         ("      repositories: [acme]", "      repositories: [acm]", "policy/unknown-repository"),
-        ("      repositories: [acme]", "      repositories: [acme, mirror]", "policy/not-supported"),
+        ("      repositories: [acme]", "      repositories: [acme, mirror]", "policy/missing-value"),
         ("https://tuf.acme.example", "oci://tuf.acme.example", "policy/not-supported"),
         ("name: vendor", "name: Vendor", "policy/malformed-value"),
         ("refresh: 90s", "refresh: 0s", "policy/malformed-value"),
