@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Values that must not render, and what is said.
-const HOLES: [(&[&str], &str); 17] = [
+const HOLES: [(&[&str], &str); 16] = [
     (&["policy="], "policy is empty"),
     (&["image.digest="], "image.digest is empty"),
     (&["image.digest=sha256:123"], "does not match pattern"),
@@ -30,10 +30,6 @@ const HOLES: [(&[&str], &str); 17] = [
     (&["registries.registry.authSecret=login"], "registries has registry, which the policy does not name"),
     (&["caBundles.ca=none"], "does not match pattern"),
     (&["pin=some"], "pin"),
-    (
-        &["audit.enabled=false", "policy.repositories.acme.stale.knownImages=72h"],
-        "the audit is who knows which images run",
-    ),
     (&["guards.ownNamespaceImages={registry.example/tool:1}"], "does not match pattern"),
 ];
 
@@ -119,6 +115,23 @@ fn the_account_may_get_the_secrets_that_the_values_name_and_the_policy_reaches_f
     assert_eq!(named("pratique-audit"), [json!(["acme-tuf"])]);
     let without = helm::template("pratique", "here", &values[1..2]).unwrap();
     assert_eq!(rules_about(&without, "pratique", "secrets"), Vec::<Value>::new());
+}
+
+#[test]
+fn images_that_run_are_known_only_where_the_audit_is() {
+    let policy = "version: 1\nrepositories:\n  acme: {url: \"https://tuf.example\", root: acme.root.json, stale: \
+                  {knownImages: 72h}}\nrules: []\n";
+    let error = with_policy(policy, &["audit.enabled=false"]).unwrap_err();
+    assert!(error.contains("the audit is who knows which images run"), "{error}");
+    let objects = with_policy(policy, &["pin=pods"]).unwrap();
+    let known = rules_about(&objects, "pratique", "configmaps");
+    let digests = json!({
+        "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["pratique-digests"],
+        "verbs": ["get", "list", "watch"],
+    });
+    assert!(known.contains(&digests), "{known:?}");
+    let without = helm::template("pratique", "here", &["audit.enabled=false"]).unwrap();
+    assert!(!rules_about(&without, "pratique", "configmaps").contains(&digests));
 }
 
 #[test]
