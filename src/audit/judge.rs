@@ -15,7 +15,7 @@ use crate::{
     forecast::{Outlook, Search, Standing, Supposing},
     image::{Manifest, Reference},
     policy::{Action, Selected, Subject},
-    verdict::{Cause, Pinning, Verdict},
+    verdict::{Pinning, Verdict},
     verifier::{Question, TagUse, Verifier, World},
 };
 
@@ -139,18 +139,28 @@ impl Auditor {
             };
             let mut repositories = Vec::new();
             for demand in demands {
-                let Ok((settings, repository)) = world.repository(demand.repository()) else { return Outlook::Unknown };
-                let Some(generation) = repository.generation() else { break };
-                let too_old = settings.max_age.zip(repository.succeeded_at()).map(|(max_age, succeeded)| {
-                    let repository = repository.name().to_string();
-                    let cause = Cause::TooOld { repository, succeeded: Some(succeeded), max_age };
-                    (succeeded.saturating_add(max_age).unwrap_or(Timestamp::MAX), cause)
-                });
-                repositories.push((generation, too_old));
+                let asked = demand.repositories().map(|name| world.standing(name)).collect::<Result<Vec<_>, _>>();
+                let Ok(mut asked) = asked.map(Vec::into_iter) else { return Outlook::Unknown };
+                let Some(evidence) = asked.next().flatten() else { break };
+                // Others that were never read do not hold the image.
+                repositories.push((evidence, asked.flatten().collect::<Vec<_>>(), demand.others_needed()));
             }
             let standings: Vec<Standing<'_>> = repositories
                 .iter()
-                .map(|(generation, too_old)| Standing { trusted: generation.trusted(), too_old: too_old.as_ref() })
+                .map(|(evidence, others, needed)| Standing {
+                    trusted: evidence.0.trusted(),
+                    too_old: evidence.1.as_ref(),
+                    others: others
+                        .iter()
+                        .map(|other| Standing {
+                            trusted: other.0.trusted(),
+                            too_old: other.1.as_ref(),
+                            others: Vec::new(),
+                            needed: 0,
+                        })
+                        .collect(),
+                    needed: *needed,
+                })
                 .collect();
             search.supply(verdict, &standings);
         }

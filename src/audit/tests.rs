@@ -207,6 +207,39 @@ async fn the_first_refusal_is_exact_whatever_ends_first() {
 }
 
 #[tokio::test]
+async fn of_several_repositories_the_one_that_leaves_too_few_counts() {
+    let acme = Project::new(90, |_| {});
+    let director = Project::new(90, |plan| (plan.offline_validity, plan.timestamp_validity) = (DAY * 30, DAY * 2));
+    let reference = by_digest(acme.release(&image("app")));
+    director.release(&image("app"));
+    for (threshold, people) in [(2, (30, "tuf/expired")), (1, (90, "in-toto/layout-expired"))] {
+        let policy = format!(
+            "version: 1
+repositories:
+  acme: {{url: \"file://{}\", root: acme.json, maxValidity: 4000d}}
+  director: {{url: \"file://{}\", root: director.json, maxValidity: 4000d}}
+rules:
+  - name: own
+    match: {{images: [\"registry.example/**\"]}}
+    verify: {{repositories: [acme, director], evidence: acme, threshold: {threshold}, layout: \"layouts/{{repository}}/*\"}}
+",
+            acme.folder().display(),
+            director.folder().display()
+        );
+        let root = |project: &Project| fs::read(project.folder().join("metadata/1.root.json")).unwrap();
+        let files =
+            BTreeMap::from([("acme.json".to_owned(), root(&acme)), ("director.json".to_owned(), root(&director))]);
+        let world = World::build(Arc::new(Policy::parse(&policy).unwrap()), &files, None, None, None).await.unwrap();
+        refresh(&world, now()).await;
+        let judged = judged(&world, pod(&reference, ""), now()).await;
+        let people = (now() + DAY * people.0, people.1, Renewal::People);
+        assert_eq!(ends(&judged.machines_go_on), people, "{threshold}");
+        let all = if threshold == 2 { (now() + DAY * 2, "tuf/expired", Renewal::Machine) } else { people };
+        assert_eq!(ends(&judged.nothing_renewed), all, "{threshold}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_may_sign_layouts_is_renewed_by_people_and_one_that_signs_images_by_machines() {
     let project = Project::new(90, |plan| plan.offline_validity = DAY * 30);
     project.publish(now(), |publisher| publisher.set_validity("root", DAY * 3650).unwrap());

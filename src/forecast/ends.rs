@@ -1,5 +1,6 @@
 //! What a verdict stands on that comes to an end by itself, and who has to renew it.
 
+use core::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -45,16 +46,51 @@ pub struct Ending {
 
 /// The repository that a verdict was read from, as far as time ends it. Its four files are looked at anew in every
 /// judgement and are no part of a [`Proof`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Standing<'a> {
     /// Root, timestamp, snapshot and top-level targets.
     pub trusted: &'a Trusted,
     /// `maxAge` of the policy counted from the last refresh that succeeded: the instant, and the refusal then.
     pub too_old: Option<&'a (Timestamp, Cause)>,
+    /// The other repositories that the rule asks about the image.
+    pub others: Vec<Standing<'a>>,
+    /// How many of those have to say the same.
+    pub needed: usize,
 }
 
-/// All that a proof stands on and that ends, in the order in which a judgement looks at it.
-pub(super) fn of(proof: &Proof, layout_roles: &BTreeSet<RoleChain>, standing: &Standing<'_>) -> Vec<Ending> {
+/// The ends that come of all that a proof stands on, in the order in which a judgement looks at it. Of the other
+/// repositories of a rule the one that leaves too few.
+pub(super) fn of(
+    proof: &Proof,
+    layout_roles: &BTreeSet<RoleChain>,
+    standing: &Standing<'_>,
+    comes: impl Fn(&Ending) -> bool,
+) -> Vec<Ending> {
+    let mut endings = of_repository(layout_roles, standing);
+    for (end, at) in proof.ends() {
+        endings.push(match end {
+            Ends::Role { chain, version } => {
+                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, layout_roles))
+            }
+            Ends::Layout(_) => {
+                let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
+                Ending { at: *at, code: error.code(), what: error.to_string(), renewal: Renewal::People }
+            }
+        });
+    }
+    endings.retain(&comes);
+    let first = |other: &Standing<'_>| {
+        of_repository(layout_roles, other).into_iter().filter(&comes).min_by_key(|ending| ending.at)
+    };
+    let mut others: Vec<Option<Ending>> = standing.others.iter().map(first).collect();
+    // Those that last longest first, and for ever longer than any instant.
+    others.sort_by_key(|ending| Reverse(ending.as_ref().map_or(Timestamp::MAX, |ending| ending.at)));
+    let last_needed = standing.needed.checked_sub(1).and_then(|index| others.into_iter().nth(index));
+    endings.extend(last_needed.flatten());
+    endings
+}
+
+fn of_repository(layout_roles: &BTreeSet<RoleChain>, standing: &Standing<'_>) -> Vec<Ending> {
     let mut endings = Vec::new();
     if let Some((at, cause)) = standing.too_old {
         let what = cause.to_string();
@@ -67,17 +103,6 @@ pub(super) fn of(proof: &Proof, layout_roles: &BTreeSet<RoleChain>, standing: &S
             Role::Targets(chain) => renewal_of(chain, layout_roles),
         };
         endings.push(expired(role, file.version, file.expires, renewal));
-    }
-    for (end, at) in proof.ends() {
-        endings.push(match end {
-            Ends::Role { chain, version } => {
-                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, layout_roles))
-            }
-            Ends::Layout(_) => {
-                let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
-                Ending { at: *at, code: error.code(), what: error.to_string(), renewal: Renewal::People }
-            }
-        });
     }
     endings
 }

@@ -72,9 +72,10 @@ impl<'a> Search<'a> {
                 Selected::Rule(rule) => match rule.action() {
                     Action::Verify(demands) => {
                         let parts = proofs.iter().zip(demands).zip(standings);
-                        let ends = parts
-                            .flat_map(|((proof, demand), standing)| ends::of(proof, demand.layout_roles(), standing));
-                        self.first(ends.collect())
+                        let ends = parts.flat_map(|((proof, demand), standing)| {
+                            ends::of(proof, demand.layout_roles(), standing, |ending| self.comes(ending))
+                        });
+                        self.first(ends)
                     }
                     Action::Allow { .. } => None,
                 },
@@ -108,13 +109,16 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The first end that is supposed to come, not before the rule applies.
-    fn first(&self, endings: Vec<Ending>) -> Option<Ending> {
-        let comes = |ending: &Ending| match self.supposing {
+    fn comes(&self, ending: &Ending) -> bool {
+        match self.supposing {
             Supposing::NothingIsRenewed => true,
             Supposing::MachinesGoOn => ending.renewal == Renewal::People,
-        };
-        let first = endings.into_iter().filter(comes).min_by_key(|ending| ending.at)?;
+        }
+    }
+
+    /// The first of the ends that are supposed to come, not before the rule applies.
+    fn first(&self, endings: impl Iterator<Item = Ending>) -> Option<Ending> {
+        let first = endings.min_by_key(|ending| ending.at)?;
         Some(Ending { at: first.at.max(self.at), ..first })
     }
 

@@ -110,6 +110,11 @@ impl Demand {
         std::iter::once(&self.requirement.repository).chain(others)
     }
 
+    /// How many of them, beside the one with the evidence, have to list the image.
+    pub fn others_needed(&self) -> usize {
+        self.requirement.agreement.as_ref().map_or(0, |agreement| agreement.threshold.get().saturating_sub(1))
+    }
+
     /// The roles that may sign layout targets.
     pub fn layout_roles(&self) -> &BTreeSet<RoleChain> {
         &self.requirement.layout_roles

@@ -6,12 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     evidence::{NoSeparation, RepositoryName},
     policy::{Action, FileName, Policy, RegistrySettings, TufRepository},
     registry::{self, Registry},
     repository::{
-        Repository, RepositoryError,
+        Generation, Repository, RepositoryError,
         credentials::{Credentials, NoSecrets, Secrets},
         store::{self, Store},
         transport::{self, Access, Locations, Reach, Redirects, Transport},
@@ -188,6 +190,19 @@ impl World {
     /// The registry of an image, if the policy describes it.
     pub fn registry(&self, host: &str) -> Option<&Arc<Registry>> {
         self.registries.get(host).map(|kept| &kept.registry)
+    }
+
+    /// What was read of a repository of a rule, if anything was, and when `maxAge` will have passed, with the refusal then.
+    pub fn standing(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Option<(Arc<Generation>, Option<(Timestamp, Cause)>)>, Cause> {
+        let (settings, repository) = self.repository(name)?;
+        let too_old = settings.max_age.zip(repository.succeeded_at()).map(|(max_age, succeeded)| {
+            let cause = Cause::TooOld { repository: name.to_string(), succeeded: Some(succeeded), max_age };
+            (succeeded.saturating_add(max_age).unwrap_or(Timestamp::MAX), cause)
+        });
+        Ok(repository.generation().map(|generation| (generation, too_old)))
     }
 
     /// The repository of a rule, with its settings.
