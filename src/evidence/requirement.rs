@@ -214,6 +214,12 @@ pub enum Level {
     Tuf,
 }
 
+/// Whether people sign a role, with keys that are offline: it may sign layouts, or delegates to one that may (T1 tells
+/// the keys apart). All others sign images and links, on a machine.
+pub fn is_offline(chain: &RoleChain, layout_roles: &BTreeSet<RoleChain>) -> bool {
+    layout_roles.iter().any(|layout_role| is_at_or_below(layout_role, chain))
+}
+
 /// Whether `chain` is `ancestor` or lies below it, so that whoever signs `ancestor` decides who signs `chain`.
 pub fn is_at_or_below(chain: &RoleChain, ancestor: &RoleChain) -> bool {
     chain.names().starts_with(ancestor.names() as &[RoleName])

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
-    evidence::{Ends, Proof, requirement::is_at_or_below},
+    evidence::{Ends, Proof, requirement::is_offline},
     in_toto,
     tuf::{self, Role, RoleChain, Trusted},
     verdict::Cause,
@@ -53,7 +53,7 @@ pub struct Standing<'a> {
     /// `maxAge` of the policy counted from the last refresh that succeeded: the instant, and the refusal then.
     pub too_old: Option<&'a (Timestamp, Cause)>,
     /// The other repositories that the rule asks about the image.
-    pub others: Vec<Standing<'a>>,
+    pub others: Vec<Self>,
     /// How many of those have to say the same.
     pub needed: usize,
 }
@@ -112,9 +112,6 @@ fn expired(role: Role, version: u64, expires: Timestamp, renewal: Renewal) -> En
     Ending { at: expires, code: error.code(), what: error.to_string(), renewal }
 }
 
-/// T1 tells the keys apart: roles that may sign layouts, and those that delegate to them, are offline. All others sign
-/// images and links, on a machine.
 fn renewal_of(chain: &RoleChain, layout_roles: &BTreeSet<RoleChain>) -> Renewal {
-    let offline = layout_roles.iter().any(|layout_role| is_at_or_below(layout_role, chain));
-    if offline { Renewal::People } else { Renewal::Machine }
+    if is_offline(chain, layout_roles) { Renewal::People } else { Renewal::Machine }
 }

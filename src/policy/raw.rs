@@ -68,6 +68,8 @@ pub(super) struct RawRepository {
     pub(super) max_validity: Option<String>,
     /// How long ago the last refresh may be.
     pub(super) max_age: Option<String>,
+    /// How long before something that people have to renew expires users of an image are warned: 7d.
+    pub(super) expiry_warning: Option<String>,
     /// What may go on while nothing fresh can be had of the repository.
     pub(super) stale: Option<RawStale>,
     /// The key or file of the certificates by which the server is known.

@@ -30,6 +30,8 @@ pub struct TufRepository {
     pub max_validity: SignedDuration,
     /// How old the last refresh may be; bounded by TUF's own expiries alone when absent.
     pub max_age: Option<SignedDuration>,
+    /// How long before something that people have to renew expires users are warned.
+    pub expiry_warning: SignedDuration,
     /// How long after the signed expiry of timestamp and snapshot an image that runs in this cluster may be started again
     /// (trust.md A4); not at all when absent.
     pub stale_known_images: Option<SignedDuration>,
@@ -124,6 +126,7 @@ impl TufRepository {
             minimum: Minimum::load(raw.minimum.as_ref(), &at.key("minimum"))?,
             max_validity: duration(&raw.max_validity, "maxValidity")?.unwrap_or(days(30)),
             max_age: duration(&raw.max_age, "maxAge")?,
+            expiry_warning: duration(&raw.expiry_warning, "expiryWarning")?.unwrap_or(days(7)),
             stale_known_images: match &raw.stale {
                 Some(raw) => Some(values::duration(&raw.known_images, &at.key("stale").key("knownImages"))?),
                 None => None,

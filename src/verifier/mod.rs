@@ -8,6 +8,7 @@ mod in_use;
 mod lapsed;
 mod manifest;
 mod rule;
+mod soon;
 mod world;
 
 use std::sync::Arc;

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     TagUse, Verifier, World,
-    case::{Asked, Case},
+    case::{Asked, Case, Proven},
+    soon::ends_soon,
 };
 use crate::{
     crypto::Sha256,
@@ -42,6 +43,7 @@ pub(super) struct ByRule<'a> {
 struct Notes {
     stale: Vec<Staleness>,
     agreed: BTreeSet<String>,
+    warnings: Vec<String>,
 }
 
 /// The times of a judgement.
@@ -64,8 +66,8 @@ impl ByRule<'_> {
             return Admitted::exempt(self.judged(&refusal), exemption).into();
         }
         match self.prove(&mut refusal).await {
-            Ok((proofs, Notes { stale, agreed })) => {
-                Admitted::proven(Judged { stale, agreed, ..self.judged(&refusal) }, proofs).into()
+            Ok((proofs, Notes { stale, agreed, warnings })) => {
+                Admitted::proven(Judged { stale, agreed, warnings, ..self.judged(&refusal) }, proofs).into()
             }
             Err(cause) => {
                 refusal.cause = cause;
@@ -134,14 +136,15 @@ impl ByRule<'_> {
                 Ok(case) => case.prove(tag, &mut refusal).await,
                 Err(cause) => Err(cause),
             };
-            (refusal, proof)
+            (refusal, proof.map(|proven| (self.soon(part, &proven), proven)))
         }))
         .await;
         let (mut proofs, mut notes) = (Vec::new(), Notes::default());
         let mut worst: Option<(Refusal, Cause)> = None;
         for (noted, proof) in judged {
             match proof {
-                Ok(proven) => {
+                Ok((soon, proven)) => {
+                    notes.warnings.extend(soon);
                     refusal.digest = noted.digest;
                     proofs.push(proven.proof);
                     notes.stale.extend(proven.stale);
@@ -160,7 +163,16 @@ impl ByRule<'_> {
         }
         // Several requirements may be proven by one repository.
         notes.stale.dedup();
+        notes.warnings.dedup();
         Proofs::new(proofs).map(|proofs| (proofs, notes)).ok_or(Cause::Unjudged)
+    }
+
+    /// What people have to renew soon, lest the image be refused.
+    fn soon(&self, part: &Part, proven: &Proven) -> Option<String> {
+        let (settings, repository) = self.world.repository(&part.requirement.repository).ok()?;
+        let generation = repository.generation()?;
+        let within = settings.expiry_warning;
+        ends_soon(&proven.proof, &part.requirement, generation.trusted(), self.times.now, within)
     }
 
     fn case<'a>(&'a self, part: &'a Part, asked: Asked<'a>) -> Result<Case<'a>, Cause> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     policy::Policy,
-    publish::{Format, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step},
+    publish::{Document, Format, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, SigningKey, Step},
 };
 
 mod agreement;
@@ -63,6 +63,17 @@ impl Folder {
         let digest = publisher.add_image(&image).unwrap().digest;
         publisher.commit().unwrap();
         Self { temp, image: format!("{NAME}@sha256:{digest}") }
+    }
+
+    /// The machines go on.
+    fn renew(&self, at: Timestamp) {
+        let repository = self.temp.path().join("repository");
+        let mut keys = Plan::default().keys_from_seed("verifier").unwrap();
+        let root = fs::read(repository.join("metadata/1.root.json")).unwrap();
+        keys.trust(Document::parse(&"root".into(), root).unwrap());
+        let mut publisher = Publisher::open(&repository, keys, at).unwrap();
+        publisher.renew("images").unwrap();
+        publisher.commit().unwrap();
     }
 
     fn state(&self) -> PathBuf {
@@ -136,6 +147,27 @@ async fn a_verdict_in_memory_ends_with_what_it_stands_on() {
     let soon = now() + DAY - SignedDuration::from_secs(1);
     assert_eq!(code(&verifier.verify(&world, &question, soon, deadline).await), "proof");
     assert_eq!(code(&verifier.verify(&world, &question, now() + DAY, deadline).await), "tuf/expired");
+}
+
+#[tokio::test]
+async fn users_are_warned_of_what_people_have_to_renew_and_of_nothing_else() {
+    // The layout ends after 90 days; timestamp, snapshot and the online role within 14.
+    for (words, days) in [("", 7), (", expiryWarning: 30d", 30)] {
+        let folder = Folder::new();
+        let world = folder.world(words).await;
+        let warnings = async |now| {
+            let verdict = judge(&world, &folder.image, TagUse::NamesNow, now).await;
+            verdict.to_json()["warnings"].clone()
+        };
+        assert_eq!(warnings(now()).await, serde_json::json!([]));
+        let ahead = 90 - days;
+        folder.renew(now() + DAY * ahead);
+        refresh(&world, now() + DAY * ahead).await;
+        assert_eq!(warnings(now() + DAY * ahead - SignedDuration::from_secs(1)).await, serde_json::json!([]));
+        let said =
+            format!("layout {LAYOUT} of acme expires at 2030-04-01T00:00:00Z, and the image is refused from then on");
+        assert_eq!(warnings(now() + DAY * ahead).await, serde_json::json!([said]));
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ pub struct World {
     registries: BTreeMap<String, KeptRegistry>,
 }
 
+/// When `maxAge` of the policy will have passed since the last refresh, and the refusal then.
+pub type TooOld = Option<(Timestamp, Cause)>;
+
 /// A registry, and what it was made from.
 #[derive(Debug, Clone)]
 struct KeptRegistry {
@@ -193,10 +196,7 @@ impl World {
     }
 
     /// What was read of a repository of a rule, if anything was, and when `maxAge` will have passed, with the refusal then.
-    pub fn standing(
-        &self,
-        name: &RepositoryName,
-    ) -> Result<Option<(Arc<Generation>, Option<(Timestamp, Cause)>)>, Cause> {
+    pub fn standing(&self, name: &RepositoryName) -> Result<Option<(Arc<Generation>, TooOld)>, Cause> {
         let (settings, repository) = self.repository(name)?;
         let too_old = settings.max_age.zip(repository.succeeded_at()).map(|(max_age, succeeded)| {
             let cause = Cause::TooOld { repository: name.to_string(), succeeded: Some(succeeded), max_age };
@@ -244,11 +244,12 @@ impl KeptRegistry {
 
 impl Kept {
     fn is_made_from(&self, settings: &TufRepository, root: &[u8], ca_bundle: Option<&[u8]>) -> bool {
-        // These two are looked at by each judgement. Whoever adds `stale` does so when nothing can be had of the repository,
-        // and then it must not forget what it has.
+        // These are looked at by each judgement. Whoever adds `stale` does so when nothing can be had of the repository, and
+        // then it must not forget what it has.
         let settings = TufRepository {
             max_age: self.settings.max_age,
             stale_known_images: self.settings.stale_known_images,
+            expiry_warning: self.settings.expiry_warning,
             ..settings.clone()
         };
         self.settings == settings && self.root == root && self.ca_bundle.as_deref() == ca_bundle

@@ -26,7 +26,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
             "    refresh: 90s",
             "    refrsh: 90s",
             "6:5: repositories.acme.refrsh: unknown key \"refrsh\", known here: url, metadataUrl, targetsUrl, root, \
-             refresh, minimum, maxValidity, maxAge, stale, caBundle, auth, proxy, redirects, epoch",
+             refresh, minimum, maxValidity, maxAge, expiryWarning, stale, caBundle, auth, proxy, redirects, epoch",
         ),
         (
             "default: audit",

@@ -1,0 +1,34 @@
+//! What a proof stands on and people have to renew soon.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    evidence::{Ends, Proof, Requirement, requirement::is_offline},
+    tuf::{Role, RoleChain, Trusted},
+};
+
+/// What ends first of what people renew, if it does within that time. Machines renew the rest in their last hours, and
+/// nobody is to be warned of that.
+pub(super) fn ends_soon(
+    proof: &Proof,
+    requirement: &Requirement,
+    trusted: &Trusted,
+    now: Timestamp,
+    within: SignedDuration,
+) -> Option<String> {
+    let top_level =
+        trusted.top_level().into_iter().filter(|(role, _)| !matches!(role, Role::Timestamp | Role::Snapshot));
+    let top_level = top_level.map(|(role, file)| (format!("{role} v{}", file.version), file.expires));
+    let read = proof.ends().iter().filter_map(|(end, expires)| match end {
+        Ends::Layout(path) => Some((format!("layout {path}"), *expires)),
+        Ends::Role { chain, version } => {
+            let signed_by_people = *chain != RoleChain::top() && is_offline(chain, &requirement.layout_roles);
+            signed_by_people.then(|| (format!("{} v{version}", Role::Targets(chain.clone())), *expires))
+        }
+    });
+    let (what, expires) = top_level.chain(read).min_by_key(|(_, expires)| *expires)?;
+    let soon = expires.duration_since(now) <= within;
+    soon.then(|| {
+        format!("{what} of {} expires at {expires:.0}, and the image is refused from then on", proof.repository())
+    })
+}
