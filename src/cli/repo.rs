@@ -3,12 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "a publisher's layouts and links are files")]
 
 mod args;
+mod offline;
+mod signer;
 
 use std::{
     collections::BTreeSet,
     fs,
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
@@ -18,13 +21,17 @@ use crate::{
     crypto::Sha256,
     image::Reference,
     publish::{
-        Commit, KeyRing, LinkSource, NewImage, NewLayout, NewRole, Plan, Publisher, RoleKeyPlan, Side, SigningKey,
-        metadata::Scope,
+        Commit, KeyRing, LinkSource, NewImage, NewKey, NewLayout, NewRole, Plan, Publisher, Request, RoleKeyPlan, Side,
+        SignedRole, SigningKey, metadata::Scope,
     },
+    tuf::RoleChain,
 };
 
+use signer::Program;
+
 pub use args::{
-    AddImage, AddLayout, Command, Common, Delegate, Init, KeyScheme, NewKeys, RetireLayout, Revoke, Rotate, Sign,
+    AddImage, AddLayout, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, NewKeys, RetireLayout,
+    Revoke, Rotate, Sign, Signer,
 };
 
 /// Folders within a folder of links: sublayouts within sublayouts.
@@ -37,6 +44,7 @@ pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Res
         Command::AddLayout(args) => add_layout(args, now, out),
         Command::AddImage(args) => add_image(args, now, out),
         Command::Sign(args) => sign(&args, now, out),
+        Command::ImportSignatures(args) => offline::import(&args, now, out),
         Command::Revoke(args) => revoke(&args, now, out),
         Command::RetireLayout(args) => retire_layout(&args, now, out),
         Command::Rotate(args) => rotate(&args, now, out),
@@ -85,7 +93,7 @@ fn add_layout(args: AddLayout, now: Timestamp, out: &mut dyn Write) -> anyhow::R
         images: args.images,
         role: args.role,
     })?;
-    report(&publisher.commit()?, out)
+    args.export.finish(publisher, out).map(drop)
 }
 
 fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -106,7 +114,7 @@ fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> anyhow::Res
     let repository = reference.repository.to_string();
     let image = NewImage { repository, manifest, tags, layout: args.layout, links, role: args.role };
     let added = publisher.add_image(&image)?;
-    report(&publisher.commit()?, out)?;
+    args.export.finish(publisher, out)?;
     for path in &added.paths {
         writeln!(out, "listed {path}")?;
     }
@@ -114,18 +122,24 @@ fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> anyhow::Res
 }
 
 fn sign(args: &Sign, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+    if Request::is_in(&args.common.dir)? {
+        return offline::sign(args, now, out);
+    }
+    if args.show || args.replace {
+        bail!("{} holds no request: --show and --replace are for one", args.common.dir.display());
+    }
     let mut publisher = args.common.open(now)?;
     for role in &args.roles {
         publisher.renew(role)?;
     }
-    report(&publisher.commit()?, out)
+    args.export.finish(publisher, out).map(drop)
 }
 
 fn rotate(args: &Rotate, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut publisher = args.common.open(now)?;
     let offline = args.new.offline || matches!(args.role.as_str(), "root" | "targets");
-    publisher.rotate(&args.role, side(offline), args.new.generate()?, args.new.threshold)?;
-    report(&publisher.commit()?, out)
+    publisher.rotate(&args.role, side(offline), args.new.get()?, args.new.threshold)?;
+    args.export.finish(publisher, out).map(drop)
 }
 
 fn delegate(args: Delegate, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -138,23 +152,26 @@ fn delegate(args: Delegate, now: Timestamp, out: &mut dyn Write) -> anyhow::Resu
         threshold: args.new.threshold,
         validity: args.validity,
     };
-    publisher.delegate(&role, side(args.new.offline), args.new.generate()?)?;
-    report(&publisher.commit()?, out)
+    publisher.delegate(&role, side(args.new.offline), args.new.get()?)?;
+    args.export.finish(publisher, out).map(drop)
 }
 
 fn revoke(args: &Revoke, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut publisher = args.common.open(now)?;
     let revoked = publisher.revoke(&args.role, parse_digest(&args.digest)?, &args.reason)?;
-    let commit = publisher.commit()?;
-    report(&commit, out)?;
+    let chain = publisher.chain(&args.role)?;
+    let signed = args.export.finish(publisher, out)?;
     for path in &revoked.listed {
         writeln!(out, "no longer admitted: {path}")?;
     }
-    if let Some(version) = commit.version(&args.role) {
-        // Until its first refresh a new cluster knows nothing newer than what an attacker shows it (trust.md R6).
-        writeln!(out, "hand out with the policy, so that no fresh cluster can be shown an older list:")?;
-        writeln!(out, "  minimum: {{{}: {version}}}", publisher.chain(&args.role)?)?;
-    }
+    let version = signed.iter().find(|signed| signed.role.as_str() == args.role).map(|signed| signed.version);
+    version.map_or(Ok(()), |version| minimum(&chain, version, out))
+}
+
+/// Until its first refresh a new cluster knows nothing newer than what an attacker shows it (trust.md R6).
+fn minimum(chain: &RoleChain, version: u64, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "hand out with the policy, so that no fresh cluster can be shown an older list:")?;
+    writeln!(out, "  minimum: {{{chain}: {version}}}")?;
     Ok(())
 }
 
@@ -162,7 +179,7 @@ fn retire_layout(args: &RetireLayout, now: Timestamp, out: &mut dyn Write) -> an
     let mut publisher = args.common.open(now)?;
     let given: BTreeSet<Sha256> = args.digests.iter().map(|text| parse_digest(text)).collect::<Result<_, _>>()?;
     let digests = publisher.retire_layout(&args.role, &args.layout, (!given.is_empty()).then_some(given))?;
-    report(&publisher.commit()?, out)?;
+    args.export.finish(publisher, out)?;
     writeln!(out, "{} serves these digests and no others:", args.layout)?;
     for digest in digests {
         writeln!(out, "  sha256:{digest}")?;
@@ -186,8 +203,12 @@ fn status(common: &Common, now: Timestamp, out: &mut dyn Write) -> anyhow::Resul
 }
 
 impl NewKeys {
-    fn generate(&self) -> anyhow::Result<Vec<SigningKey>> {
-        (0..self.count).map(|_| Ok(SigningKey::generate(self.scheme.into())?)).collect()
+    fn get(&self) -> anyhow::Result<Vec<NewKey>> {
+        if self.public_keys.is_empty() {
+            return (0..self.count).map(|_| Ok(SigningKey::generate(self.scheme.into())?.into())).collect();
+        }
+        let read_key = |path: &PathBuf| NewKey::from_public(&read(path)?).with_context(|| path.display().to_string());
+        self.public_keys.iter().map(read_key).collect()
     }
 }
 
@@ -209,27 +230,32 @@ impl Common {
         })
     }
 
+    fn keys(&self) -> anyhow::Result<KeyRing> {
+        let mut keys = KeyRing::open(&self.keys_dir())?;
+        for Signer { keyid, command } in &self.signers {
+            let program = Program::new(command, self.signer_timeout)?;
+            keys.sign_elsewhere(keyid, Arc::new(program))?;
+        }
+        Ok(keys)
+    }
+
     fn open(&self, now: Timestamp) -> anyhow::Result<Publisher> {
-        let keys = KeyRing::open(&self.keys_dir())?;
-        Publisher::open(&self.dir, keys, now).with_context(|| format!("repository {}", self.dir.display()))
+        Publisher::open(&self.dir, self.keys()?, now).with_context(|| format!("repository {}", self.dir.display()))
     }
 }
 
 fn report(commit: &Commit, out: &mut dyn Write) -> anyhow::Result<()> {
-    for signed in &commit.signed {
-        let keys: Vec<&str> = signed.keyids.iter().map(|keyid| keyid.short()).collect();
-        writeln!(
-            out,
-            "signed {} v{}, expires {}, by {}",
-            signed.role,
-            signed.version,
-            signed.expires,
-            keys.join(", ")
-        )?;
-    }
+    commit.signed.iter().try_for_each(|signed| say_signed(signed, out))?;
     for role in &commit.pending {
         writeln!(out, "not signed: {role}: its keys are not here; run `pratique repo sign` where they are")?;
     }
+    Ok(())
+}
+
+fn say_signed(signed: &SignedRole, out: &mut dyn Write) -> anyhow::Result<()> {
+    let keys: Vec<&str> = signed.keyids.iter().map(|keyid| keyid.short()).collect();
+    let by = if keys.is_empty() { "by nobody yet".to_owned() } else { format!("by {}", keys.join(", ")) };
+    writeln!(out, "signed {} v{}, expires {}, {by}", signed.role, signed.version, signed.expires)?;
     Ok(())
 }
 

@@ -1,11 +1,9 @@
 //! Signing and writing what was changed.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde_json::Value;
 
-use super::{Document, Error, KeyRing, Publisher, SigningKey, metadata};
+use super::{Error, KeyRing, Publisher, SigningKey, metadata, verify::quorums};
 use crate::{crypto::KeyId, tuf::RoleName};
 
 /// The member of a role's signed part that says for how long its next version is to hold. Clients ignore it.
@@ -45,21 +43,34 @@ impl Publisher {
     /// Signs every changed role with the keys at hand, then snapshot and timestamp, and writes it all. Each gets the
     /// next version and a new expiry. Nothing is written when a key is missing.
     pub fn commit(&mut self) -> Result<Commit, Error> {
-        let mut commit = Commit::default();
-        let changed: Vec<RoleName> = self.editor.drafts().filter(|role| !is_derived(role)).cloned().collect();
-        // Root first: it says which keys the others are signed with.
-        let (root, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|role| role.as_str() == "root");
-        for role in root.into_iter().chain(others) {
-            let signed = self.sign_next(&role)?;
-            commit.signed.push(signed);
+        let mut signed = Vec::new();
+        for role in self.changed() {
+            self.prepare(&role)?;
+            signed.push(self.sign_prepared(&role)?);
         }
+        self.publish(signed)
+    }
+
+    /// The roles that were changed, but for those that follow from the others. Root first: it says which keys the
+    /// others are signed with.
+    pub(super) fn changed(&self) -> Vec<RoleName> {
+        let changed = self.editor.drafts().filter(|role| !is_derived(role)).cloned();
+        let (mut root, others): (Vec<_>, Vec<_>) = changed.partition(|role| role.as_str() == "root");
+        root.extend(others);
+        root
+    }
+
+    /// Signs snapshot and timestamp over roles that have been signed, writes everything and remembers it.
+    pub(super) fn publish(&mut self, signed: Vec<SignedRole>) -> Result<Commit, Error> {
+        let mut commit = Commit { signed, pending: Vec::new() };
         for role in ["snapshot", "timestamp"].map(RoleName::from) {
             let (objects, entry) = self.authority(role.as_str())?;
             if !commit.pending.is_empty() || self.keys.signers(objects, entry).is_empty() {
                 commit.pending.push(role);
                 continue;
             }
-            let signed = self.sign_next(&role)?;
+            self.prepare(&role)?;
+            let signed = self.sign_prepared(&role)?;
             commit.signed.push(signed);
         }
         self.editor.write()?;
@@ -78,7 +89,8 @@ impl Publisher {
         Ok(())
     }
 
-    fn sign_next(&mut self, role: &RoleName) -> Result<SignedRole, Error> {
+    /// Gives a role its next version and expiry. It is not signed yet.
+    pub(super) fn prepare(&mut self, role: &RoleName) -> Result<(), Error> {
         let name = role.as_str();
         let version = self.editor.version(name)?.checked_add(1).ok_or_else(|| Error::member(role, "version"))?;
         let validity = validity(self.editor.signed(name)?).unwrap_or_else(|| default_validity(role));
@@ -92,20 +104,33 @@ impl Publisher {
             }
         }
         set_validity(self.editor.edit(name)?, validity);
-        let mut signers = signers_of(&self.keys, role, self.authority(name)?)?;
-        // A new root also needs the keys of the one before it (TUF 5.3.4).
-        if name == "root"
-            && let Some(before) = self.editor.last_signed("root").map(Document::signed)
-        {
-            let entry = before.pointer("/roles/root").ok_or_else(|| Error::member(role, "roles.root"))?;
-            let new: BTreeSet<KeyId> = signers.iter().map(|(keyid, _)| keyid.clone()).collect();
-            let old = signers_of(&self.keys, role, (&before["keys"], entry))?;
-            signers.extend(old.into_iter().filter(|(keyid, _)| !new.contains(keyid)));
-        }
-        let keyids = signers.iter().map(|(keyid, _)| keyid.clone()).collect();
-        self.editor.sign_as(name, &signers)?;
-        Ok(SignedRole { role: role.clone(), version, expires, keyids })
+        Ok(())
     }
+
+    fn sign_prepared(&mut self, role: &RoleName) -> Result<SignedRole, Error> {
+        let mut signers: Vec<(KeyId, &SigningKey)> = Vec::new();
+        for quorum in quorums(&self.editor, role)? {
+            for (keyid, key) in signers_of(&self.keys, role, quorum)? {
+                if signers.iter().all(|(known, _)| *known != keyid) {
+                    signers.push((keyid, key));
+                }
+            }
+        }
+        let signed = signed_role(role, self.editor.signed(role.as_str())?, &signers)?;
+        self.editor.sign_as(role.as_str(), &signers)?;
+        Ok(signed)
+    }
+}
+
+/// What is to be told about a role that these keys sign.
+pub(super) fn signed_role<K>(role: &RoleName, signed: &Value, signers: &[(KeyId, K)]) -> Result<SignedRole, Error> {
+    let expires = signed["expires"].as_str().and_then(|text| text.parse().ok());
+    Ok(SignedRole {
+        role: role.clone(),
+        version: signed["version"].as_u64().ok_or_else(|| Error::member(role, "version"))?,
+        expires: expires.ok_or_else(|| Error::member(role, "expires"))?,
+        keyids: signers.iter().map(|(keyid, _)| keyid.clone()).collect(),
+    })
 }
 
 /// The keys of a role that are at hand, if they are enough.

@@ -1,12 +1,12 @@
 //! One role's metadata file.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde_json::{Value, json};
 
 use super::{Error, SigningKey, sign};
 use crate::{
-    crypto::{KeyId, PublicKey, Quorum, json as strict},
+    crypto::{KeyId, PublicKey, Quorum, Sha256, json as strict},
     tuf::RoleName,
 };
 
@@ -32,6 +32,13 @@ impl Document {
     pub fn sign(signed: Value, keys: &[(KeyId, &SigningKey)]) -> Result<Self, Error> {
         let signatures = sign::signatures(&signed, keys)?;
         Ok(Self::from_value(json!({"signatures": signatures, "signed": signed})))
+    }
+
+    /// A document with signatures that were made elsewhere, by key id. None of them is verified.
+    pub(super) fn with_signatures(signed: Value, signatures: &BTreeMap<KeyId, Vec<u8>>) -> Self {
+        let signature = |(keyid, sig): (&KeyId, &Vec<u8>)| json!({"keyid": keyid.as_str(), "sig": hex::encode(sig)});
+        let signatures: Vec<Value> = signatures.iter().map(signature).collect();
+        Self::from_value(json!({"signatures": signatures, "signed": signed}))
     }
 
     fn from_value(value: Value) -> Self {
@@ -62,6 +69,11 @@ impl Document {
         &self.bytes
     }
 
+    /// What is signed, without the signatures: a further one does not make it another document.
+    pub(super) fn fingerprint(&self) -> Sha256 {
+        fingerprint(self.signed())
+    }
+
     /// `signed.version`.
     pub fn version(&self) -> Option<u64> {
         self.signed()["version"].as_u64()
@@ -86,6 +98,11 @@ impl Document {
         }
         Some(quorum)
     }
+}
+
+/// The digest of the very bytes that are signed.
+pub(super) fn fingerprint(signed: &Value) -> Sha256 {
+    Sha256::of(&strict::canonical(signed))
 }
 
 /// Reads a key object; `None` where this program cannot use it.

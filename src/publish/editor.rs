@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Document, Error, SigningKey, folder, metadata, sign};
+use super::{Document, Error, SigningKey, delegations, folder, metadata, sign};
 use crate::{
     crypto::{KeyId, Sha256},
     tuf::RoleName,
@@ -27,6 +27,8 @@ pub struct Editor {
     unwritten: BTreeSet<RoleName>,
     /// Target files that are not on disk yet, by file name below the folder.
     files: BTreeMap<String, Vec<u8>>,
+    /// The highest version on disk of every role, by its name as files have it.
+    on_disk: BTreeMap<String, u64>,
 }
 
 impl Editor {
@@ -38,28 +40,22 @@ impl Editor {
             documents: BTreeMap::new(),
             unwritten: BTreeSet::new(),
             files: BTreeMap::new(),
+            on_disk: BTreeMap::new(),
         }
     }
 
     /// Reads the newest version of every role that is on disk: root, timestamp, snapshot, targets, and what they
-    /// delegate to. Nothing is verified.
+    /// delegate to, but for bins, which [`Editor::load`] reads. Nothing is verified.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let mut editor = Self::new(dir);
         let metadata = dir.join("metadata");
-        let names = folder::names(&metadata)?;
-        let newest = newest_versions(&names);
+        editor.on_disk = newest_versions(&folder::names(&metadata)?);
         let mut wanted: Vec<RoleName> = ["root", "snapshot", "targets"].map(RoleName::from).into();
         while let Some(role) = wanted.pop() {
-            if editor.documents.contains_key(&role) {
-                continue;
-            }
-            let encoded = file_stem(&role);
             // A delegation may be there before the role it names.
-            let Some(version) = newest.get(encoded.as_str()) else { continue };
-            let path = metadata.join(format!("{version}.{encoded}.json"));
-            let document = Document::parse(&role, folder::read(&path)?)?;
-            wanted.extend(delegated(document.signed()).map(|(name, _)| name));
-            editor.documents.insert(role, document);
+            if editor.load(&role)? {
+                wanted.extend(delegations::read_at_once(editor.signed(role.as_str())?));
+            }
         }
         let timestamp = metadata.join("timestamp.json");
         if let Some(bytes) = folder::read_if_there(&timestamp)? {
@@ -73,6 +69,22 @@ impl Editor {
             }
         }
         Ok(editor)
+    }
+
+    /// Reads a role that is on disk and was not read yet; `false` if it is not on disk, or is here already.
+    pub fn load(&mut self, role: &RoleName) -> Result<bool, Error> {
+        if self.documents.contains_key(role) || self.drafts.contains_key(role) {
+            return Ok(false);
+        }
+        let Some(version) = self.on_disk.get(&file_stem(role)) else { return Ok(false) };
+        let bytes = folder::read(&self.dir.join(metadata_file(role, *version)))?;
+        self.documents.insert(role.clone(), Document::parse(role, bytes)?);
+        Ok(true)
+    }
+
+    /// Whether a role is on disk, read or not.
+    pub(super) fn is_on_disk(&self, role: &RoleName) -> bool {
+        self.on_disk.contains_key(&file_stem(role))
     }
 
     /// The folder.
@@ -182,6 +194,11 @@ impl Editor {
         self.files.insert(name.to_owned(), bytes);
     }
 
+    /// Target files that are not on disk yet, by their names below the folder.
+    pub(super) fn new_files(&self) -> impl Iterator<Item = (&String, &Vec<u8>)> {
+        self.files.iter()
+    }
+
     /// Signs a role with any keys, under their default ids. With none it is left without signatures.
     pub fn sign(&mut self, role: &str, keys: &[&SigningKey]) -> Result<(), Error> {
         self.sign_as(role, &sign::named(keys)?)
@@ -194,19 +211,27 @@ impl Editor {
         Ok(())
     }
 
-    /// Makes a draft of the snapshot that lists every signed targets role as it stands.
+    /// Makes a draft of the snapshot that lists every signed targets role as it stands. What else the snapshot holds
+    /// stays in it.
     pub fn draft_snapshot(&mut self, version: u64, expires: Timestamp) -> Result<(), Error> {
-        let mut meta = Map::new();
-        let old = self.signed("snapshot").ok().and_then(|signed| signed["meta"].as_object().cloned());
+        let old = self.signed("snapshot").ok();
         // A role that disappears is a rollback to every client (TUF 5.5.5), so what was listed stays listed.
-        meta.extend(old.unwrap_or_default());
+        let mut meta = old.and_then(|signed| signed["meta"].as_object().cloned()).unwrap_or_default();
         for (role, document) in &self.documents {
-            if !matches!(role.as_str(), "root" | "timestamp" | "snapshot") {
-                let version = document.version().ok_or_else(|| Error::member(role, "version"))?;
-                meta.insert(format!("{role}.json"), metadata::meta_entry(version, document.bytes()));
+            if matches!(role.as_str(), "root" | "timestamp" | "snapshot") {
+                continue;
+            }
+            let version = document.version().ok_or_else(|| Error::member(role, "version"))?;
+            let name = format!("{role}.json");
+            // What did not change keeps its entry: another tool may list less, or more, than is listed here.
+            let is_listed = meta.get(&name).is_some_and(|entry| entry["version"] == version);
+            if !is_listed || self.unwritten.contains(role) {
+                meta.insert(name, metadata::meta_entry(version, document.bytes()));
             }
         }
-        self.put("snapshot", metadata::snapshot(version, expires, meta));
+        let new = metadata::snapshot(version, expires, meta);
+        let draft = metadata::over(old, new);
+        self.put("snapshot", draft);
         Ok(())
     }
 
@@ -215,7 +240,9 @@ impl Editor {
         let snapshot = self.document("snapshot").ok_or_else(|| Error::Unsigned("snapshot".into()))?;
         let listed = snapshot.version().ok_or_else(|| Error::member(&"snapshot".into(), "version"))?;
         let entry = metadata::meta_entry(listed, snapshot.bytes());
-        self.put("timestamp", metadata::timestamp(version, expires, entry));
+        let new = metadata::timestamp(version, expires, entry);
+        let draft = metadata::over(self.signed("timestamp").ok(), new);
+        self.put("timestamp", draft);
         Ok(())
     }
 
@@ -273,15 +300,9 @@ pub(super) fn target_file(path: &str, hash: &str) -> Result<String, Error> {
     })
 }
 
-/// The delegations of a targets role: each role's name and its entry.
-pub(super) fn delegated(signed: &Value) -> impl Iterator<Item = (RoleName, &Value)> {
-    let roles = signed.pointer("/delegations/roles").and_then(Value::as_array);
-    roles.into_iter().flatten().filter_map(|role| Some((role["name"].as_str()?.into(), role)))
-}
-
 /// A role's name with everything but letters, digits, `-`, `.`, `_` and `~` percent-encoded, as every client asks for
 /// it; so no name leads out of the folder.
-fn file_stem(role: &RoleName) -> String {
+pub(super) fn file_stem(role: &RoleName) -> String {
     let mut out = String::new();
     for byte in role.as_str().bytes() {
         match byte {
@@ -293,15 +314,17 @@ fn file_stem(role: &RoleName) -> String {
 }
 
 /// The highest version of each `<version>.<stem>.json`.
-fn newest_versions(names: &[String]) -> BTreeMap<&str, u64> {
-    let mut newest = BTreeMap::new();
+fn newest_versions(names: &[String]) -> BTreeMap<String, u64> {
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     for name in names {
         let parts = name.strip_suffix(".json").and_then(|name| name.split_once('.'));
         let Some((version, stem)) = parts.and_then(|(version, stem)| Some((version.parse::<u64>().ok()?, stem))) else {
             continue;
         };
-        let highest = newest.entry(stem).or_insert(version);
-        *highest = version.max(*highest);
+        match newest.get_mut(stem) {
+            Some(highest) => *highest = version.max(*highest),
+            None => drop(newest.insert(stem.to_owned(), version)),
+        }
     }
     newest
 }

@@ -106,6 +106,63 @@ pub enum Error {
         /// The version.
         version: u64,
     },
+    /// What is to be signed is older than what these keys signed.
+    #[error("{role} v{version} is to be signed, and these keys have signed v{signed}; refusing an older one")]
+    SignedNewer {
+        /// The role.
+        role: RoleName,
+        /// The version to be signed.
+        version: u64,
+        /// The version signed before.
+        signed: u64,
+    },
+    /// What is to be signed differs from what these keys signed under the same version.
+    #[error("these keys have signed another text as {role} v{version}; clients must never see two of one version")]
+    SignedOther {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: u64,
+    },
+    /// The repository has changed since a request was made.
+    #[error(
+        "the request was made on {role} v{based_on}, and the repository now has {}; make the change again",
+        now_has(*based_on, *found)
+    )]
+    Stale {
+        /// The role.
+        role: RoleName,
+        /// The version that the request was made on; 0 for none.
+        based_on: u64,
+        /// The version in the repository. The one that the request was made on: with another text.
+        found: Option<u64>,
+    },
+    /// Too few signatures came back.
+    #[error("{role} v{version} needs {threshold} of its keys, {signed} have signed; missing: {}", list(missing))]
+    MissingSignatures {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: u64,
+        /// How many keys must sign.
+        threshold: u32,
+        /// How many have.
+        signed: usize,
+        /// The keys that have not.
+        missing: Vec<KeyId>,
+    },
+    /// A signature that came back does not fit.
+    #[error("the signature of {role} v{version} by {} {reason}", keyid.short())]
+    BadSignature {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: u64,
+        /// The key.
+        keyid: KeyId,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// No role may sign this target.
     #[error("{role} is not delegated the target path {path:?}")]
     NotDelegated {
@@ -114,6 +171,9 @@ pub enum Error {
         /// The target path.
         path: String,
     },
+    /// No role below `targets` may sign this target.
+    #[error("no role below targets is delegated the target path {0:?}; in its patterns \"*\" stops at \"/\"")]
+    NoRoleFor(String),
     /// A target path that cannot be a file below `targets/`.
     #[error("{0:?} is not a target path: segments joined by \"/\", none empty, \".\" or \"..\"")]
     TargetPath(String),
@@ -152,6 +212,14 @@ impl Error {
 impl From<SigningKeyError> for Error {
     fn from(source: SigningKeyError) -> Self {
         Self::Key { name: "in memory".to_owned(), source }
+    }
+}
+
+fn now_has(based_on: u64, found: Option<u64>) -> String {
+    match found {
+        None => "no such role".to_owned(),
+        Some(version) if version == based_on => format!("another v{version}"),
+        Some(version) => format!("v{version}"),
     }
 }
 

@@ -15,6 +15,7 @@ use ed25519_dalek::{
 };
 use serde_json::{Value, json};
 
+use super::elsewhere::Elsewhere;
 use crate::crypto::{KeyError, KeyId, PublicKey, Scheme, Sha256, json as strict};
 
 /// A private key that signs with one scheme.
@@ -27,6 +28,7 @@ enum Pair {
     Ed25519(Box<ed25519_dalek::SigningKey>),
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair),
+    Elsewhere(Box<Elsewhere>),
 }
 
 /// A signing key that could not be made, read or used.
@@ -41,6 +43,17 @@ pub enum SigningKeyError {
     /// The library refused to make a key or a signature.
     #[error("the cryptographic library refused to {0}")]
     Library(&'static str),
+    /// A key that is elsewhere did not sign.
+    #[error("key {} elsewhere: {reason}", keyid.short())]
+    External {
+        /// The key.
+        keyid: KeyId,
+        /// Why.
+        reason: String,
+    },
+    /// The private half is elsewhere.
+    #[error("the private key is not here")]
+    NotHere,
     /// The public half could not be read back.
     #[error(transparent)]
     Public(#[from] KeyError),
@@ -101,6 +114,7 @@ impl SigningKey {
             }
             Pair::Ecdsa(pair) => pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec(),
             Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).map_err(refused)?.as_ref().to_vec(),
+            Pair::Elsewhere(_) => return Err(SigningKeyError::NotHere),
         };
         Ok(pem::encode_config(&pem::Pem::new("PRIVATE KEY", der), unix_lines()))
     }
@@ -120,6 +134,7 @@ impl SigningKey {
             Pair::Rsa(pair) => {
                 AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).map_err(refused)?.as_ref().to_vec()
             }
+            Pair::Elsewhere(_) => return Err(SigningKeyError::NotHere),
         };
         Ok(pem::encode_config(&pem::Pem::new("PUBLIC KEY", der), unix_lines()))
     }
@@ -139,6 +154,7 @@ impl SigningKey {
     /// The key object of TUF metadata and in-toto layouts (without `keyid`): `{keytype, scheme, keyval}`.
     pub fn key_object(&self) -> Result<Value, SigningKeyError> {
         let public = match &self.pair {
+            Pair::Elsewhere(key) => return Ok(key.object.clone()),
             Pair::Ed25519(key) => hex::encode(key.verifying_key().as_bytes()),
             _ => self.public_pem()?,
         };
@@ -147,7 +163,7 @@ impl SigningKey {
 
     /// securesystemslib's default key id: SHA-256 over the canonical key object.
     pub fn keyid(&self) -> Result<KeyId, SigningKeyError> {
-        Ok(KeyId::from(Sha256::of(&strict::canonical(&self.key_object()?)).to_string().as_str()))
+        Ok(default_keyid(&self.key_object()?))
     }
 
     /// Signs `message`.
@@ -163,10 +179,22 @@ impl SigningKey {
                 pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature).map_err(refused)?;
                 Ok(signature)
             }
+            Pair::Elsewhere(key) => key.sign(message),
         }
     }
 }
 
-fn unix_lines() -> pem::EncodeConfig {
+impl From<Elsewhere> for SigningKey {
+    fn from(key: Elsewhere) -> Self {
+        Self { scheme: key.scheme(), pair: Pair::Elsewhere(Box::new(key)) }
+    }
+}
+
+/// securesystemslib's default key id: SHA-256 over the canonical key object.
+pub(super) fn default_keyid(object: &Value) -> KeyId {
+    KeyId::from(Sha256::of(&strict::canonical(object)).to_string().as_str())
+}
+
+pub(super) fn unix_lines() -> pem::EncodeConfig {
     pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)
 }

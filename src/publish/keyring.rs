@@ -1,15 +1,16 @@
 //! The private keys at hand, and what they last signed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Document, Error, SigningKey, documents::public_key, folder};
+use super::{Document, Editor, Error, ExternalSigner, SigningKey, documents::public_key, folder, memory::Memory};
 use crate::{
-    crypto::{KeyId, Material, Sha256, json as strict},
+    crypto::{KeyId, Material, Sha256},
     tuf::RoleName,
 };
 
@@ -33,15 +34,18 @@ impl Side {
 
 /// Private keys, the root of trust to start from, and the versions that these keys last signed.
 ///
-/// On disk: `offline/*.pem`, `online/*.pem` (a signer has the folder it needs), `root.json` and `signed.json`. The
-/// latter two are why nobody who can merely write the repository's folder gets his text signed: metadata that does not
+/// On disk: `offline/*.pem`, `online/*.pem` (a signer has the folder it needs), `root.json`, `signed.json` and, for what
+/// was signed on request, `requested.json`. These are why nobody who can merely write the repository's folder gets his text signed: metadata that does not
 /// chain from this root, or is older than what was signed before, is not built upon.
 #[derive(Default)]
 pub struct KeyRing {
     dir: Option<PathBuf>,
     keys: Vec<Held>,
+    /// Signers by key id, or by how one starts. They become keys when metadata shows the public halves.
+    signers: Vec<(String, Arc<dyn ExternalSigner>)>,
+    elsewhere: Vec<(Material, SigningKey)>,
     root: Option<Document>,
-    signed: BTreeMap<RoleName, (u64, Sha256)>,
+    memory: Memory,
 }
 
 struct Held {
@@ -77,11 +81,7 @@ impl KeyRing {
         if let Some(bytes) = folder::read_if_there(&dir.join("root.json"))? {
             ring.root = Some(Document::parse(&"root".into(), bytes)?);
         }
-        let signed = dir.join("signed.json");
-        if let Some(bytes) = folder::read_if_there(&signed)? {
-            ring.signed = parse_signed(&bytes)
-                .ok_or_else(|| Error::input(signed.display().to_string(), "not a record of signed versions"))?;
-        }
+        ring.memory = Memory::open(dir)?;
         Ok(ring)
     }
 
@@ -163,6 +163,41 @@ impl KeyRing {
         self.root = Some(root);
     }
 
+    /// Has a key signed elsewhere: the one whose id is `keyid`, or starts with it if that has at least eight characters.
+    pub fn sign_elsewhere(&mut self, keyid: &str, signer: Arc<dyn ExternalSigner>) -> Result<(), Error> {
+        if keyid.len() < 8 {
+            return Err(Error::input(format!("signer {keyid:?}"), "give at least eight characters of the key id"));
+        }
+        self.signers.push((keyid.to_owned(), signer));
+        Ok(())
+    }
+
+    /// Finds keys that sign elsewhere among the key objects of metadata.
+    pub(super) fn meet(&mut self, objects: &Value) {
+        for (keyid, object) in objects.as_object().into_iter().flatten() {
+            for (wanted, signer) in &self.signers {
+                let Some(material) = public_key(object).map(|key| key.material()) else { continue };
+                let known = self.elsewhere.iter().any(|(known, _)| *known == material);
+                if !known && keyid.starts_with(wanted.as_str()) {
+                    let key = SigningKey::elsewhere(&KeyId::from(keyid.as_str()), object, signer.clone());
+                    self.elsewhere.extend(key.map(|key| (material, key)));
+                }
+            }
+        }
+    }
+
+    /// The same among all key objects of a repository.
+    pub(super) fn meet_all(&mut self, editor: &Editor) {
+        if self.signers.is_empty() {
+            return;
+        }
+        for role in editor.roles() {
+            let Ok(signed) = editor.signed(role.as_str()) else { continue };
+            self.meet(&signed["keys"]);
+            self.meet(&signed["delegations"]["keys"]);
+        }
+    }
+
     /// The keys of a role that are at hand, under the ids that metadata gives them. They are found by key material,
     /// as other tools compute other ids.
     pub(super) fn signers(&self, keys: &Value, role: &Value) -> Vec<(KeyId, &SigningKey)> {
@@ -170,27 +205,36 @@ impl KeyRing {
         let mut used = BTreeSet::new();
         for keyid in role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let Some(material) = public_key(&keys[keyid]).map(|key| key.material()) else { continue };
-            if let Some(held) = self.keys.iter().find(|held| held.material == material)
+            let here = self.keys.iter().map(|held| (held.material, &held.key));
+            let elsewhere = self.elsewhere.iter().map(|(material, key)| (*material, key));
+            if let Some((_, key)) = here.chain(elsewhere).find(|(held, _)| *held == material)
                 && used.insert(material)
             {
-                found.push((KeyId::from(keyid), &held.key));
+                found.push((KeyId::from(keyid), key));
             }
         }
         found
     }
 
+    /// The keys of several sets that are at hand, each once.
+    pub(super) fn all_signers(&self, sets: &[(&Value, &Value)]) -> Vec<(KeyId, &SigningKey)> {
+        let mut signers: Vec<(KeyId, &SigningKey)> = Vec::new();
+        for (keyid, key) in sets.iter().flat_map(|(objects, entry)| self.signers(objects, entry)) {
+            if signers.iter().all(|(known, _)| *known != keyid) {
+                signers.push((keyid, key));
+            }
+        }
+        signers
+    }
+
     /// Refuses a document that is older than, or differs from, what these keys signed.
     pub(super) fn check(&self, role: &RoleName, document: &Document) -> Result<(), Error> {
-        let found = document.version().ok_or_else(|| Error::member(role, "version"))?;
-        match self.signed.get(role) {
-            Some((signed, _)) if found < *signed => {
-                Err(Error::RolledBack { role: role.clone(), found, signed: *signed })
-            }
-            Some((signed, digest)) if found == *signed && fingerprint(document) != *digest => {
-                Err(Error::Replaced { role: role.clone(), version: found })
-            }
-            _ => Ok(()),
-        }
+        self.memory.check(role, document)
+    }
+
+    /// What these keys signed before.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Remembers what has been signed and written.
@@ -199,43 +243,37 @@ impl KeyRing {
         documents: impl Iterator<Item = (RoleName, &'a Document)>,
     ) -> Result<(), Error> {
         for (role, document) in documents {
-            let version = document.version().ok_or_else(|| Error::member(&role, "version"))?;
             if role.as_str() == "root" {
                 self.root = Some(document.clone());
             }
-            self.signed.insert(role, (version, fingerprint(document)));
+            self.memory.remember(role, document)?;
+        }
+        self.save_memory()
+    }
+
+    /// Remembers what is signed for others to publish.
+    pub(super) fn remember_requests<'a>(
+        &mut self,
+        requests: impl Iterator<Item = (&'a RoleName, u64, Sha256)>,
+    ) -> Result<(), Error> {
+        for (role, version, digest) in requests {
+            self.memory.remember_request(role, version, digest);
         }
         self.save_memory()
     }
 
     fn save_memory(&self) -> Result<(), Error> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        let signed: serde_json::Map<_, _> = self
-            .signed
-            .iter()
-            .map(|(role, (version, sha256))| {
-                (role.as_str().to_owned(), json!({"version": version, "sha256": sha256.to_string()}))
-            })
-            .collect();
-        let mut files = vec![("signed.json".to_owned(), Value::Object(signed).to_string().into_bytes())];
+        let mut files = self.memory.files();
         files.extend(self.root.as_ref().map(|root| ("root.json".to_owned(), root.bytes().to_vec())));
         folder::write_all(dir, &files)
     }
 }
 
-/// What is signed, without the signatures: a further one does not make it another document.
-fn fingerprint(document: &Document) -> Sha256 {
-    Sha256::of(&strict::canonical(document.signed()))
-}
-
-fn parse_signed(bytes: &[u8]) -> Option<BTreeMap<RoleName, (u64, Sha256)>> {
-    let value = strict::parse(bytes).ok()?;
-    let entry = |entry: &Value| Some((entry["version"].as_u64()?, entry["sha256"].as_str()?.parse().ok()?));
-    value.as_object()?.iter().map(|(role, value)| Some((RoleName::from(role.as_str()), entry(value)?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -90,6 +90,17 @@ pub fn timestamp(version: u64, expires: Timestamp, snapshot: Value) -> Value {
     })
 }
 
+/// New metadata of a role over its old one: members that the new one does not have stay as they are, and so does the
+/// version of the specification.
+pub fn over(old: Option<&Value>, mut new: Value) -> Value {
+    for (name, value) in old.and_then(Value::as_object).into_iter().flatten() {
+        if name == "spec_version" || new.get(name).is_none() {
+            set(&mut new, name, value.clone());
+        }
+    }
+    new
+}
+
 /// What timestamp and snapshot say about one metadata file.
 pub fn meta_entry(version: u64, bytes: &[u8]) -> Value {
     json!({"version": version, "length": bytes.len(), "hashes": {"sha256": Sha256::of(bytes).to_string()}})
@@ -116,19 +127,48 @@ pub fn set(value: &mut Value, member: &str, to: Value) {
 
 /// Adds a delegation behind the ones that `targets` already has. The first that fits a path is asked first.
 pub fn delegate(targets: &mut Value, name: &str, role: &RoleKeys, scope: &Scope, terminating: bool) {
+    delegate_all(targets, role, terminating, [(name, scope)]);
+}
+
+/// The same for several roles of the same keys.
+pub fn delegate_all<'a>(
+    targets: &mut Value,
+    role: &RoleKeys,
+    terminating: bool,
+    new: impl IntoIterator<Item = (&'a str, &'a Scope)>,
+) {
+    let entry = |(name, scope): (&str, &Scope)| {
+        let mut entry = keyids_and_threshold(role);
+        set(&mut entry, "name", Value::from(name));
+        set(&mut entry, "terminating", Value::from(terminating));
+        match scope {
+            Scope::HashPrefixes(prefixes) => set(&mut entry, "path_hash_prefixes", json!(prefixes)),
+            Scope::Paths(paths) => set(&mut entry, "paths", json!(paths)),
+        }
+        entry
+    };
+    let delegations = delegations_with_keys(targets, role);
+    let mut roles = delegations.get_mut("roles").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    roles.extend(new.into_iter().map(entry));
+    set(delegations, "roles", Value::Array(roles));
+}
+
+/// Delegates to two to the power of `bits` succinct roles (TAP 15). A role that does so delegates to nothing else.
+pub fn delegate_succinct(targets: &mut Value, name_prefix: &str, role: &RoleKeys, bits: u32) {
     let mut entry = keyids_and_threshold(role);
-    set(&mut entry, "name", Value::from(name));
-    set(&mut entry, "terminating", Value::from(terminating));
-    match scope {
-        Scope::HashPrefixes(prefixes) => set(&mut entry, "path_hash_prefixes", json!(prefixes)),
-        Scope::Paths(paths) => set(&mut entry, "paths", json!(paths)),
-    }
-    let part = |pointer| targets.pointer(pointer);
-    let mut keys = part("/delegations/keys").and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut roles = part("/delegations/roles").and_then(Value::as_array).cloned().unwrap_or_default();
+    set(&mut entry, "bit_length", Value::from(bits));
+    set(&mut entry, "name_prefix", Value::from(name_prefix));
+    set(delegations_with_keys(targets, role), "succinct_roles", entry);
+}
+
+/// The delegations of a role, made if there are none, with these keys among the others.
+fn delegations_with_keys<'a>(targets: &'a mut Value, role: &RoleKeys) -> &'a mut Value {
+    let mut delegations = targets.get("delegations").cloned().unwrap_or_else(|| json!({}));
+    let mut keys = delegations.get("keys").and_then(Value::as_object).cloned().unwrap_or_default();
     keys.extend(role.keys.iter().map(|(keyid, object)| (keyid.as_str().to_owned(), object.clone())));
-    roles.push(entry);
-    set(targets, "delegations", json!({"keys": keys, "roles": roles}));
+    set(&mut delegations, "keys", Value::Object(keys));
+    set(targets, "delegations", delegations);
+    &mut targets["delegations"]
 }
 
 fn keyids_and_threshold(role: &RoleKeys) -> Value {

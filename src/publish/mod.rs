@@ -8,8 +8,11 @@
 //! - [`layout`] and [`link`] write in-toto metadata, as Metablocks or in DSSE envelopes.
 
 mod commit;
+mod delegations;
+mod diff;
 mod documents;
 mod editor;
+mod elsewhere;
 mod error;
 mod folder;
 mod init;
@@ -17,15 +20,22 @@ pub mod key;
 mod keyring;
 pub mod layout;
 pub mod link;
+mod memory;
 pub mod metadata;
+mod place;
 mod publisher;
+mod request;
+mod review;
 mod roles;
 mod sign;
 mod targets;
+mod verify;
 
 pub use commit::{Commit, SignedRole, parse_validity};
+pub use delegations::Bins;
 pub use documents::Document;
 pub use editor::Editor;
+pub use elsewhere::{ExternalSigner, NewKey};
 pub use error::Error;
 pub use init::{Plan, RoleKeyPlan};
 pub use key::{SigningKey, SigningKeyError};
@@ -33,6 +43,8 @@ pub use keyring::{KeyRing, Side};
 pub use layout::{Layout, Step};
 pub use link::Link;
 pub use publisher::{Publisher, RoleStatus};
+pub use request::Request;
+pub use review::{Review, ReviewedRole, SignerSet};
 pub use roles::NewRole;
 pub use sign::Format;
 pub use targets::{AddedImage, LinkSource, NewImage, NewLayout, Revoked};

@@ -5,12 +5,13 @@ use std::{fs::File, path::Path};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Document, Editor, Error, KeyRing, Plan, editor::delegated, folder, init, roles::is_top_level};
-use crate::{
-    crypto::Sha256,
-    pattern::TufPattern,
-    tuf::{RoleChain, RoleName},
+use super::{
+    Editor, Error, KeyRing, Plan,
+    delegations::covers,
+    folder, init,
+    verify::{authority, delegator, verify},
 };
+use crate::tuf::{RoleChain, RoleName};
 
 /// A repository that is changed only in ways that verify: what is there was verified before anything is signed on top
 /// of it, and every change raises versions. Changes are drafts until [`Publisher::commit`].
@@ -49,10 +50,11 @@ impl Publisher {
 
     /// Reads a repository and verifies it, starting from the root that the keys came with: a folder on a web server is
     /// not where trust comes from. Expiry is not looked at, as renewing what has expired is what one comes for.
-    pub fn open(dir: &Path, keys: KeyRing, now: Timestamp) -> Result<Self, Error> {
+    pub fn open(dir: &Path, mut keys: KeyRing, now: Timestamp) -> Result<Self, Error> {
         let lock = folder::lock(dir)?;
         let editor = Editor::open(dir)?;
         verify(dir, &editor, &keys)?;
+        keys.meet_all(&editor);
         Ok(Self { _lock: Some(lock), ..Self::over(editor, keys, now) })
     }
 
@@ -114,7 +116,7 @@ impl Publisher {
     /// Refuses a target path that `role` was not given, all the way down from the top-level role.
     pub(super) fn check_delegated(&self, role: &str, path: &str) -> Result<(), Error> {
         let delegations = self.delegations(role)?;
-        if delegations.iter().all(|(_, entry)| covers(entry, path)) {
+        if delegations.iter().all(|(role, entry)| covers(role, entry, path)) {
             return Ok(());
         }
         Err(Error::NotDelegated { role: role.into(), path: path.to_owned() })
@@ -127,7 +129,7 @@ impl Publisher {
     }
 
     /// A role and the roles above it up to and without `targets`, each with the entry that delegates to it.
-    fn delegations(&self, role: &str) -> Result<Vec<(RoleName, &Value)>, Error> {
+    pub(super) fn delegations(&self, role: &str) -> Result<Vec<(RoleName, &Value)>, Error> {
         let mut below = RoleName::from(role);
         let mut found = Vec::new();
         // A cycle ends after as many turns as there are roles.
@@ -141,91 +143,6 @@ impl Publisher {
         }
         Err(Error::NoSuchRole(role.into()))
     }
-}
-
-fn verify(dir: &Path, editor: &Editor, keys: &KeyRing) -> Result<(), Error> {
-    let root = verify_roots(dir, keys)?;
-    if editor.document("root") != Some(&root) {
-        return Err(Error::input(
-            "root",
-            "a newer root lies in the repository that does not follow from the trusted one",
-        ));
-    }
-    for role in editor.roles() {
-        let Some(document) = editor.document(role.as_str()) else { continue };
-        let Some((objects, entry)) = authority(editor, &role) else { return Err(Error::NoSuchRole(role)) };
-        check_quorum(&role, document, objects, entry)?;
-        keys.check(&role, document)?;
-    }
-    Ok(())
-}
-
-/// Steps from the trusted root to the newest one, each signed by its predecessor's keys and its own (TUF 5.3.4).
-fn verify_roots(dir: &Path, keys: &KeyRing) -> Result<Document, Error> {
-    let role = RoleName::from("root");
-    let missing = || Error::input("key folder", "no root.json in it to start verifying the repository from");
-    let mut trusted = keys.root().ok_or_else(missing)?.clone();
-    check_root(&trusted, &trusted)?;
-    loop {
-        let version = trusted.version().unwrap_or(u64::MAX);
-        let path = dir.join(format!("metadata/{}.root.json", version.saturating_add(1)));
-        if version == u64::MAX || !folder::exists(&path)? {
-            return Ok(trusted);
-        }
-        let next = Document::parse(&role, folder::read(&path)?)?;
-        check_root(&next, &trusted)?;
-        check_root(&next, &next)?;
-        if next.version() != Some(version + 1) {
-            return Err(Error::input(path.display().to_string(), "holds a root of another version"));
-        }
-        trusted = next;
-    }
-}
-
-fn check_root(document: &Document, by: &Document) -> Result<(), Error> {
-    let signed = by.signed();
-    check_quorum(&"root".into(), document, &signed["keys"], signed.pointer("/roles/root").unwrap_or(&Value::Null))
-}
-
-fn check_quorum(role: &RoleName, document: &Document, objects: &Value, entry: &Value) -> Result<(), Error> {
-    let quorum = document.quorum(objects, entry).ok_or_else(|| Error::member(role, "keyids, threshold"))?;
-    if quorum.is_met() {
-        return Ok(());
-    }
-    Err(Error::Unverified {
-        role: role.clone(),
-        version: document.version().unwrap_or_default(),
-        verified: quorum.count(),
-        threshold: quorum.threshold(),
-    })
-}
-
-fn authority<'a>(editor: &'a Editor, role: &RoleName) -> Option<(&'a Value, &'a Value)> {
-    if is_top_level(role.as_str()) {
-        let root = editor.signed("root").ok()?;
-        return Some((&root["keys"], root.get("roles")?.get(role.as_str())?));
-    }
-    let (parent, entry) = delegator(editor, role)?;
-    Some((editor.signed(parent.as_str()).ok()?.pointer("/delegations/keys")?, entry))
-}
-
-/// The first role that delegates to `role`, `targets` before the others, and the entry in it.
-pub(super) fn delegator<'a>(editor: &'a Editor, role: &RoleName) -> Option<(RoleName, &'a Value)> {
-    let top = RoleName::from("targets");
-    let others = editor.roles().into_iter().filter(|name| *name != top);
-    [top.clone()].into_iter().chain(others).find_map(|parent| {
-        let signed = editor.signed(parent.as_str()).ok()?;
-        let entry = delegated(signed).find(|(name, _)| name == role)?.1;
-        Some((parent, entry))
-    })
-}
-
-/// Whether a delegation's entry covers a target path (TUF 4.5).
-fn covers(entry: &Value, path: &str) -> bool {
-    let texts = |member: &str| entry[member].as_array().cloned().unwrap_or_default();
-    let hash = Sha256::of(path.as_bytes()).to_string();
-    texts("path_hash_prefixes").iter().filter_map(Value::as_str).any(|prefix| hash.starts_with(prefix))
-        || texts("paths").iter().filter_map(Value::as_str).any(|pattern| TufPattern::new(pattern).matches(path))
 }
 
 #[cfg(test)]

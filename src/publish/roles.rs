@@ -1,16 +1,17 @@
 //! Changing who signs: new keys for a role, new roles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Error, Publisher, RoleKeyPlan, Side, SigningKey,
+    Error, NewKey, Publisher, RoleKeyPlan, Side,
     commit::set_validity,
     init::check_role_name,
+    key::default_keyid,
     metadata::{self, RoleKeys, Scope},
-    publisher::delegator,
+    verify::delegator,
 };
 use crate::{crypto::KeyId, tuf::RoleName};
 
@@ -34,7 +35,14 @@ pub struct NewRole {
 impl Publisher {
     /// Replaces all keys of a role by `keys`, which are kept on `side`. Metadata signed with the old ones stops to
     /// count with the next commit; no client needs to be told. A root is signed with its old keys too.
-    pub fn rotate(&mut self, role: &str, side: Side, keys: Vec<SigningKey>, threshold: u32) -> Result<(), Error> {
+    pub fn rotate<K: Into<NewKey>>(
+        &mut self,
+        role: &str,
+        side: Side,
+        keys: Vec<K>,
+        threshold: u32,
+    ) -> Result<(), Error> {
+        let keys: Vec<NewKey> = keys.into_iter().map(Into::into).collect();
         let listed = listed(role, &keys, threshold)?;
         let ids: Vec<&str> = listed.keys.keys().map(KeyId::as_str).collect();
         let name = RoleName::from(role);
@@ -62,11 +70,12 @@ impl Publisher {
                 .ok_or_else(|| Error::member(&parent, "delegations.keys"))?;
         }
         self.renew(role)?;
-        self.keys.add_new(side, role, keys)
+        self.take_keys(side, role, keys, &listed)
     }
 
     /// Delegates to a new role, asked after those that are there, and makes it, empty.
-    pub fn delegate(&mut self, new: &NewRole, side: Side, keys: Vec<SigningKey>) -> Result<(), Error> {
+    pub fn delegate<K: Into<NewKey>>(&mut self, new: &NewRole, side: Side, keys: Vec<K>) -> Result<(), Error> {
+        let keys: Vec<NewKey> = keys.into_iter().map(Into::into).collect();
         check_role_name(&new.name)?;
         let name = RoleName::from(new.name.as_str());
         if self.editor.roles().contains(&name) {
@@ -80,7 +89,19 @@ impl Publisher {
         let mut signed = metadata::targets(0, self.now);
         set_validity(&mut signed, new.validity);
         self.editor.put(&new.name, signed);
-        self.keys.add_new(side, &new.name, keys)
+        self.take_keys(side, &new.name, keys, &listed)
+    }
+
+    /// Keeps the keys that were made here, and finds those that sign elsewhere.
+    fn take_keys(&mut self, side: Side, role: &str, keys: Vec<NewKey>, listed: &RoleKeys) -> Result<(), Error> {
+        let made = keys.into_iter().filter_map(|key| match key {
+            NewKey::Made(key) => Some(key),
+            NewKey::Public(_) => None,
+        });
+        self.keys.add_new(side, role, made.collect())?;
+        let objects = listed.keys.iter().map(|(keyid, object)| (keyid.as_str().to_owned(), object.clone()));
+        self.keys.meet(&Value::Object(objects.collect()));
+        Ok(())
     }
 }
 
@@ -89,8 +110,12 @@ pub(super) fn is_top_level(role: &str) -> bool {
 }
 
 /// The key objects of a role's new keys, if they can meet its threshold.
-fn listed(role: &str, keys: &[SigningKey], threshold: u32) -> Result<RoleKeys, Error> {
-    let listed = RoleKeys::of(&keys.iter().collect::<Vec<_>>(), threshold)?;
+fn listed(role: &str, keys: &[NewKey], threshold: u32) -> Result<RoleKeys, Error> {
+    let mut listed = RoleKeys { keys: BTreeMap::new(), threshold };
+    for key in keys {
+        let object = key.object()?;
+        listed.keys.insert(default_keyid(&object), object);
+    }
     let count = u32::try_from(listed.keys.len()).unwrap_or(u32::MAX);
     RoleKeyPlan { keys: count, threshold }.check(role)?;
     Ok(listed)
@@ -114,7 +139,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::publish::{KeyRing, Plan};
+    use crate::publish::{KeyRing, Plan, SigningKey};
 
     fn now() -> Timestamp {
         "2026-06-01T12:00:00Z".parse().unwrap()

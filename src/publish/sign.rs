@@ -42,10 +42,14 @@ pub(super) fn in_toto(payload: &Value, format: Format, keys: &[&SigningKey]) -> 
 
 /// The signatures of TUF metadata and Metablocks: over the canonical form of `signed`, one for each key, in that order.
 pub(super) fn signatures(signed: &Value, keys: &[(KeyId, &SigningKey)]) -> Result<Vec<Value>, SigningKeyError> {
+    let signatures = raw(signed, keys)?;
+    Ok(signatures.iter().map(|(keyid, sig)| json!({"keyid": keyid.as_str(), "sig": hex::encode(sig)})).collect())
+}
+
+/// The same as plain bytes.
+pub(super) fn raw(signed: &Value, keys: &[(KeyId, &SigningKey)]) -> Result<Vec<(KeyId, Vec<u8>)>, SigningKeyError> {
     let bytes = strict::canonical(signed);
-    keys.iter()
-        .map(|(keyid, key)| Ok(json!({"keyid": keyid.as_str(), "sig": hex::encode(key.sign(&bytes)?)})))
-        .collect()
+    keys.iter().map(|(keyid, key)| Ok((keyid.clone(), key.sign(&bytes)?))).collect()
 }
 
 /// Keys with securesystemslib's default key id.

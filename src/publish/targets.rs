@@ -15,6 +15,9 @@ use crate::{
 /// The member of `custom` that lists a target's evidence (ITE-2, ITE-3).
 const IN_TOTO: &str = "in-toto";
 
+/// What the path of a revocation starts with.
+pub(super) const REVOKED: &str = "revoked/sha256/";
+
 /// A layout to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLayout {
@@ -158,7 +161,7 @@ impl Publisher {
     /// Lists a digest as revoked under an offline role. It refuses the digest under every name, and cannot be undone
     /// with online keys.
     pub fn revoke(&mut self, role: &str, digest: Sha256, reason: &str) -> Result<Revoked, Error> {
-        let path = format!("revoked/sha256/{digest}");
+        let path = format!("{REVOKED}{digest}");
         self.check_delegated(role, &path)?;
         let custom = Map::from_iter([("reason".to_owned(), Value::from(reason))]);
         self.editor.add_target(role, &path, format!("{reason}\n").as_bytes(), custom)?;

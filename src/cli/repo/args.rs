@@ -16,8 +16,10 @@ pub enum Command {
     AddLayout(AddLayout),
     /// Publish an image with its layout and links (online keys)
     AddImage(AddImage),
-    /// Sign roles again with a later expiry; timestamp and snapshot always
+    /// Sign roles again with a later expiry, timestamp and snapshot always; or sign a request that was exported
     Sign(Sign),
+    /// Take a request back that was signed elsewhere, and publish it
+    ImportSignatures(ImportSignatures),
     /// Refuse an image digest from now on, under every name (offline keys)
     Revoke(Revoke),
     /// Close a layout for new images (offline keys)
@@ -38,6 +40,35 @@ pub struct Common {
     /// The folder of private keys, offline/ and online/ in it [default: DIR.keys, beside the repository]
     #[arg(long, value_name = "DIR")]
     pub(super) keys: Option<PathBuf>,
+    /// A key that is elsewhere, by its id or the first eight characters of it, and the command that signs with it:
+    /// started without a shell, it is given the bytes and prints the signature; repeatable
+    #[arg(long = "signer", value_name = "KEYID=COMMAND", value_parser = Signer::parse)]
+    pub(super) signers: Vec<Signer>,
+    /// How long such a command may take
+    #[arg(long, default_value = "1m", value_name = "TIME", value_parser = parse_validity)]
+    pub(super) signer_timeout: SignedDuration,
+}
+
+/// A key that is elsewhere.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    pub(super) keyid: String,
+    pub(super) command: String,
+}
+
+impl Signer {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (keyid, command) = text.split_once('=').ok_or("not KEYID=COMMAND")?;
+        Ok(Self { keyid: keyid.to_owned(), command: command.to_owned() })
+    }
+}
+
+/// Where a change goes.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Publish nothing: write what is to be signed to a new folder, to be signed where the keys are
+    #[arg(long, value_name = "REQUEST")]
+    pub(super) export: Option<PathBuf>,
 }
 
 /// `repo init`.
@@ -106,6 +137,8 @@ impl From<KeyScheme> for Scheme {
 pub struct AddLayout {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The signed layout
     pub(super) layout: PathBuf,
     /// A public key that verifies the layout (PEM or securesystemslib JSON); repeatable
@@ -127,6 +160,8 @@ pub struct AddLayout {
 pub struct AddImage {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The image, such as registry.example/team/app:1.4
     pub(super) reference: String,
     /// The bytes of its manifest or index, as `crane manifest` prints them
@@ -152,6 +187,27 @@ pub struct Sign {
     pub(super) common: Common,
     /// The roles to sign again, beside timestamp and snapshot
     pub(super) roles: Vec<String>,
+    #[command(flatten)]
+    pub(super) export: Export,
+    /// Where DIR is a request: say what it changes, and sign nothing
+    #[arg(long)]
+    pub(super) show: bool,
+    /// Where DIR is a request: sign it although these keys signed another text under the same version, which was never
+    /// published
+    #[arg(long)]
+    pub(super) replace: bool,
+}
+
+/// `repo import-signatures`.
+#[derive(Debug, Args)]
+pub struct ImportSignatures {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// The folder of the request
+    pub(super) request: PathBuf,
+    /// A file of signatures that came back without the folder; repeatable
+    #[arg(long = "signatures", value_name = "FILE")]
+    pub(super) signatures: Vec<PathBuf>,
 }
 
 /// New keys of a role.
@@ -169,6 +225,9 @@ pub struct NewKeys {
     /// Keep them with the offline keys; those of root and targets always are
     #[arg(long)]
     pub(super) offline: bool,
+    /// Make none: the public half of a key that is elsewhere (PEM or securesystemslib JSON); repeatable
+    #[arg(long = "public-key", value_name = "FILE", conflicts_with_all = ["count", "scheme", "offline"])]
+    pub(super) public_keys: Vec<PathBuf>,
 }
 
 /// `repo rotate`.
@@ -176,6 +235,8 @@ pub struct NewKeys {
 pub struct Rotate {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The role
     pub(super) role: String,
     #[command(flatten)]
@@ -187,6 +248,8 @@ pub struct Rotate {
 pub struct Delegate {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The name of the new role
     pub(super) name: String,
     /// The role that delegates
@@ -210,6 +273,8 @@ pub struct Delegate {
 pub struct Revoke {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The image digest, `sha256:` and 64 hex digits
     pub(super) digest: String,
     /// Why; shown to whoever tries to run it
@@ -225,6 +290,8 @@ pub struct Revoke {
 pub struct RetireLayout {
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) export: Export,
     /// The target path of the layout
     pub(super) layout: String,
     /// A digest that may still use it; repeatable [default: all that are listed with it now]

@@ -4,8 +4,11 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::publish::{
-    Format, Layout, Link, LinkSource, NewImage, NewLayout, RoleKeyPlan, Side, SigningKey, Step, metadata::Scope,
+use crate::{
+    crypto::Sha256,
+    publish::{
+        Format, Layout, Link, LinkSource, NewImage, NewLayout, RoleKeyPlan, Side, SigningKey, Step, metadata::Scope,
+    },
 };
 
 const NAME: &str = "registry.example/team/app";

@@ -1,0 +1,385 @@
+//! A change that waits for keys on other machines: a folder that is carried to the signers and back.
+//!
+//! ```text
+//! request.json               which roles, which versions, made on what, by which keys
+//! to-sign/<version>.<role>.json   exactly the bytes that are to be signed (TUF 4.1, canonical JSON)
+//! changes.txt                what changes, for people; a signer's own program computes it again
+//! base/metadata/…            the signed metadata that the change is made on
+//! files/targets/…            new target files
+//! signatures/<keyid>.json    what came back
+//! ```
+//!
+//! Nothing in it is believed: who signs verifies the base from his own root of trust ([`Review`](super::Review)), and
+//! who publishes takes only what the role's keys have signed ([`Publisher::import`]).
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    Commit, Document, Error, Publisher, SignedRole,
+    commit::signed_role,
+    diff,
+    documents::fingerprint,
+    editor::{file_stem, metadata_file, target_file},
+    folder, sign,
+    targets::REVOKED,
+    verify::quorums,
+};
+use crate::{
+    crypto::{KeyId, Sha256, json as strict},
+    tuf::RoleName,
+};
+
+const REQUEST: &str = "request.json";
+const FORMAT: u64 = 1;
+
+/// A change to be signed, as it lies in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub(super) dir: PathBuf,
+    pub(super) roles: Vec<Requested>,
+}
+
+/// A role to be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Requested {
+    pub(super) role: RoleName,
+    pub(super) version: u64,
+    /// What is to be signed.
+    pub(super) signed: Value,
+    /// Version and digest of the signed part that it was made on.
+    pub(super) base: Option<(u64, Sha256)>,
+}
+
+impl Requested {
+    pub(super) fn digest(&self) -> Sha256 {
+        fingerprint(&self.signed)
+    }
+}
+
+impl Request {
+    /// Whether a folder holds a request.
+    pub fn is_in(dir: &Path) -> Result<bool, Error> {
+        folder::exists(&dir.join(REQUEST))
+    }
+
+    /// Reads a request. Nothing in it is verified yet, but that the bytes to be signed are what they are said to be.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(REQUEST);
+        let failed = |reason: String| Error::input(path.display().to_string(), reason);
+        let request = strict::parse(&folder::read(&path)?).map_err(|error| failed(error.to_string()))?;
+        if request["format"] != FORMAT {
+            return Err(failed(format!("format {} is not {FORMAT}", request["format"])));
+        }
+        let entries = request["roles"].as_array().ok_or_else(|| failed("no list of roles".to_owned()))?;
+        let roles = entries.iter().map(|entry| {
+            let role = RoleName::from(entry["role"].as_str()?);
+            let version = entry["version"].as_u64()?;
+            let base = match &entry["base"] {
+                Value::Null => None,
+                base => Some((base["version"].as_u64()?, base["sha256"].as_str()?.parse().ok()?)),
+            };
+            Some((role, version, base))
+        });
+        let roles: Option<Vec<_>> = roles.collect();
+        let roles = roles.filter(|roles| !roles.is_empty()).ok_or_else(|| failed("not a list of roles".to_owned()))?;
+        let read = |(role, version, base)| -> Result<Requested, Error> {
+            let path = dir.join(to_sign(&role, version));
+            let failed = |reason: &str| Error::input(path.display().to_string(), reason);
+            let bytes = folder::read(&path)?;
+            let signed = strict::parse(&bytes).map_err(|error| failed(&error.to_string()))?;
+            if strict::canonical(&signed) != bytes {
+                return Err(failed("not in canonical form: other bytes would be signed than are shown"));
+            }
+            let wanted = if role.as_str() == "root" { "root" } else { "targets" };
+            if signed["_type"] != wanted || signed["version"] != version {
+                return Err(failed(&format!("not {wanted} metadata of version {version}")));
+            }
+            Ok(Requested { role, version, signed, base })
+        };
+        Ok(Self { dir: dir.to_owned(), roles: roles.into_iter().map(read).collect::<Result<_, _>>()? })
+    }
+
+    /// The roles that are to be signed.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        self.roles.iter().map(|requested| &requested.role)
+    }
+
+    /// The signatures that are in the folder and in further files of the same form: by role, then by key.
+    fn signatures(&self, more: &[PathBuf]) -> Result<BTreeMap<RoleName, BTreeMap<KeyId, Vec<u8>>>, Error> {
+        let folder = self.dir.join("signatures");
+        let mut paths = Vec::new();
+        if folder::exists(&folder)? {
+            let names = folder::names(&folder)?.into_iter().filter(|name| name.ends_with(".json"));
+            paths.extend(names.map(|name| folder.join(name)));
+        }
+        paths.extend(more.iter().cloned());
+        let mut found: BTreeMap<RoleName, BTreeMap<KeyId, Vec<u8>>> = BTreeMap::new();
+        for path in paths {
+            let failed = |reason: String| Error::input(path.display().to_string(), reason);
+            let file = strict::parse(&folder::read(&path)?).map_err(|error| failed(error.to_string()))?;
+            let entries = parse_signatures(&file).ok_or_else(|| failed("not a file of signatures".to_owned()))?;
+            for (role, keyid, signature) in entries {
+                found.entry(role).or_default().insert(keyid, signature);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The target files that come with the change, by their names below the repository. Each is what its role lists.
+    pub(super) fn target_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut files = Vec::new();
+        for requested in &self.roles {
+            for (path, entry) in requested.signed["targets"].as_object().into_iter().flatten() {
+                let Some(name) = listed_file(path, entry)? else { continue };
+                let Some(bytes) = folder::read_if_there(&self.dir.join("files").join(&name))? else { continue };
+                let digest = Sha256::of(&bytes).to_string();
+                if entry["hashes"]["sha256"] != digest || entry["length"] != bytes.len() {
+                    return Err(Error::input(name, "the file in the request is not the one that is listed"));
+                }
+                files.push((name, bytes));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Puts signatures into the folder, one file for each key.
+    pub(super) fn add_signatures(&self, signatures: &[(RoleName, KeyId, Vec<u8>)]) -> Result<(), Error> {
+        folder::write_all(&self.dir, &signature_files(signatures))
+    }
+}
+
+/// The file of a target below the repository, if it is listed with a SHA-256.
+fn listed_file(path: &str, entry: &Value) -> Result<Option<String>, Error> {
+    entry.pointer("/hashes/sha256").and_then(Value::as_str).map(|hash| target_file(path, hash)).transpose()
+}
+
+fn to_sign(role: &RoleName, version: u64) -> String {
+    format!("to-sign/{version}.{}.json", file_stem(role))
+}
+
+fn parse_signatures(file: &Value) -> Option<Vec<(RoleName, KeyId, Vec<u8>)>> {
+    let entry = |entry: &Value| {
+        let signature = hex::decode(entry["sig"].as_str()?).ok()?;
+        Some((RoleName::from(entry["role"].as_str()?), KeyId::from(entry["keyid"].as_str()?), signature))
+    };
+    file["signatures"].as_array()?.iter().map(entry).collect()
+}
+
+fn signature_files(signatures: &[(RoleName, KeyId, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let mut by_key: BTreeMap<&KeyId, Vec<Value>> = BTreeMap::new();
+    for (role, keyid, signature) in signatures {
+        let entry = json!({"role": role.as_str(), "keyid": keyid.as_str(), "sig": hex::encode(signature)});
+        by_key.entry(keyid).or_default().push(entry);
+    }
+    let file = |(keyid, entries): (&KeyId, Vec<Value>)| {
+        let name = format!("signatures/{}.json", file_stem(&RoleName::from(keyid.as_str())));
+        (name, json!({"signatures": entries}).to_string().into_bytes())
+    };
+    by_key.into_iter().map(file).collect()
+}
+
+impl Publisher {
+    /// Writes what was changed, as it is to be signed, to a new folder `to`, with the signatures of the keys that are
+    /// at hand here. The repository stays as it is until [`Publisher::import`].
+    pub fn export(&mut self, to: &Path) -> Result<Vec<SignedRole>, Error> {
+        if folder::exists(to)? {
+            return Err(Error::Exists(to.to_owned()));
+        }
+        let changed = self.changed();
+        if changed.is_empty() {
+            return Err(Error::input("request", "nothing is changed, so there is nothing to be signed"));
+        }
+        for role in &changed {
+            self.prepare(role)?;
+        }
+        let mut files = self.base_files(&changed)?;
+        files.extend(self.editor.new_files().map(|(name, bytes)| (format!("files/{name}"), bytes.clone())));
+        let (mut entries, mut text, mut signatures, mut exported) = (Vec::new(), String::new(), Vec::new(), Vec::new());
+        for role in &changed {
+            let signed = self.editor.signed(role.as_str())?;
+            let version = self.editor.version(role.as_str())?;
+            let quorums = quorums(&self.editor, role)?;
+            let signers = self.keys.all_signers(&quorums);
+            for (keyid, sig) in sign::raw(signed, &signers).map_err(Error::from)? {
+                signatures.push((role.clone(), keyid, sig));
+            }
+            let before = self.editor.last_signed(role.as_str());
+            entries.push(request_entry(role, version, signed, before, &quorums));
+            text.push_str(&format!("{role} v{version}, expires {}\n", diff::printable(&signed["expires"].to_string())));
+            for line in diff::changes(before.map(Document::signed), signed) {
+                text.push_str(&format!("  {line}\n"));
+            }
+            exported.push(signed_role(role, signed, &signers)?);
+            files.push((to_sign(role, version), strict::canonical(signed)));
+        }
+        files.extend(signature_files(&signatures));
+        files.push(("changes.txt".to_owned(), text.into_bytes()));
+        // Last: a folder without it is no request.
+        files.push((REQUEST.to_owned(), json!({"format": FORMAT, "roles": entries}).to_string().into_bytes()));
+        folder::write_all(to, &files)?;
+        Ok(exported)
+    }
+
+    /// The metadata that a signer verifies the change from: all roots, and every role from `targets` down to those
+    /// that are changed.
+    fn base_files(&self, changed: &[RoleName]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut files = Vec::new();
+        for name in folder::names(&self.editor.dir().join("metadata"))? {
+            if name.strip_suffix(".root.json").is_some_and(|version| version.parse::<u64>().is_ok()) {
+                let bytes = folder::read(&self.editor.dir().join("metadata").join(&name))?;
+                files.push((format!("base/metadata/{name}"), bytes));
+            }
+        }
+        let mut roles = std::collections::BTreeSet::from([RoleName::from("targets")]);
+        for role in changed.iter().filter(|role| role.as_str() != "root") {
+            roles.extend(self.delegations(role.as_str())?.into_iter().map(|(role, _)| role));
+        }
+        for role in roles {
+            let Some(document) = self.editor.last_signed(role.as_str()) else { continue };
+            let version = document.version().ok_or_else(|| Error::member(&role, "version"))?;
+            files.push((format!("base/{}", metadata_file(&role, version)), document.bytes().to_vec()));
+        }
+        Ok(files)
+    }
+
+    /// Takes a change that has been signed elsewhere, if nothing that it was made on has changed since, and enough of
+    /// the keys of every role have signed; then signs snapshot and timestamp, and writes it all. `more` are files of
+    /// signatures beside those in the request. Nothing is written otherwise.
+    pub fn import(&mut self, request: &Request, more: &[PathBuf]) -> Result<Commit, Error> {
+        for Requested { role, base, .. } in &request.roles {
+            let now =
+                self.editor.last_signed(role.as_str()).map(|document| (document.version(), document.fingerprint()));
+            if now != base.map(|(version, digest)| (Some(version), digest)) {
+                let based_on = base.map_or(0, |(version, _)| version);
+                let found = now.and_then(|(version, _)| version);
+                return Err(Error::Stale { role: role.clone(), based_on, found });
+            }
+        }
+        for requested in &request.roles {
+            let Requested { role, version, signed, base } = requested;
+            if base.map_or(0, |(version, _)| version).checked_add(1) != Some(*version) {
+                return Err(Error::member(role, "version"));
+            }
+            let SignedRole { expires, .. } = signed_role::<()>(role, signed, &[])?;
+            if expires <= self.now {
+                return Err(Error::input(
+                    role.to_string(),
+                    format!("v{version} has expired on {expires}: make the change again"),
+                ));
+            }
+            self.editor.put(role.as_str(), signed.clone());
+        }
+        let mut signatures = request.signatures(more)?;
+        let mut documents = Vec::new();
+        for requested in &request.roles {
+            let signatures = signatures.remove(&requested.role).unwrap_or_default();
+            documents.push((requested.role.clone(), self.assemble(requested, &signatures)?));
+        }
+        if let Some(role) = signatures.into_keys().next() {
+            return Err(Error::input(
+                role.to_string(),
+                "there is a signature for this role, which is not in the request",
+            ));
+        }
+        let mut signed = Vec::new();
+        for (role, (document, signers)) in documents {
+            signed.push(signed_role(&role, document.signed(), &signers)?);
+            self.editor.put_document(role.as_str(), document);
+        }
+        self.take_files(request)?;
+        self.publish(signed)
+    }
+
+    /// The roles of a request that revoke something more than they do now.
+    pub fn revoking<'r>(&self, request: &'r Request) -> Vec<&'r RoleName> {
+        let listed = |targets: &Value, path: &str| targets["targets"].get(path).is_some();
+        let revokes = |requested: &&Requested| {
+            let now = self.editor.last_signed(requested.role.as_str()).map(Document::signed);
+            let paths = requested.signed["targets"].as_object().into_iter().flatten().map(|(path, _)| path);
+            let mut new = paths.filter(|path| path.starts_with(REVOKED));
+            new.any(|path| now.is_none_or(|now| !listed(now, path)))
+        };
+        request.roles.iter().filter(revokes).map(|requested| &requested.role).collect()
+    }
+
+    /// Takes the target files of a request. One that is listed anew and is neither there nor here is an error: clients
+    /// would ask for it.
+    fn take_files(&mut self, request: &Request) -> Result<(), Error> {
+        let files: BTreeMap<_, _> = request.target_files()?.into_iter().collect();
+        for Requested { role, signed, .. } in &request.roles {
+            for (path, entry) in signed["targets"].as_object().into_iter().flatten() {
+                let Some(name) = listed_file(path, entry)? else { continue };
+                if !files.contains_key(&name) && !folder::exists(&self.editor.dir().join(&name))? {
+                    return Err(Error::input(name, format!("{role} lists this file, and it is not in the request")));
+                }
+            }
+        }
+        for (name, bytes) in files {
+            self.editor.add_file(&name, bytes);
+        }
+        Ok(())
+    }
+
+    /// A role's document, if every signature is one of its keys' and valid, and they are enough.
+    #[expect(clippy::type_complexity, reason = "a document and who signed it")]
+    fn assemble(
+        &self,
+        requested: &Requested,
+        signatures: &BTreeMap<KeyId, Vec<u8>>,
+    ) -> Result<(Document, Vec<(KeyId, ())>), Error> {
+        let Requested { role, version, signed, .. } = requested;
+        let quorums = quorums(&self.editor, role)?;
+        let message = strict::canonical(signed);
+        for (keyid, signature) in signatures {
+            let bad =
+                |reason| Error::BadSignature { role: role.clone(), version: *version, keyid: keyid.clone(), reason };
+            let listed =
+                |entry: &Value| entry["keyids"].as_array().is_some_and(|ids| ids.iter().any(|id| id == keyid.as_str()));
+            let (objects, _) =
+                quorums.iter().find(|(_, entry)| listed(entry)).ok_or_else(|| bad("is by none of its keys"))?;
+            let key = super::documents::public_key(&objects[keyid.as_str()])
+                .ok_or_else(|| bad("is by a key of an unknown kind"))?;
+            key.verify(&message, signature).map_err(|_| bad("is invalid"))?;
+        }
+        let document = Document::with_signatures(signed.clone(), signatures);
+        for (objects, entry) in quorums {
+            let quorum = document.quorum(objects, entry).ok_or_else(|| Error::member(role, "keyids, threshold"))?;
+            if !quorum.is_met() {
+                let listed =
+                    entry["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(KeyId::from);
+                return Err(Error::MissingSignatures {
+                    role: role.clone(),
+                    version: *version,
+                    threshold: quorum.threshold(),
+                    signed: quorum.count(),
+                    missing: listed.filter(|keyid| !signatures.contains_key(keyid)).collect(),
+                });
+            }
+        }
+        Ok((document, signatures.keys().map(|keyid| (keyid.clone(), ())).collect()))
+    }
+}
+
+fn request_entry(
+    role: &RoleName,
+    version: u64,
+    signed: &Value,
+    before: Option<&Document>,
+    quorums: &[(&Value, &Value)],
+) -> Value {
+    let base = before.map(|before| json!({"version": before.version(), "sha256": before.fingerprint().to_string()}));
+    let signers: Vec<Value> =
+        quorums.iter().map(|(_, entry)| json!({"threshold": entry["threshold"], "keyids": entry["keyids"]})).collect();
+    json!({
+        "role": role.as_str(), "version": version, "expires": signed["expires"], "base": base, "signers": signers,
+        "file": to_sign(role, version), "sha256": fingerprint(signed).to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
