@@ -55,7 +55,7 @@ impl Chain {
                 tags: Vec::new(),
                 layout: LAYOUT.to_owned(),
                 links: functionaries.links(number, Sha256::of(&manifest)),
-                role: "images".to_owned(),
+                role: Some("images".to_owned()),
                 manifest,
             };
             publisher.add_image(&image).unwrap().digest

@@ -82,7 +82,7 @@ impl Project {
         let link = Link::new("build").product(NAME, digest);
         let bytes = link.sign(Format::Metablock, &builder).unwrap();
         let links = vec![LinkSource { name: link.file_name(&builder).unwrap(), bytes }];
-        let (layout, role) = (LAYOUT.to_owned(), "images".to_owned());
+        let (layout, role) = (LAYOUT.to_owned(), Some("images".to_owned()));
         let image = NewImage { repository: NAME.to_owned(), tags: Vec::new(), layout, links, role, manifest };
         self.publish(now(), |publisher| {
             publisher.add_image(&image).unwrap();

@@ -7,6 +7,7 @@
 //! - [`Editor`] below it does what it is told: any role, any version, any key. Tests build attacked repositories with it.
 //! - [`layout`] and [`link`] write in-toto metadata, as Metablocks or in DSSE envelopes.
 
+mod bins;
 mod commit;
 mod delegations;
 mod diff;
@@ -31,6 +32,7 @@ mod sign;
 mod targets;
 mod verify;
 
+pub use bins::BinGroup;
 pub use commit::{Commit, SignedRole, parse_validity};
 pub use delegations::Bins;
 pub use documents::Document;
@@ -47,4 +49,4 @@ pub use request::Request;
 pub use review::{Review, ReviewedRole, SignerSet};
 pub use roles::NewRole;
 pub use sign::Format;
-pub use targets::{AddedImage, LinkSource, NewImage, NewLayout, Revoked};
+pub use targets::{AddedImage, LinkSource, NewFile, NewImage, NewLayout, Revoked};

@@ -54,22 +54,34 @@ impl Publisher {
             let entries = root.get("roles").and_then(Value::as_object).into_iter().flat_map(Map::values);
             let used = used_keyids(entries);
             replace_keys(root.get_mut("keys"), &listed, &used).ok_or_else(|| Error::member(&"root".into(), "keys"))?;
+            self.renew(role)?;
         } else {
-            let (parent, _) = delegator(&self.editor, &name).ok_or_else(|| Error::NoSuchRole(name.clone()))?;
-            let parent_name = parent.as_str();
-            let delegations = self.editor.edit(parent_name)?.get_mut("delegations");
-            let delegations = delegations.ok_or_else(|| Error::member(&parent, "delegations"))?;
-            let roles = delegations.get_mut("roles").and_then(Value::as_array_mut);
-            let roles = roles.ok_or_else(|| Error::member(&parent, "delegations.roles"))?;
-            for entry in roles.iter_mut().filter(|entry| entry["name"] == role) {
+            let (parent, roles) = match delegator(&self.editor, &name) {
+                Some((parent, _)) => (parent, vec![name]),
+                // Bins share their keys.
+                None => {
+                    let group = self.bin_group(role).ok_or_else(|| Error::NoSuchRole(name.clone()))?;
+                    (group.parent, group.bins)
+                }
+            };
+            for role in &roles {
+                self.load(role)?;
+            }
+            let entries = self.editor.edit(parent.as_str())?.get_mut("delegations");
+            let entries = entries.ok_or_else(|| Error::member(&parent, "delegations"))?;
+            let names: BTreeSet<&str> = roles.iter().map(RoleName::as_str).collect();
+            let is_it = |entry: &Value| entry["name"].as_str().is_none_or(|name| names.contains(name));
+            for entry in members_mut(entries).filter(|entry| is_it(entry)) {
                 metadata::set(entry, "keyids", json!(ids));
                 metadata::set(entry, "threshold", threshold.into());
             }
-            let used = used_keyids(roles.iter());
-            replace_keys(delegations.get_mut("keys"), &listed, &used)
+            let used = used_keyids(members_mut(entries).map(|entry| &*entry));
+            replace_keys(entries.get_mut("keys"), &listed, &used)
                 .ok_or_else(|| Error::member(&parent, "delegations.keys"))?;
+            for role in &roles {
+                self.renew(role.as_str())?;
+            }
         }
-        self.renew(role)?;
         self.take_keys(side, role, keys, &listed)
     }
 
@@ -82,8 +94,10 @@ impl Publisher {
             return Err(Error::RoleExists(name));
         }
         let listed = listed(&new.name, &keys, new.threshold)?;
-        if matches!(new.parent.as_str(), "root" | "snapshot" | "timestamp") {
-            return Err(Error::input("parent", format!("{} delegates nothing", new.parent)));
+        check_parent(&new.parent)?;
+        self.load(&RoleName::from(new.parent.as_str()))?;
+        if self.editor.signed(&new.parent)?.pointer("/delegations/succinct_roles").is_some() {
+            return Err(Error::input(new.parent.clone(), "it delegates to succinct bins, and so to nothing else"));
         }
         metadata::delegate(self.editor.edit(&new.parent)?, &new.name, &listed, &new.scope, new.terminating);
         let mut signed = metadata::targets(0, self.now);
@@ -93,7 +107,13 @@ impl Publisher {
     }
 
     /// Keeps the keys that were made here, and finds those that sign elsewhere.
-    fn take_keys(&mut self, side: Side, role: &str, keys: Vec<NewKey>, listed: &RoleKeys) -> Result<(), Error> {
+    pub(super) fn take_keys(
+        &mut self,
+        side: Side,
+        role: &str,
+        keys: Vec<NewKey>,
+        listed: &RoleKeys,
+    ) -> Result<(), Error> {
         let made = keys.into_iter().filter_map(|key| match key {
             NewKey::Made(key) => Some(key),
             NewKey::Public(_) => None,
@@ -109,8 +129,25 @@ pub(super) fn is_top_level(role: &str) -> bool {
     matches!(role, "root" | "targets" | "snapshot" | "timestamp")
 }
 
+pub(super) fn check_parent(parent: &str) -> Result<(), Error> {
+    if matches!(parent, "root" | "snapshot" | "timestamp") {
+        return Err(Error::input("parent", format!("{parent} delegates nothing")));
+    }
+    Ok(())
+}
+
+/// The entries of delegations: those that are listed, and the one of all succinct bins, which has no name.
+fn members_mut(delegations: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let members = delegations.as_object_mut().into_iter().flat_map(Map::iter_mut);
+    members.flat_map(|(member, value)| match (member.as_str(), value) {
+        ("roles", Value::Array(roles)) => roles.iter_mut().collect(),
+        ("succinct_roles", entry) => vec![entry],
+        _ => Vec::new(),
+    })
+}
+
 /// The key objects of a role's new keys, if they can meet its threshold.
-fn listed(role: &str, keys: &[NewKey], threshold: u32) -> Result<RoleKeys, Error> {
+pub(super) fn listed(role: &str, keys: &[NewKey], threshold: u32) -> Result<RoleKeys, Error> {
     let mut listed = RoleKeys { keys: BTreeMap::new(), threshold };
     for key in keys {
         let object = key.object()?;

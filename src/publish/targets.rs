@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Error, Publisher};
 use crate::{
     crypto::{PublicKey, Sha256, dsse::Envelope, json as strict},
-    image::{Reference, Repository, manifest},
+    image::{Reference, Repository, manifest, manifest::Manifest},
     in_toto::{LinkName, is_layout},
     pattern::ImagePattern,
 };
@@ -46,8 +46,26 @@ pub struct NewImage {
     pub layout: String,
     /// Its links, sublayouts and attestations.
     pub links: Vec<LinkSource>,
-    /// The role that signs it, and the links.
-    pub role: String,
+    /// The role that signs it, and the links; without a name the first one below `targets` that may, as clients find it.
+    /// Either leads on to the bin of each path.
+    pub role: Option<String>,
+}
+
+/// A file to be published that is no image (in-toto ITE-3).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its target path.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The target path of its layout, if it comes with evidence.
+    pub layout: Option<String>,
+    /// Its links, sublayouts and attestations.
+    pub links: Vec<LinkSource>,
+    /// Further members of its `custom`.
+    pub custom: Map<String, Value>,
+    /// The role that signs it; as with [`NewImage`]. Links are listed by that role if it may, and else by the first that may.
+    pub role: Option<String>,
 }
 
 /// A file of evidence.
@@ -121,17 +139,101 @@ impl Publisher {
 
     /// Lists an image by digest, and by tag, with its complete evidence.
     pub fn add_image(&mut self, image: &NewImage) -> Result<AddedImage, Error> {
-        if self.find_target(&image.layout).is_none() {
-            return Err(Error::input(image.layout.clone(), "no role lists this layout: add it first"));
-        }
         let repository = Repository::parse(&image.repository);
         let repository = repository.map_err(|error| Error::input("repository", error.to_string()))?;
         // A client refuses what two readers could understand differently, so it is better not published.
         manifest::parse(&image.manifest).map_err(|error| Error::input("manifest", error.to_string()))?;
         let digest = Sha256::of(&image.manifest);
-        let mut evidence = vec![image.layout.clone()];
+        let mut paths = vec![format!("{repository}@sha256:{digest}")];
+        for tag in image.tags.iter().collect::<BTreeSet<_>>() {
+            let path = format!("{repository}:{tag}");
+            Reference::parse(&path).map_err(|error| Error::input(tag, error.to_string()))?;
+            paths.push(path);
+        }
+        let role = image.role.as_deref();
+        let evidence = self.add_evidence(digest, &image.layout, &image.links, |_| role)?;
+        let custom = Map::from_iter([(IN_TOTO.to_owned(), json!(evidence))]);
+        for path in &paths {
+            self.list(role, path, &image.manifest, custom.clone())?;
+        }
+        Ok(AddedImage { digest, paths, evidence })
+    }
+
+    /// Lists the manifests of an index by their digests, with the evidence of the index. Returns their target paths.
+    pub fn add_children(
+        &mut self,
+        image: &NewImage,
+        added: &AddedImage,
+        children: &[Vec<u8>],
+    ) -> Result<Vec<String>, Error> {
+        let index = manifest::parse(&image.manifest).map_err(|error| Error::input("manifest", error.to_string()))?;
+        let Manifest::Index { children: listed } = index else {
+            return Err(Error::input("manifest", "this is no index, so it has no children"));
+        };
+        let repository = Repository::parse(&image.repository);
+        let repository = repository.map_err(|error| Error::input("repository", error.to_string()))?;
+        let custom = Map::from_iter([(IN_TOTO.to_owned(), json!(added.evidence))]);
+        let mut paths = Vec::new();
+        for child in children {
+            let digest = Sha256::of(child);
+            let subject = || format!("child sha256:{digest}");
+            if listed.iter().all(|entry| entry.descriptor.digest != digest) {
+                return Err(Error::input(subject(), "the index does not list it"));
+            }
+            match manifest::parse(child).map_err(|error| Error::input(subject(), error.to_string()))? {
+                Manifest::Image { .. } => {}
+                Manifest::Index { .. } => return Err(Error::input(subject(), "an index within an index")),
+            }
+            let path = format!("{repository}@sha256:{digest}");
+            self.list(image.role.as_deref(), &path, child, custom.clone())?;
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+
+    /// Lists a plain file, with its evidence if it has any. Returns its digest and the target paths of its evidence.
+    pub fn add_file(&mut self, file: &NewFile) -> Result<AddedImage, Error> {
+        let digest = Sha256::of(&file.bytes);
+        let role = file.role.as_deref();
+        let mut custom = file.custom.clone();
+        let mut evidence = Vec::new();
+        match &file.layout {
+            Some(layout) => {
+                let may = |path: &str| role.filter(|role| self.check_delegated(role, path).is_ok());
+                let places: BTreeMap<String, Option<&str>> = file
+                    .links
+                    .iter()
+                    .map(|link| link_path(digest, &link.name))
+                    .map(|path| (path.clone(), may(&path)))
+                    .collect();
+                evidence =
+                    self.add_evidence(digest, layout, &file.links, |path| places.get(path).copied().flatten())?;
+                if custom.insert(IN_TOTO.to_owned(), json!(evidence)).is_some() {
+                    return Err(Error::input("custom", format!("{IN_TOTO:?} is written from layout and links")));
+                }
+            }
+            None if file.links.is_empty() => {}
+            None => return Err(Error::input("links", "there is no layout that they belong to")),
+        }
+        self.list(role, &file.path, &file.bytes, custom)?;
+        Ok(AddedImage { digest, paths: vec![file.path.clone()], evidence })
+    }
+
+    /// Lists the links of something and returns its evidence, the layout first.
+    fn add_evidence<'r>(
+        &mut self,
+        digest: Sha256,
+        layout: &str,
+        links: &[LinkSource],
+        role: impl Fn(&str) -> Option<&'r str>,
+    ) -> Result<Vec<String>, Error> {
+        self.load_for(layout)?;
+        if self.find_target(layout).is_none() {
+            return Err(Error::input(layout, "no role lists this layout: add it first"));
+        }
+        let mut evidence = vec![layout.to_owned()];
         let mut names = BTreeSet::new();
-        for link in &image.links {
+        for link in links {
             if !is_evidence(&link.name, &link.bytes) {
                 let reason = "not a link, sublayout (both named <step>.<first 8 of keyid>.link) or attestation";
                 return Err(Error::input(link.name.clone(), reason));
@@ -139,23 +241,17 @@ impl Publisher {
             if !names.insert(&link.name) {
                 return Err(Error::input(link.name.clone(), "given twice"));
             }
-            let path = format!("in-toto-metadata/{digest}/{}", link.name);
-            self.check_delegated(&image.role, &path)?;
-            self.editor.add_target(&image.role, &path, &link.bytes, Map::new())?;
+            let path = link_path(digest, &link.name);
+            self.list(role(&path), &path, &link.bytes, Map::new())?;
             evidence.push(path);
         }
-        let mut paths = vec![format!("{repository}@sha256:{digest}")];
-        for tag in image.tags.iter().collect::<BTreeSet<_>>() {
-            let path = format!("{repository}:{tag}");
-            Reference::parse(&path).map_err(|error| Error::input(tag, error.to_string()))?;
-            paths.push(path);
-        }
-        for path in &paths {
-            self.check_delegated(&image.role, path)?;
-            let custom = Map::from_iter([(IN_TOTO.to_owned(), json!(evidence))]);
-            self.editor.add_target(&image.role, path, &image.manifest, custom)?;
-        }
-        Ok(AddedImage { digest, paths, evidence })
+        Ok(evidence)
+    }
+
+    /// Lists a target in the role where it belongs.
+    fn list(&mut self, role: Option<&str>, path: &str, bytes: &[u8], custom: Map<String, Value>) -> Result<(), Error> {
+        let role = self.place(role, path)?;
+        self.editor.add_target(role.as_str(), path, bytes, custom)
     }
 
     /// Lists a digest as revoked under an offline role. It refuses the digest under every name, and cannot be undone
@@ -165,6 +261,7 @@ impl Publisher {
         self.check_delegated(role, &path)?;
         let custom = Map::from_iter([("reason".to_owned(), Value::from(reason))]);
         self.editor.add_target(role, &path, format!("{reason}\n").as_bytes(), custom)?;
+        self.load_all()?;
         let listed = self.image_targets().into_iter().filter(|(_, (found, _))| *found == digest);
         Ok(Revoked { path, listed: listed.map(|(path, _)| path).collect() })
     }
@@ -180,6 +277,9 @@ impl Publisher {
         let no_target = || Error::NoSuchTarget { role: role.into(), path: layout.to_owned() };
         let entry = self.editor.signed(role)?["targets"].get(layout).and_then(Value::as_object);
         let mut entry = entry.ok_or_else(no_target)?.clone();
+        if digests.is_none() {
+            self.load_all()?;
+        }
         let digests = digests.unwrap_or_else(|| {
             let images = self.image_targets().into_values();
             images
@@ -200,6 +300,7 @@ impl Publisher {
 
     /// Takes a target off a role's list. To a client that is withholding, not revoking.
     pub fn remove_target(&mut self, role: &str, path: &str) -> Result<(), Error> {
+        let role = &self.place(Some(role), path).map_or_else(|_| role.to_owned(), |role| role.to_string());
         if self.editor.remove_target(role, path)? {
             return Ok(());
         }
@@ -226,6 +327,11 @@ impl Publisher {
     fn find_target(&self, path: &str) -> Option<&Value> {
         self.editor.roles().iter().find_map(|role| self.editor.signed(role.as_str()).ok()?["targets"].get(path))
     }
+}
+
+/// Where a link of something is listed.
+fn link_path(digest: Sha256, name: &str) -> String {
+    format!("in-toto-metadata/{digest}/{name}")
 }
 
 /// Whether a file can be evidence under this name: a link or sublayout, or else an attestation. Nothing is verified.

@@ -57,7 +57,7 @@ impl Folder {
             tags: vec!["1.0".to_owned()],
             layout: LAYOUT.to_owned(),
             links,
-            role: "images".to_owned(),
+            role: Some("images".to_owned()),
             manifest,
         };
         let digest = publisher.add_image(&image).unwrap().digest;

@@ -100,7 +100,7 @@ fn publish(scheme: Scheme, format: Format, now: Timestamp) -> Published {
         tags: vec!["1.4".to_owned()],
         layout: LAYOUT.to_owned(),
         links,
-        role: "images".to_owned(),
+        role: Some("images".to_owned()),
     };
     publisher.add_image(&image).unwrap();
     publisher.commit().unwrap();

@@ -134,7 +134,7 @@ impl Project {
             tags: vec![release.to_owned()],
             layout: layout_path(layout),
             links,
-            role: ONLINE.to_owned(),
+            role: Some(ONLINE.to_owned()),
             manifest: manifest(release),
         }
     }

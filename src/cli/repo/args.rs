@@ -175,9 +175,9 @@ pub struct AddImage {
     /// A further tag, beside the one in the reference
     #[arg(long)]
     pub(super) tag: Option<String>,
-    /// The role that signs image and links
-    #[arg(long, default_value = "images")]
-    pub(super) role: String,
+    /// The role that signs image and links [default: the first below targets that may, as clients find it]
+    #[arg(long)]
+    pub(super) role: Option<String>,
 }
 
 /// `repo sign`.

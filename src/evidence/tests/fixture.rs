@@ -176,7 +176,7 @@ impl Fixture {
                 tags: tag.into_iter().map(str::to_owned).collect(),
                 layout: layout.to_owned(),
                 links,
-                role: "images".to_owned(),
+                role: Some("images".to_owned()),
             })
             .unwrap();
         subject(NAME, added.digest)

@@ -94,7 +94,7 @@ fn image(label: &str) -> NewImage {
             name: link.file_name(&builder()).unwrap(),
             bytes: link.sign(Format::Dsse, &builder()).unwrap(),
         }],
-        role: "images".to_owned(),
+        role: Some("images".to_owned()),
     }
 }
 

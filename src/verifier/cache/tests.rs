@@ -47,7 +47,7 @@ fn new_image() -> NewImage {
         tags: vec!["latest".to_owned()],
         layout: LAYOUT.to_owned(),
         links: vec![LinkSource { name, bytes }],
-        role: "images".to_owned(),
+        role: Some("images".to_owned()),
         manifest,
     }
 }

@@ -56,7 +56,7 @@ impl Chain {
             tags: release.tags.iter().map(|&tag| tag.to_owned()).collect(),
             layout: LAYOUT.to_owned(),
             links: self.project.links(&manifest, release.signed_by),
-            role: "images".to_owned(),
+            role: Some("images".to_owned()),
             manifest,
         };
         self.publish(|publisher| publisher.add_image(&image).unwrap().digest)

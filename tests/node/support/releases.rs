@@ -69,7 +69,7 @@ impl Releases {
                 tags: Vec::new(),
                 layout: LAYOUT.to_owned(),
                 links: self.project.links(&manifest, &[0, 1]),
-                role: "images".to_owned(),
+                role: Some("images".to_owned()),
                 manifest,
             };
             publisher.add_image(&image).unwrap();
