@@ -103,7 +103,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => verify::explain(&args, now, &mut out),
         Command::Audit(args) => audit::run(args, now, &mut out),
         Command::Policy(command) => policy::run(&command, now, &mut out),
-        Command::Repo(command) => repo::run(command, now, &mut out).map(|()| 0),
+        Command::Repo(command) => repo::run(command, now, &mut out),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),

@@ -3,8 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "a publisher's layouts and links are files")]
 
 mod args;
+mod content;
 mod offline;
 mod signer;
+mod upkeep;
 
 use std::{
     collections::BTreeSet,
@@ -19,10 +21,9 @@ use jiff::Timestamp;
 
 use crate::{
     crypto::Sha256,
-    image::Reference,
     publish::{
-        Commit, KeyRing, LinkSource, NewImage, NewKey, NewLayout, NewRole, Plan, Publisher, Request, RoleKeyPlan, Side,
-        SignedRole, SigningKey, metadata::Scope,
+        Bins, Commit, KeyRing, NewKey, NewRole, Plan, Publisher, Request, RoleKeyPlan, Side, SignedRole, SigningKey,
+        metadata::Scope,
     },
     tuf::RoleChain,
 };
@@ -30,35 +31,43 @@ use crate::{
 use signer::Program;
 
 pub use args::{
-    AddImage, AddLayout, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, NewKeys, RetireLayout,
-    Revoke, Rotate, Sign, Signer,
+    Add, AddImage, AddLayout, Adopt, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, NewKeys,
+    Preset, Renew, RetireLayout, Revoke, Rotate, Sign, Signer,
 };
 
-/// Folders within a folder of links: sublayouts within sublayouts.
-const MAX_SUBLAYOUTS: usize = 8;
-
-/// Does it. What the user is to know goes to `out`.
-pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Does it. What the user is to know goes to `out`. The exit code is 1 where something expires soon that could not be
+/// renewed, and else 0.
+pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Init(args) => init(&args, now, out),
-        Command::AddLayout(args) => add_layout(args, now, out),
-        Command::AddImage(args) => add_image(args, now, out),
+        Command::AddLayout(args) => content::add_layout(args, now, out),
+        Command::AddImage(args) => content::add_image(args, now, out),
+        Command::Add(args) => content::add(args, now, out),
+        Command::Adopt(args) => upkeep::adopt(args, now, out),
+        Command::Renew(args) => return upkeep::renew(&args, now, out),
         Command::Sign(args) => sign(&args, now, out),
         Command::ImportSignatures(args) => offline::import(&args, now, out),
         Command::Revoke(args) => revoke(&args, now, out),
         Command::RetireLayout(args) => retire_layout(&args, now, out),
         Command::Rotate(args) => rotate(&args, now, out),
         Command::Delegate(args) => delegate(args, now, out),
-        Command::Status(common) => status(&common, now, out),
-    }
+        Command::Status(common) => upkeep::status(&common, now, out),
+    }?;
+    Ok(0)
 }
 
 fn init(args: &Init, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+    let several = args.preset == Some(Preset::Ite3);
+    let (keys, threshold) = if several { (3, 2) } else { (1, 1) };
+    let plan_of = |given: (Option<u32>, Option<u32>)| RoleKeyPlan {
+        keys: given.0.unwrap_or(keys),
+        threshold: given.1.unwrap_or(threshold),
+    };
     let plan = Plan {
-        root: RoleKeyPlan { keys: args.root_keys, threshold: args.root_threshold },
-        targets: RoleKeyPlan { keys: args.targets_keys, threshold: args.targets_threshold },
-        online_role: args.online_role.clone(),
-        scope: scope(args.paths.clone()),
+        root: plan_of((args.root_keys, args.root_threshold)),
+        targets: plan_of((args.targets_keys, args.targets_threshold)),
+        online_role: if several { String::new() } else { args.online_role.clone() },
+        scope: if args.preset.is_some() { Scope::every_depth() } else { scope(args.paths.clone()) },
         offline_validity: args.offline_validity,
         online_validity: args.online_validity,
         snapshot_validity: args.snapshot_validity,
@@ -77,47 +86,13 @@ fn init(args: &Init, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> 
     let mut keys = plan.generate_keys(args.scheme.into())?;
     keys.save_to(&keys_dir)?;
     let mut publisher = Publisher::init(dir, keys, &plan, now)?;
+    if several {
+        let key = SigningKey::generate(args.scheme.into())?;
+        publisher.delegate_ite3(key, args.online_validity, args.offline_validity)?;
+    }
     report(&publisher.commit()?, out)?;
     writeln!(out, "keys: {0}/offline (move these off this machine) and {0}/online", keys_dir.display())?;
     writeln!(out, "root of trust to hand out: {}", dir.join("metadata/1.root.json").display())?;
-    Ok(())
-}
-
-fn add_layout(args: AddLayout, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut publisher = args.common.open(now)?;
-    let keys = args.public_keys.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    publisher.add_layout(NewLayout {
-        path: args.path,
-        bytes: read(&args.layout)?,
-        keys,
-        images: args.images,
-        role: args.role,
-    })?;
-    args.export.finish(publisher, out).map(drop)
-}
-
-fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut publisher = args.common.open(now)?;
-    let reference = Reference::parse(&args.reference)?;
-    let manifest = read(&args.manifest)?;
-    let digest = Sha256::of(&manifest);
-    if let Some(wanted) = reference.digest
-        && wanted != digest
-    {
-        bail!("{} has the digest sha256:{digest}, the reference says sha256:{wanted}", args.manifest.display());
-    }
-    let mut links = Vec::new();
-    for path in &args.links {
-        collect_links(path, &mut links)?;
-    }
-    let tags = reference.tag.map(|tag| tag.to_string()).into_iter().chain(args.tag).collect();
-    let repository = reference.repository.to_string();
-    let image = NewImage { repository, manifest, tags, layout: args.layout, links, role: args.role };
-    let added = publisher.add_image(&image)?;
-    args.export.finish(publisher, out)?;
-    for path in &added.paths {
-        writeln!(out, "listed {path}")?;
-    }
     Ok(())
 }
 
@@ -152,7 +127,12 @@ fn delegate(args: Delegate, now: Timestamp, out: &mut dyn Write) -> anyhow::Resu
         threshold: args.new.threshold,
         validity: args.validity,
     };
-    publisher.delegate(&role, side(args.new.offline), args.new.get()?)?;
+    let (side, keys) = (side(args.new.offline), args.new.get()?);
+    match (args.hash_bins, args.succinct_bits) {
+        (Some(count), _) => drop(publisher.delegate_bins(&role, Bins::HashPrefixes(count), side, keys)?),
+        (None, Some(bits)) => drop(publisher.delegate_bins(&role, Bins::Succinct(bits), side, keys)?),
+        (None, None) => publisher.delegate(&role, side, keys)?,
+    }
     args.export.finish(publisher, out).map(drop)
 }
 
@@ -183,21 +163,6 @@ fn retire_layout(args: &RetireLayout, now: Timestamp, out: &mut dyn Write) -> an
     writeln!(out, "{} serves these digests and no others:", args.layout)?;
     for digest in digests {
         writeln!(out, "  sha256:{digest}")?;
-    }
-    Ok(())
-}
-
-fn status(common: &Common, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-    let publisher = common.open(now)?;
-    for role in publisher.status()? {
-        let left = role.expires.duration_since(now).as_hours();
-        let expiry =
-            if role.expires <= now { "EXPIRED".to_owned() } else { format!("in {}d {}h", left / 24, left % 24) };
-        writeln!(
-            out,
-            "{} v{}: expires {} ({expiry}); {} of {} keys sign, {} at hand; {} targets",
-            role.role, role.version, role.expires, role.threshold, role.keys, role.at_hand, role.targets
-        )?;
     }
     Ok(())
 }
@@ -257,38 +222,6 @@ fn say_signed(signed: &SignedRole, out: &mut dyn Write) -> anyhow::Result<()> {
     let by = if keys.is_empty() { "by nobody yet".to_owned() } else { format!("by {}", keys.join(", ")) };
     writeln!(out, "signed {} v{}, expires {}, {by}", signed.role, signed.version, signed.expires)?;
     Ok(())
-}
-
-/// Reads a link, or a folder of links in which the links of a sublayout are in a folder named like it.
-fn collect_links(path: &Path, links: &mut Vec<LinkSource>) -> anyhow::Result<()> {
-    if path.is_dir() {
-        return collect_folder(path, "", MAX_SUBLAYOUTS, links);
-    }
-    links.push(LinkSource { name: file_name(path)?.to_owned(), bytes: read(path)? });
-    Ok(())
-}
-
-fn collect_folder(dir: &Path, below: &str, deeper: usize, links: &mut Vec<LinkSource>) -> anyhow::Result<()> {
-    let mut entries: Vec<PathBuf> = fs::read_dir(dir)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .with_context(|| format!("cannot list {}", dir.display()))?;
-    entries.sort();
-    for entry in entries {
-        let name = format!("{below}{}", file_name(&entry)?);
-        if entry.is_dir() {
-            let Some(deeper) = deeper.checked_sub(1) else {
-                bail!("{}: more than {MAX_SUBLAYOUTS} folders deep", entry.display());
-            };
-            collect_folder(&entry, &format!("{name}/"), deeper, links)?;
-        } else {
-            links.push(LinkSource { name, bytes: read(&entry)? });
-        }
-    }
-    Ok(())
-}
-
-fn file_name(path: &Path) -> anyhow::Result<&str> {
-    path.file_name().and_then(|name| name.to_str()).with_context(|| format!("{}: no file name", path.display()))
 }
 
 fn parse_digest(text: &str) -> anyhow::Result<Sha256> {

@@ -1,9 +1,11 @@
 //! Spreading the paths of a role over many small roles, so that one change rewrites one small file (PEP 458, TAP 15).
 
+use std::collections::BTreeSet;
+
 use super::{
     Bins, Error, NewKey, NewRole, Publisher, Side,
     commit::set_validity,
-    delegations::{all_new, bins_named},
+    delegations::{all_new, bin_prefixes, bins_named},
     init::check_role_name,
     metadata::{self, Scope},
 };
@@ -63,6 +65,16 @@ impl Publisher {
         }
         self.take_keys(side, &new.name, keys, &listed)?;
         Ok(names)
+    }
+
+    /// All bins that there are, read or not, by their names.
+    pub fn bin_groups(&self) -> Vec<BinGroup> {
+        let mut prefixes = BTreeSet::new();
+        for parent in self.editor.roles() {
+            let Ok(signed) = self.editor.signed(parent.as_str()) else { continue };
+            prefixes.extend(bin_prefixes(signed));
+        }
+        prefixes.iter().filter_map(|prefix| self.bin_group(prefix)).collect()
     }
 
     /// The bins whose names start so, if there are any.

@@ -9,6 +9,9 @@ use crate::{crypto::KeyId, tuf::RoleName};
 /// The member of a role's signed part that says for how long its next version is to hold. Clients ignore it.
 const VALIDITY: &str = "x-pratique-validity";
 
+/// The same of tuf-on-ci, in days.
+const EXPIRY_PERIOD: &str = "x-tuf-on-ci-expiry-period";
+
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Commit {
@@ -43,6 +46,7 @@ impl Publisher {
     /// Signs every changed role with the keys at hand, then snapshot and timestamp, and writes it all. Each gets the
     /// next version and a new expiry. Nothing is written when a key is missing.
     pub fn commit(&mut self) -> Result<Commit, Error> {
+        self.keys.check_signers()?;
         let mut signed = Vec::new();
         for role in self.changed() {
             self.prepare(&role)?;
@@ -93,7 +97,7 @@ impl Publisher {
     pub(super) fn prepare(&mut self, role: &RoleName) -> Result<(), Error> {
         let name = role.as_str();
         let version = self.editor.version(name)?.checked_add(1).ok_or_else(|| Error::member(role, "version"))?;
-        let validity = validity(self.editor.signed(name)?).unwrap_or_else(|| default_validity(role));
+        let (validity, is_foreign) = self.validity(role)?;
         let expires = self.now.checked_add(validity).map_err(|error| Error::input(VALIDITY, error.to_string()))?;
         match name {
             "snapshot" => self.editor.draft_snapshot(version, expires)?,
@@ -103,8 +107,24 @@ impl Publisher {
                 self.editor.set_expires(name, expires)?;
             }
         }
-        set_validity(self.editor.edit(name)?, validity);
+        if !is_foreign {
+            set_validity(self.editor.edit(name)?, validity);
+        }
         Ok(())
+    }
+
+    /// For how long the next version of a role holds, and whether another tool has said so, in its own words.
+    fn validity(&self, role: &RoleName) -> Result<(SignedDuration, bool), Error> {
+        let signed = self.editor.signed(role.as_str())?;
+        if let Some(own) = validity(signed) {
+            return Ok((own, false));
+        }
+        // tuf-on-ci writes days: into the roles that people sign, and into root for those that machines sign.
+        let in_root = || self.editor.signed("root").ok()?.get("roles")?.get(role.as_str())?.get(EXPIRY_PERIOD);
+        let days = signed.get(EXPIRY_PERIOD).or_else(in_root).and_then(Value::as_i64);
+        let foreign = days.and_then(|days| SignedDuration::from_hours(24).checked_mul(i32::try_from(days).ok()?));
+        let foreign = foreign.filter(SignedDuration::is_positive);
+        Ok((foreign.unwrap_or_else(|| default_validity(role)), foreign.is_some()))
     }
 
     fn sign_prepared(&mut self, role: &RoleName) -> Result<SignedRole, Error> {

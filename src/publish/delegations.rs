@@ -87,6 +87,16 @@ pub(super) fn bin_for(signed: &Value, path: &str) -> Option<RoleName> {
     }
 }
 
+/// What the names of a role's bins start with, where they are not read at once.
+pub(super) fn bin_prefixes(signed: &Value) -> BTreeSet<String> {
+    if let Some((prefix, _)) = succinct(signed).and_then(succinct_shape) {
+        return BTreeSet::from([prefix.to_owned()]);
+    }
+    let known: BTreeSet<RoleName> = read_at_once(signed).into_iter().collect();
+    let bins = listed(signed).filter(|(name, _)| !known.contains(name));
+    bins.filter_map(|(name, _)| Some(name.as_str().rsplit_once('-')?.0.to_owned())).collect()
+}
+
 /// The bins of one name: `<prefix>-<number>`, in the order of their numbers.
 pub(super) fn bins_named(signed: &Value, prefix: &str) -> Vec<RoleName> {
     let fits = |role: &RoleName| {

@@ -82,11 +82,6 @@ impl Editor {
         Ok(true)
     }
 
-    /// Whether a role is on disk, read or not.
-    pub(super) fn is_on_disk(&self, role: &RoleName) -> bool {
-        self.on_disk.contains_key(&file_stem(role))
-    }
-
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -32,7 +32,7 @@ pub struct Plan {
     pub targets: RoleKeyPlan,
     /// Keys of the online role.
     pub online: RoleKeyPlan,
-    /// The name of the online role.
+    /// The name of the online role; empty for none: a tree of another shape is delegated to afterwards.
     pub online_role: String,
     /// What the online role may sign.
     pub scope: Scope,
@@ -67,15 +67,16 @@ impl Default for Plan {
 
 impl Plan {
     /// The roles with their keys, as this plan has them.
-    fn roles(&self) -> [(&str, Side, RoleKeyPlan); 5] {
+    fn roles(&self) -> Vec<(&str, Side, RoleKeyPlan)> {
         let one = RoleKeyPlan { keys: 1, threshold: 1 };
-        [
+        let mut roles = vec![
             ("root", Side::Offline, self.root),
             ("targets", Side::Offline, self.targets),
             ("snapshot", Side::Online, one),
             ("timestamp", Side::Online, one),
-            (&self.online_role, Side::Online, self.online),
-        ]
+        ];
+        roles.extend((!self.online_role.is_empty()).then_some((&*self.online_role, Side::Online, self.online)));
+        roles
     }
 
     /// New keys of one scheme for every role.
@@ -105,7 +106,9 @@ impl Plan {
         for (role, _, plan) in self.roles() {
             plan.check(role)?;
         }
-        check_role_name(&self.online_role)?;
+        if !self.online_role.is_empty() {
+            check_role_name(&self.online_role)?;
+        }
         let validities = [
             ("timestamp", self.timestamp_validity),
             ("snapshot", self.snapshot_validity),
@@ -158,15 +161,18 @@ pub(super) fn init(dir: &Path, keys: KeyRing, plan: &Plan, now: Timestamp) -> Re
         }
         listed.insert(role, RoleKeys::of(&made, key_plan.threshold)?);
     }
-    let online = listed.remove(plan.online_role.as_str()).ok_or_else(|| Error::NoSuchRole("targets".into()))?;
+    let online = listed.remove(plan.online_role.as_str());
     // Versions and expiries are set when the drafts are signed; version 0 becomes 1.
     let mut root = metadata::root(0, now, &listed);
     set_validity(&mut root, plan.offline_validity);
     let mut targets = metadata::targets(0, now);
     set_validity(&mut targets, plan.offline_validity);
-    metadata::delegate(&mut targets, &plan.online_role, &online, &plan.scope, false);
-    let mut images = metadata::targets(0, now);
-    set_validity(&mut images, plan.online_validity);
+    let images = online.map(|online| {
+        metadata::delegate(&mut targets, &plan.online_role, &online, &plan.scope, false);
+        let mut images = metadata::targets(0, now);
+        set_validity(&mut images, plan.online_validity);
+        images
+    });
     let mut snapshot = metadata::snapshot(0, now, serde_json::Map::new());
     set_validity(&mut snapshot, plan.snapshot_validity);
     let mut timestamp = metadata::timestamp(0, now, serde_json::json!({}));
@@ -175,7 +181,9 @@ pub(super) fn init(dir: &Path, keys: KeyRing, plan: &Plan, now: Timestamp) -> Re
     let mut editor = Editor::new(dir);
     editor.put("root", root);
     editor.put("targets", targets);
-    editor.put(&plan.online_role, images);
+    if let Some(images) = images {
+        editor.put(&plan.online_role, images);
+    }
     editor.put("snapshot", snapshot);
     editor.put("timestamp", timestamp);
     Ok(Publisher::over(editor, keys, now))

@@ -43,7 +43,7 @@ pub struct KeyRing {
     keys: Vec<Held>,
     /// Signers by key id, or by how one starts. They become keys when metadata shows the public halves.
     signers: Vec<(String, Arc<dyn ExternalSigner>)>,
-    elsewhere: Vec<(Material, SigningKey)>,
+    elsewhere: Vec<(Material, KeyId, SigningKey)>,
     root: Option<Document>,
     memory: Memory,
 }
@@ -177,12 +177,22 @@ impl KeyRing {
         for (keyid, object) in objects.as_object().into_iter().flatten() {
             for (wanted, signer) in &self.signers {
                 let Some(material) = public_key(object).map(|key| key.material()) else { continue };
-                let known = self.elsewhere.iter().any(|(known, _)| *known == material);
+                let known = self.elsewhere.iter().any(|(known, ..)| *known == material);
                 if !known && keyid.starts_with(wanted.as_str()) {
-                    let key = SigningKey::elsewhere(&KeyId::from(keyid.as_str()), object, signer.clone());
-                    self.elsewhere.extend(key.map(|key| (material, key)));
+                    let keyid = KeyId::from(keyid.as_str());
+                    let key = SigningKey::elsewhere(&keyid, object, signer.clone());
+                    self.elsewhere.extend(key.map(|key| (material, keyid, key)));
                 }
             }
+        }
+    }
+
+    /// Refuses a signer for a key that nothing lists: it was meant for something.
+    pub(super) fn check_signers(&self) -> Result<(), Error> {
+        let is_met = |wanted: &str| self.elsewhere.iter().any(|(_, keyid, _)| keyid.as_str().starts_with(wanted));
+        match self.signers.iter().find(|(wanted, _)| !is_met(wanted)) {
+            Some((wanted, _)) => Err(Error::input(format!("signer {wanted}"), "no role has a key of this id")),
+            None => Ok(()),
         }
     }
 
@@ -194,7 +204,7 @@ impl KeyRing {
         for role in editor.roles() {
             let Ok(signed) = editor.signed(role.as_str()) else { continue };
             self.meet(&signed["keys"]);
-            self.meet(&signed["delegations"]["keys"]);
+            self.meet(signed.pointer("/delegations/keys").unwrap_or(&Value::Null));
         }
     }
 
@@ -206,7 +216,7 @@ impl KeyRing {
         for keyid in role["keyids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let Some(material) = public_key(&keys[keyid]).map(|key| key.material()) else { continue };
             let here = self.keys.iter().map(|held| (held.material, &held.key));
-            let elsewhere = self.elsewhere.iter().map(|(material, key)| (*material, key));
+            let elsewhere = self.elsewhere.iter().map(|(material, _, key)| (*material, key));
             if let Some((_, key)) = here.chain(elsewhere).find(|(held, _)| *held == material)
                 && used.insert(material)
             {

@@ -7,6 +7,7 @@
 //! - [`Editor`] below it does what it is told: any role, any version, any key. Tests build attacked repositories with it.
 //! - [`layout`] and [`link`] write in-toto metadata, as Metablocks or in DSSE envelopes.
 
+mod adopt;
 mod bins;
 mod commit;
 mod delegations;
@@ -24,7 +25,9 @@ pub mod link;
 mod memory;
 pub mod metadata;
 mod place;
+mod preset;
 mod publisher;
+mod renew;
 mod request;
 mod review;
 mod roles;
@@ -45,6 +48,7 @@ pub use keyring::{KeyRing, Side};
 pub use layout::{Layout, Step};
 pub use link::Link;
 pub use publisher::{Publisher, RoleStatus};
+pub use renew::{Expiring, KeysElsewhere};
 pub use request::Request;
 pub use review::{Review, ReviewedRole, SignerSet};
 pub use roles::NewRole;

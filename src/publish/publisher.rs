@@ -81,10 +81,19 @@ impl Publisher {
 
     /// Marks a role to be signed anew by the next commit, with a higher version and a later expiry.
     pub fn renew(&mut self, role: &str) -> Result<(), Error> {
+        self.load(&role.into())?;
         self.editor.edit(role).map(|_| ())
     }
 
-    /// Every role as it stands, from the top down.
+    /// Remembers every role as it stands, as if it had been signed here.
+    pub(super) fn remember_all(&mut self) -> Result<(), Error> {
+        let editor = &self.editor;
+        let roles = editor.roles();
+        let documents = roles.iter().filter_map(|role| Some((role.clone(), editor.document(role.as_str())?)));
+        self.keys.remember(documents)
+    }
+
+    /// Every role that has been read, from the top down: all but bins.
     pub fn status(&self) -> Result<Vec<RoleStatus>, Error> {
         let mut roles: Vec<RoleName> = ["root", "timestamp", "snapshot", "targets"].map(RoleName::from).into();
         let rest = self.editor.roles().into_iter().filter(|role| !roles.contains(role)).collect::<Vec<_>>();

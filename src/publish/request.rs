@@ -59,6 +59,10 @@ impl Requested {
     pub(super) fn digest(&self) -> Sha256 {
         fingerprint(&self.signed)
     }
+
+    fn targets(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.signed.get("targets").and_then(Value::as_object).into_iter().flatten()
+    }
 }
 
 impl Request {
@@ -71,7 +75,7 @@ impl Request {
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(REQUEST);
         let failed = |reason: String| Error::input(path.display().to_string(), reason);
-        let request = strict::parse(&folder::read(&path)?).map_err(|error| failed(error.to_string()))?;
+        let request = &strict::parse(&folder::read(&path)?).map_err(|error| failed(error.to_string()))?;
         if request["format"] != FORMAT {
             return Err(failed(format!("format {} is not {FORMAT}", request["format"])));
         }
@@ -96,7 +100,8 @@ impl Request {
                 return Err(failed("not in canonical form: other bytes would be signed than are shown"));
             }
             let wanted = if role.as_str() == "root" { "root" } else { "targets" };
-            if signed["_type"] != wanted || signed["version"] != version {
+            let member = |name: &str| signed.get(name).unwrap_or(&Value::Null);
+            if *member("_type") != wanted || *member("version") != version {
                 return Err(failed(&format!("not {wanted} metadata of version {version}")));
             }
             Ok(Requested { role, version, signed, base })
@@ -134,11 +139,11 @@ impl Request {
     pub(super) fn target_files(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut files = Vec::new();
         for requested in &self.roles {
-            for (path, entry) in requested.signed["targets"].as_object().into_iter().flatten() {
+            for (path, entry) in requested.targets() {
                 let Some(name) = listed_file(path, entry)? else { continue };
                 let Some(bytes) = folder::read_if_there(&self.dir.join("files").join(&name))? else { continue };
                 let digest = Sha256::of(&bytes).to_string();
-                if entry["hashes"]["sha256"] != digest || entry["length"] != bytes.len() {
+                if entry.pointer("/hashes/sha256") != Some(&digest.into()) || entry["length"] != bytes.len() {
                     return Err(Error::input(name, "the file in the request is not the one that is listed"));
                 }
                 files.push((name, bytes));
@@ -194,6 +199,7 @@ impl Publisher {
         if changed.is_empty() {
             return Err(Error::input("request", "nothing is changed, so there is nothing to be signed"));
         }
+        self.keys.check_signers()?;
         for role in &changed {
             self.prepare(role)?;
         }
@@ -300,7 +306,7 @@ impl Publisher {
         let listed = |targets: &Value, path: &str| targets["targets"].get(path).is_some();
         let revokes = |requested: &&Requested| {
             let now = self.editor.last_signed(requested.role.as_str()).map(Document::signed);
-            let paths = requested.signed["targets"].as_object().into_iter().flatten().map(|(path, _)| path);
+            let paths = requested.targets().map(|(path, _)| path);
             let mut new = paths.filter(|path| path.starts_with(REVOKED));
             new.any(|path| now.is_none_or(|now| !listed(now, path)))
         };
@@ -311,11 +317,14 @@ impl Publisher {
     /// would ask for it.
     fn take_files(&mut self, request: &Request) -> Result<(), Error> {
         let files: BTreeMap<_, _> = request.target_files()?.into_iter().collect();
-        for Requested { role, signed, .. } in &request.roles {
-            for (path, entry) in signed["targets"].as_object().into_iter().flatten() {
+        for requested in &request.roles {
+            for (path, entry) in requested.targets() {
                 let Some(name) = listed_file(path, entry)? else { continue };
                 if !files.contains_key(&name) && !folder::exists(&self.editor.dir().join(&name))? {
-                    return Err(Error::input(name, format!("{role} lists this file, and it is not in the request")));
+                    return Err(Error::input(
+                        name,
+                        format!("{} lists this file, and it is not in the request", requested.role),
+                    ));
                 }
             }
         }
@@ -326,7 +335,6 @@ impl Publisher {
     }
 
     /// A role's document, if every signature is one of its keys' and valid, and they are enough.
-    #[expect(clippy::type_complexity, reason = "a document and who signed it")]
     fn assemble(
         &self,
         requested: &Requested,

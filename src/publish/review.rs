@@ -97,6 +97,7 @@ impl Request {
     pub fn sign(&self, keys: &mut KeyRing, replace: bool, now: Timestamp) -> Result<Vec<SignedRole>, Error> {
         self.review(keys, replace, now)?;
         let editor = self.verified(keys)?;
+        keys.check_signers()?;
         let (mut signatures, mut done) = (Vec::new(), Vec::new());
         for Requested { role, signed, .. } in &self.roles {
             let signers = keys.all_signers(&quorums(&editor, role)?);

@@ -88,22 +88,28 @@ impl Publisher {
     /// Delegates to a new role, asked after those that are there, and makes it, empty.
     pub fn delegate<K: Into<NewKey>>(&mut self, new: &NewRole, side: Side, keys: Vec<K>) -> Result<(), Error> {
         let keys: Vec<NewKey> = keys.into_iter().map(Into::into).collect();
+        let listed = listed(&new.name, &keys, new.threshold)?;
+        self.delegate_to(new, &listed)?;
+        self.take_keys(side, &new.name, keys, &listed)
+    }
+
+    /// The same with keys that are kept already. The threshold is theirs.
+    pub(super) fn delegate_to(&mut self, new: &NewRole, keys: &RoleKeys) -> Result<(), Error> {
         check_role_name(&new.name)?;
         let name = RoleName::from(new.name.as_str());
         if self.editor.roles().contains(&name) {
             return Err(Error::RoleExists(name));
         }
-        let listed = listed(&new.name, &keys, new.threshold)?;
         check_parent(&new.parent)?;
         self.load(&RoleName::from(new.parent.as_str()))?;
         if self.editor.signed(&new.parent)?.pointer("/delegations/succinct_roles").is_some() {
             return Err(Error::input(new.parent.clone(), "it delegates to succinct bins, and so to nothing else"));
         }
-        metadata::delegate(self.editor.edit(&new.parent)?, &new.name, &listed, &new.scope, new.terminating);
+        metadata::delegate(self.editor.edit(&new.parent)?, &new.name, keys, &new.scope, new.terminating);
         let mut signed = metadata::targets(0, self.now);
         set_validity(&mut signed, new.validity);
         self.editor.put(&new.name, signed);
-        self.take_keys(side, &new.name, keys, &listed)
+        Ok(())
     }
 
     /// Keeps the keys that were made here, and finds those that sign elsewhere.

@@ -300,7 +300,8 @@ impl Publisher {
 
     /// Takes a target off a role's list. To a client that is withholding, not revoking.
     pub fn remove_target(&mut self, role: &str, path: &str) -> Result<(), Error> {
-        let role = &self.place(Some(role), path).map_or_else(|_| role.to_owned(), |role| role.to_string());
+        let role = self.place(Some(role), path).map_or_else(|_| role.to_owned(), |role| role.to_string());
+        let role = role.as_str();
         if self.editor.remove_target(role, path)? {
             return Ok(());
         }

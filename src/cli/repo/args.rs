@@ -1,11 +1,15 @@
 //! The arguments of `pratique repo`.
 
+mod content;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{crypto::Scheme, publish::parse_validity};
+
+pub use content::{Add, AddImage, AddLayout, RetireLayout, Revoke};
 
 /// What to do with a repository.
 #[derive(Debug, Subcommand)]
@@ -16,8 +20,14 @@ pub enum Command {
     AddLayout(AddLayout),
     /// Publish an image with its layout and links (online keys)
     AddImage(AddImage),
+    /// Publish a plain file, with a layout and links if it has any (online keys)
+    Add(Add),
+    /// Take over a repository that another tool has made
+    Adopt(Adopt),
     /// Sign roles again with a later expiry, timestamp and snapshot always; or sign a request that was exported
     Sign(Sign),
+    /// Sign again what expires soon; exit code 1 if keys for some of it are missing
+    Renew(Renew),
     /// Take a request back that was signed elsewhere, and publish it
     ImportSignatures(ImportSignatures),
     /// Refuse an image digest from now on, under every name (offline keys)
@@ -36,24 +46,24 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Common {
     /// The repository's folder: metadata/ and targets/ in it are what is served
-    pub(super) dir: PathBuf,
+    pub(in crate::cli::repo) dir: PathBuf,
     /// The folder of private keys, offline/ and online/ in it [default: DIR.keys, beside the repository]
     #[arg(long, value_name = "DIR")]
-    pub(super) keys: Option<PathBuf>,
+    pub(in crate::cli::repo) keys: Option<PathBuf>,
     /// A key that is elsewhere, by its id or the first eight characters of it, and the command that signs with it:
     /// started without a shell, it is given the bytes and prints the signature; repeatable
     #[arg(long = "signer", value_name = "KEYID=COMMAND", value_parser = Signer::parse)]
-    pub(super) signers: Vec<Signer>,
+    pub(in crate::cli::repo) signers: Vec<Signer>,
     /// How long such a command may take
     #[arg(long, default_value = "1m", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) signer_timeout: SignedDuration,
+    pub(in crate::cli::repo) signer_timeout: SignedDuration,
 }
 
 /// A key that is elsewhere.
 #[derive(Debug, Clone)]
 pub struct Signer {
-    pub(super) keyid: String,
-    pub(super) command: String,
+    pub(in crate::cli::repo) keyid: String,
+    pub(in crate::cli::repo) command: String,
 }
 
 impl Signer {
@@ -68,47 +78,61 @@ impl Signer {
 pub struct Export {
     /// Publish nothing: write what is to be signed to a new folder, to be signed where the keys are
     #[arg(long, value_name = "REQUEST")]
-    pub(super) export: Option<PathBuf>,
+    pub(in crate::cli::repo) export: Option<PathBuf>,
 }
 
 /// `repo init`.
 #[derive(Debug, Args)]
 pub struct Init {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli::repo) common: Common,
     /// How new keys sign
     #[arg(long, value_enum, default_value_t = KeyScheme::Ed25519)]
-    pub(super) scheme: KeyScheme,
-    /// Keys of the root role
-    #[arg(long, default_value_t = 1)]
-    pub(super) root_keys: u32,
-    /// How many of them must sign
-    #[arg(long, default_value_t = 1)]
-    pub(super) root_threshold: u32,
-    /// Keys of the top-level targets role, which signs layouts and revocations
-    #[arg(long, default_value_t = 1)]
-    pub(super) targets_keys: u32,
-    /// How many of them must sign
-    #[arg(long, default_value_t = 1)]
-    pub(super) targets_threshold: u32,
+    pub(in crate::cli::repo) scheme: KeyScheme,
+    /// Which roles there are below targets [default: one online role for every path]
+    #[arg(long, value_enum)]
+    pub(in crate::cli::repo) preset: Option<Preset>,
+    /// Keys of the root role [default: 1; with ite-3: 3]
+    #[arg(long)]
+    pub(in crate::cli::repo) root_keys: Option<u32>,
+    /// How many of them must sign [default: 1; with ite-3: 2]
+    #[arg(long)]
+    pub(in crate::cli::repo) root_threshold: Option<u32>,
+    /// Keys of the top-level targets role, which signs layouts and revocations [default: 1; with ite-3: 3]
+    #[arg(long)]
+    pub(in crate::cli::repo) targets_keys: Option<u32>,
+    /// How many of them must sign [default: 1; with ite-3: 2]
+    #[arg(long)]
+    pub(in crate::cli::repo) targets_threshold: Option<u32>,
     /// The name of the online role that signs images and links
     #[arg(long, default_value = "images")]
-    pub(super) online_role: String,
+    pub(in crate::cli::repo) online_role: String,
     /// A pattern of paths that the online role may sign, `*` stopping at `/`; repeatable [default: every path]
-    #[arg(long = "path", value_name = "PATTERN")]
-    pub(super) paths: Vec<String>,
+    #[arg(long = "path", value_name = "PATTERN", conflicts_with = "preset")]
+    pub(in crate::cli::repo) paths: Vec<String>,
     /// How long root and targets hold
     #[arg(long, default_value = "1y", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) offline_validity: SignedDuration,
+    pub(in crate::cli::repo) offline_validity: SignedDuration,
     /// How long the online role holds
     #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) online_validity: SignedDuration,
+    pub(in crate::cli::repo) online_validity: SignedDuration,
     /// How long a snapshot holds
     #[arg(long, default_value = "7d", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) snapshot_validity: SignedDuration,
+    pub(in crate::cli::repo) snapshot_validity: SignedDuration,
     /// How long a timestamp holds
     #[arg(long, default_value = "1d", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) timestamp_validity: SignedDuration,
+    pub(in crate::cli::repo) timestamp_validity: SignedDuration,
+}
+
+/// A tree of roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// One online role for images and links, by patterns of every depth (in-toto ITE-2)
+    #[value(name = "ite-2")]
+    Ite2,
+    /// Python packages and their links, each in two levels of roles (in-toto ITE-3)
+    #[value(name = "ite-3")]
+    Ite3,
 }
 
 /// How a new key signs.
@@ -132,82 +156,60 @@ impl From<KeyScheme> for Scheme {
     }
 }
 
-/// `repo add-layout`.
-#[derive(Debug, Args)]
-pub struct AddLayout {
-    #[command(flatten)]
-    pub(super) common: Common,
-    #[command(flatten)]
-    pub(super) export: Export,
-    /// The signed layout
-    pub(super) layout: PathBuf,
-    /// A public key that verifies the layout (PEM or securesystemslib JSON); repeatable
-    #[arg(long = "key", value_name = "FILE", required = true)]
-    pub(super) public_keys: Vec<PathBuf>,
-    /// Its target path, such as layouts/registry.example/team/app/root.layout
-    #[arg(long)]
-    pub(super) path: String,
-    /// A pattern of repository names for which it may be used; repeatable
-    #[arg(long = "image", value_name = "PATTERN")]
-    pub(super) images: Vec<String>,
-    /// The offline role that signs it
-    #[arg(long, default_value = "targets")]
-    pub(super) role: String,
-}
-
-/// `repo add-image`.
-#[derive(Debug, Args)]
-pub struct AddImage {
-    #[command(flatten)]
-    pub(super) common: Common,
-    #[command(flatten)]
-    pub(super) export: Export,
-    /// The image, such as registry.example/team/app:1.4
-    pub(super) reference: String,
-    /// The bytes of its manifest or index, as `crane manifest` prints them
-    pub(super) manifest: PathBuf,
-    /// The target path of its layout
-    #[arg(long, value_name = "PATH")]
-    pub(super) layout: String,
-    /// A link file, or a folder of links whose sub-folders belong to sublayouts; repeatable
-    #[arg(long = "link", value_name = "FILE", required = true)]
-    pub(super) links: Vec<PathBuf>,
-    /// A further tag, beside the one in the reference
-    #[arg(long)]
-    pub(super) tag: Option<String>,
-    /// The role that signs image and links [default: the first below targets that may, as clients find it]
-    #[arg(long)]
-    pub(super) role: Option<String>,
-}
-
 /// `repo sign`.
 #[derive(Debug, Args)]
 pub struct Sign {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli::repo) common: Common,
     /// The roles to sign again, beside timestamp and snapshot
-    pub(super) roles: Vec<String>,
+    pub(in crate::cli::repo) roles: Vec<String>,
     #[command(flatten)]
-    pub(super) export: Export,
+    pub(in crate::cli::repo) export: Export,
     /// Where DIR is a request: say what it changes, and sign nothing
     #[arg(long)]
-    pub(super) show: bool,
+    pub(in crate::cli::repo) show: bool,
     /// Where DIR is a request: sign it although these keys signed another text under the same version, which was never
     /// published
     #[arg(long)]
-    pub(super) replace: bool,
+    pub(in crate::cli::repo) replace: bool,
+}
+
+/// `repo renew`.
+#[derive(Debug, Args)]
+pub struct Renew {
+    #[command(flatten)]
+    pub(in crate::cli::repo) common: Common,
+    /// What expires within this time is signed again; timestamp and snapshot always
+    #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_validity)]
+    pub(in crate::cli::repo) within: SignedDuration,
+    /// Publish nothing: write those of them whose keys are missing here to a new folder, to be signed where the keys are
+    #[arg(long, value_name = "REQUEST")]
+    pub(in crate::cli::repo) export: Option<PathBuf>,
+}
+
+/// `repo adopt`.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    #[command(flatten)]
+    pub(in crate::cli::repo) common: Common,
+    /// The root of trust from which it is verified
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli::repo) root: PathBuf,
+    /// Judge expiry at this instant instead of now: for a repository that nobody has renewed
+    #[arg(long, value_name = "INSTANT")]
+    pub(in crate::cli::repo) at: Option<Timestamp>,
 }
 
 /// `repo import-signatures`.
 #[derive(Debug, Args)]
 pub struct ImportSignatures {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli::repo) common: Common,
     /// The folder of the request
-    pub(super) request: PathBuf,
+    pub(in crate::cli::repo) request: PathBuf,
     /// A file of signatures that came back without the folder; repeatable
     #[arg(long = "signatures", value_name = "FILE")]
-    pub(super) signatures: Vec<PathBuf>,
+    pub(in crate::cli::repo) signatures: Vec<PathBuf>,
 }
 
 /// New keys of a role.
@@ -215,89 +217,61 @@ pub struct ImportSignatures {
 pub struct NewKeys {
     /// How many keys it gets
     #[arg(long, default_value_t = 1)]
-    pub(super) count: u32,
+    pub(in crate::cli::repo) count: u32,
     /// How many of them must sign
     #[arg(long, default_value_t = 1)]
-    pub(super) threshold: u32,
+    pub(in crate::cli::repo) threshold: u32,
     /// How they sign
     #[arg(long, value_enum, default_value_t = KeyScheme::Ed25519)]
-    pub(super) scheme: KeyScheme,
+    pub(in crate::cli::repo) scheme: KeyScheme,
     /// Keep them with the offline keys; those of root and targets always are
     #[arg(long)]
-    pub(super) offline: bool,
+    pub(in crate::cli::repo) offline: bool,
     /// Make none: the public half of a key that is elsewhere (PEM or securesystemslib JSON); repeatable
     #[arg(long = "public-key", value_name = "FILE", conflicts_with_all = ["count", "scheme", "offline"])]
-    pub(super) public_keys: Vec<PathBuf>,
+    pub(in crate::cli::repo) public_keys: Vec<PathBuf>,
 }
 
 /// `repo rotate`.
 #[derive(Debug, Args)]
 pub struct Rotate {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli::repo) common: Common,
     #[command(flatten)]
-    pub(super) export: Export,
+    pub(in crate::cli::repo) export: Export,
     /// The role
-    pub(super) role: String,
+    pub(in crate::cli::repo) role: String,
     #[command(flatten)]
-    pub(super) new: NewKeys,
+    pub(in crate::cli::repo) new: NewKeys,
 }
 
 /// `repo delegate`.
 #[derive(Debug, Args)]
 pub struct Delegate {
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli::repo) common: Common,
     #[command(flatten)]
-    pub(super) export: Export,
-    /// The name of the new role
-    pub(super) name: String,
+    pub(in crate::cli::repo) export: Export,
+    /// The name of the new role; what the names of bins start with
+    pub(in crate::cli::repo) name: String,
     /// The role that delegates
     #[arg(long, default_value = "targets")]
-    pub(super) parent: String,
+    pub(in crate::cli::repo) parent: String,
     /// A pattern of paths that it may sign, `*` stopping at `/`; repeatable [default: every path]
-    #[arg(long = "path", value_name = "PATTERN")]
-    pub(super) paths: Vec<String>,
+    #[arg(long = "path", value_name = "PATTERN", conflicts_with_all = ["hash_bins", "succinct_bits"])]
+    pub(in crate::cli::repo) paths: Vec<String>,
+    /// Spread all paths over this many roles by their hashes, a power of two (PEP 458)
+    #[arg(long, value_name = "N", conflicts_with = "succinct_bits")]
+    pub(in crate::cli::repo) hash_bins: Option<u32>,
+    /// The same with two to the power of this many succinct roles (TAP 15); a role that does so delegates to nothing else
+    #[arg(long, value_name = "BITS")]
+    pub(in crate::cli::repo) succinct_bits: Option<u32>,
     /// End the search for a path that it may sign with this role
     #[arg(long)]
-    pub(super) terminating: bool,
+    pub(in crate::cli::repo) terminating: bool,
     /// How long it holds each time it is signed
     #[arg(long, default_value = "14d", value_name = "TIME", value_parser = parse_validity)]
-    pub(super) validity: SignedDuration,
+    pub(in crate::cli::repo) validity: SignedDuration,
     #[command(flatten)]
-    pub(super) new: NewKeys,
-}
-
-/// `repo revoke`.
-#[derive(Debug, Args)]
-pub struct Revoke {
-    #[command(flatten)]
-    pub(super) common: Common,
-    #[command(flatten)]
-    pub(super) export: Export,
-    /// The image digest, `sha256:` and 64 hex digits
-    pub(super) digest: String,
-    /// Why; shown to whoever tries to run it
-    #[arg(long)]
-    pub(super) reason: String,
-    /// The offline role that signs it
-    #[arg(long, default_value = "targets")]
-    pub(super) role: String,
-}
-
-/// `repo retire-layout`.
-#[derive(Debug, Args)]
-pub struct RetireLayout {
-    #[command(flatten)]
-    pub(super) common: Common,
-    #[command(flatten)]
-    pub(super) export: Export,
-    /// The target path of the layout
-    pub(super) layout: String,
-    /// A digest that may still use it; repeatable [default: all that are listed with it now]
-    #[arg(long = "digest", value_name = "DIGEST")]
-    pub(super) digests: Vec<String>,
-    /// The offline role that signs it
-    #[arg(long, default_value = "targets")]
-    pub(super) role: String,
+    pub(in crate::cli::repo) new: NewKeys,
 }

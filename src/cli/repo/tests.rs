@@ -2,7 +2,7 @@ use clap::Parser;
 use tempfile::TempDir;
 
 use super::*;
-use crate::publish::{Format, Layout, Link, SigningKey, Step};
+use crate::publish::{Format, Layout, Link, Step};
 
 const NAME: &str = "registry.example/team/app";
 const LAYOUT: &str = "layouts/registry.example/team/app/root.layout";
@@ -24,8 +24,9 @@ fn repo(temp: &TempDir, line: &str) -> Result<String, String> {
     let words = ["repo"].into_iter().chain(line.split_whitespace());
     let parsed = Line::try_parse_from(words).map_err(|error| error.to_string())?;
     let mut out = Vec::new();
-    run(parsed.command, now(), &mut out).map_err(|error| format!("{error:#}"))?;
-    Ok(String::from_utf8(out).unwrap())
+    let code = run(parsed.command, now(), &mut out).map_err(|error| format!("{error:#}"))?;
+    let out = String::from_utf8(out).unwrap();
+    Ok(if code == 0 { out } else { format!("{out}exit code {code}\n") })
 }
 
 /// A repository and, beside it, a layout with its key, a manifest and a folder of links with those of a sublayout.
