@@ -64,3 +64,35 @@ impl Publisher {
         Ok(expiring)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::{KeyRing, Plan};
+
+    #[test]
+    fn what_expires_soon_is_found_and_told_apart_by_whose_keys_it_takes() {
+        let now: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        let day = SignedDuration::from_hours(24);
+        let temp = tempfile::tempdir().unwrap();
+        let plan = Plan::default();
+        let mut keys = plan.keys_from_seed("test").unwrap();
+        keys.save_to(&temp.path().join("keys")).unwrap();
+        Publisher::init(&temp.path().join("repo"), keys, &plan, now).unwrap().commit().unwrap();
+        std::fs::remove_file(temp.path().join("keys/offline/targets-1.pem")).unwrap();
+        let keys = KeyRing::open(&temp.path().join("keys")).unwrap();
+        let mut publisher = Publisher::open(&temp.path().join("repo"), keys, now).unwrap();
+
+        let mut found = |days: i32| {
+            let Expiring { at_hand, left } = publisher.expiring(day * days).unwrap();
+            let names =
+                |roles: Vec<&RoleName>| roles.into_iter().map(RoleName::to_string).collect::<Vec<_>>().join(" ");
+            (names(at_hand.iter().collect()), names(left.iter().map(|left| &left.role).collect()))
+        };
+        assert_eq!(found(13), (String::new(), String::new()));
+        assert_eq!(found(14), ("images".to_owned(), String::new()), "the instant itself counts");
+        assert_eq!(found(366), ("images root".to_owned(), "targets".to_owned()));
+        let left = publisher.expiring(day * 366).unwrap().left.remove(0);
+        assert_eq!((left.threshold, left.at_hand, left.missing.len()), (1, 0, 1));
+    }
+}

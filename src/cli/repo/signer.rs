@@ -48,18 +48,22 @@ impl Program {
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("{}: no standard input and output", self.name));
         };
-        let mut answer = Vec::new();
-        let mut bounded = stdout.take(MAX_ANSWER + 1);
         let write = async {
             // A program that has read enough may close its input: what it answers is verified.
             let _ = stdin.write_all(message).await;
             drop(stdin);
+            Ok(())
         };
-        let (read, ()) = tokio::join!(bounded.read_to_end(&mut answer), write);
-        read.map_err(failed)?;
-        if answer.len() as u64 > MAX_ANSWER {
-            return Err(format!("{} printed more than {MAX_ANSWER} bytes", self.name));
-        }
+        let read = async {
+            let mut answer = Vec::new();
+            stdout.take(MAX_ANSWER + 1).read_to_end(&mut answer).await.map_err(failed)?;
+            if answer.len() as u64 > MAX_ANSWER {
+                // Also the end of the writing: a program that only talks may never listen.
+                return Err(format!("{} printed more than {MAX_ANSWER} bytes", self.name));
+            }
+            Ok(answer)
+        };
+        let (answer, ()) = tokio::try_join!(read, write)?;
         let status = child.wait().await.map_err(failed)?;
         if status.success() { Ok(answer) } else { Err(format!("{} ended with {status}", self.name)) }
     }
