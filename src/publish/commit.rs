@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde_json::Value;
 
-use super::{Error, KeyRing, Publisher, SigningKey, metadata, verify::quorums};
+use super::{
+    Document, Error, KeyRing, Publisher, SigningKey, metadata,
+    verify::{delegating, quorums},
+};
 use crate::{crypto::KeyId, tuf::RoleName};
 
 /// The member of a role's signed part that says for how long its next version is to hold. Clients ignore it.
@@ -47,11 +50,11 @@ impl Publisher {
     /// next version and a new expiry. Nothing is written when a key is missing.
     pub fn commit(&mut self) -> Result<Commit, Error> {
         self.keys.check_signers()?;
-        let mut signed = Vec::new();
-        for role in self.changed() {
-            self.prepare(&role)?;
-            signed.push(self.sign_prepared(&role)?);
+        let changed = self.changed();
+        for role in &changed {
+            self.prepare(role)?;
         }
+        let signed = self.sign_prepared(&changed)?;
         self.publish(signed)
     }
 
@@ -74,8 +77,7 @@ impl Publisher {
                 continue;
             }
             self.prepare(&role)?;
-            let signed = self.sign_prepared(&role)?;
-            commit.signed.push(signed);
+            commit.signed.extend(self.sign_prepared(&[role])?);
         }
         self.editor.write()?;
         let editor = &self.editor;
@@ -127,18 +129,26 @@ impl Publisher {
         Ok((foreign.unwrap_or_else(|| default_validity(role)), foreign.is_some()))
     }
 
-    fn sign_prepared(&mut self, role: &RoleName) -> Result<SignedRole, Error> {
-        let mut signers: Vec<(KeyId, &SigningKey)> = Vec::new();
-        for quorum in quorums(&self.editor, role)? {
-            for (keyid, key) in signers_of(&self.keys, role, quorum)? {
-                if signers.iter().all(|(known, _)| *known != keyid) {
-                    signers.push((keyid, key));
+    fn sign_prepared(&mut self, roles: &[RoleName]) -> Result<Vec<SignedRole>, Error> {
+        let (mut all, mut documents) = (Vec::new(), Vec::new());
+        let parents = delegating(&self.editor);
+        for role in roles {
+            let mut signers: Vec<(KeyId, &SigningKey)> = Vec::new();
+            for quorum in quorums(&self.editor, role, &parents)? {
+                for (keyid, key) in signers_of(&self.keys, role, quorum)? {
+                    if signers.iter().all(|(known, _)| *known != keyid) {
+                        signers.push((keyid, key));
+                    }
                 }
             }
+            let signed = self.editor.signed(role.as_str())?;
+            all.push(signed_role(role, signed, &signers)?);
+            documents.push(Document::sign(signed.clone(), &signers)?);
         }
-        let signed = signed_role(role, self.editor.signed(role.as_str())?, &signers)?;
-        self.editor.sign_as(role.as_str(), &signers)?;
-        Ok(signed)
+        for (role, document) in roles.iter().zip(documents) {
+            self.editor.put_document(role.as_str(), document);
+        }
+        Ok(all)
     }
 }
 

@@ -98,6 +98,13 @@ impl Editor {
         self.documents.keys().chain(self.drafts.keys()).cloned().collect()
     }
 
+    /// The roles that delegate to others, with what they sign.
+    pub(super) fn delegating(&self) -> impl Iterator<Item = (&RoleName, &Value)> {
+        let documents = self.documents.iter().filter(|(role, _)| !self.drafts.contains_key(*role));
+        let all = self.drafts.iter().chain(documents.map(|(role, document)| (role, document.signed())));
+        all.filter(|(_, signed)| signed.get("delegations").is_some())
+    }
+
     /// What a role signs: its draft if there is one, else its document.
     pub fn signed(&self, role: &str) -> Result<&Value, Error> {
         let role = RoleName::from(role);

@@ -9,17 +9,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::Error;
 
 /// Writes all files below `dir`, or reports why none or not all took their names: each is written to a temporary name
 /// and synced first; only when all are there are they renamed, in the order given.
 pub(super) fn write_all(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
-    let mut staged: Vec<(NamedTempFile, PathBuf)> = Vec::with_capacity(files.len());
+    let mut staged: Vec<(TempPath, PathBuf)> = Vec::with_capacity(files.len());
     for (name, bytes) in files {
         let path = dir.join(name);
-        staged.push((stage(&path, bytes, 0o644)?, path));
+        // Closed at once: a repository with bins may have more of them than a process may have open files.
+        staged.push((stage(&path, bytes, 0o644)?.into_temp_path(), path));
+    }
+    // When all are written, so that the disk takes them together.
+    for (file, path) in &staged {
+        File::open(file).and_then(|file| file.sync_all()).map_err(|error| Error::io("write", path, &error))?;
     }
     let mut parents = Vec::new();
     for (file, path) in staged {
@@ -35,6 +40,7 @@ pub(super) fn write_all(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<(), E
 /// Writes one file that only its owner may read.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = stage(path, bytes, 0o600)?;
+    file.as_file().sync_all().map_err(|error| Error::io("write", path, &error))?;
     file.persist_noclobber(path).map_err(|error| Error::io("write", path, &error.error))?;
     path.parent().map_or(Ok(()), sync)
 }
@@ -48,7 +54,7 @@ fn stage(path: &Path, bytes: &[u8], mode: u32) -> Result<NamedTempFile, Error> {
         .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(parent)
         .map_err(|error| failed(&error))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|error| failed(&error))?;
+    file.write_all(bytes).map_err(|error| failed(&error))?;
     Ok(file)
 }
 

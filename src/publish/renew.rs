@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Error, Publisher, verify::authority};
+use super::{
+    Error, Publisher,
+    verify::{authority_under, delegating},
+};
 use crate::{crypto::KeyId, tuf::RoleName};
 
 /// What of a repository expires soon.
@@ -35,6 +38,7 @@ impl Publisher {
         self.load_all()?;
         let until = self.now.checked_add(within).map_err(|error| Error::input("within", error.to_string()))?;
         let mut expiring = Expiring::default();
+        let parents = delegating(&self.editor);
         for role in self.editor.roles() {
             if matches!(role.as_str(), "snapshot" | "timestamp") {
                 continue;
@@ -45,7 +49,8 @@ impl Publisher {
             if expires > until {
                 continue;
             }
-            let (objects, entry) = authority(&self.editor, &role).ok_or_else(|| Error::NoSuchRole(role.clone()))?;
+            let (objects, entry) =
+                authority_under(&self.editor, &role, &parents).ok_or_else(|| Error::NoSuchRole(role.clone()))?;
             let signers = self.keys.signers(objects, entry);
             let threshold = entry["threshold"].as_u64().ok_or_else(|| Error::member(&role, "threshold"))?;
             if signers.len() as u64 >= threshold {

@@ -27,7 +27,7 @@ use super::{
     editor::{file_stem, metadata_file, target_file},
     folder, sign,
     targets::REVOKED,
-    verify::quorums,
+    verify::{Parent, delegating, quorums},
 };
 use crate::{
     crypto::{KeyId, Sha256, json as strict},
@@ -206,10 +206,11 @@ impl Publisher {
         let mut files = self.base_files(&changed)?;
         files.extend(self.editor.new_files().map(|(name, bytes)| (format!("files/{name}"), bytes.clone())));
         let (mut entries, mut text, mut signatures, mut exported) = (Vec::new(), String::new(), Vec::new(), Vec::new());
+        let parents = delegating(&self.editor);
         for role in &changed {
             let signed = self.editor.signed(role.as_str())?;
             let version = self.editor.version(role.as_str())?;
-            let quorums = quorums(&self.editor, role)?;
+            let quorums = quorums(&self.editor, role, &parents)?;
             let signers = self.keys.all_signers(&quorums);
             for (keyid, sig) in sign::raw(signed, &signers).map_err(Error::from)? {
                 signatures.push((role.clone(), keyid, sig));
@@ -282,9 +283,10 @@ impl Publisher {
         }
         let mut signatures = request.signatures(more)?;
         let mut documents = Vec::new();
+        let parents = delegating(&self.editor);
         for requested in &request.roles {
             let signatures = signatures.remove(&requested.role).unwrap_or_default();
-            documents.push((requested.role.clone(), self.assemble(requested, &signatures)?));
+            documents.push((requested.role.clone(), self.assemble(requested, &signatures, &parents)?));
         }
         if let Some(role) = signatures.into_keys().next() {
             return Err(Error::input(
@@ -339,9 +341,10 @@ impl Publisher {
         &self,
         requested: &Requested,
         signatures: &BTreeMap<KeyId, Vec<u8>>,
+        parents: &[Parent<'_>],
     ) -> Result<(Document, Vec<(KeyId, ())>), Error> {
         let Requested { role, version, signed, .. } = requested;
-        let quorums = quorums(&self.editor, role)?;
+        let quorums = quorums(&self.editor, role, parents)?;
         let message = strict::canonical(signed);
         for (keyid, signature) in signatures {
             let bad =

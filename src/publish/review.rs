@@ -12,7 +12,7 @@ use super::{
     diff,
     request::{Request, Requested},
     sign,
-    verify::{quorums, verify},
+    verify::{delegating, quorums, verify},
 };
 use crate::{crypto::KeyId, tuf::RoleName};
 
@@ -62,6 +62,7 @@ impl Request {
         let editor = self.verified(keys)?;
         // What is listed and comes along must be the same thing.
         self.target_files()?;
+        let parents = delegating(&editor);
         let roles = self.roles.iter().map(|requested| {
             let Requested { role, version, signed, .. } = requested;
             let before = editor.last_signed(role.as_str());
@@ -71,7 +72,7 @@ impl Request {
                 return Err(Error::input(role.to_string(), reason));
             }
             keys.memory().check_next(role, (*version, requested.digest()), replace)?;
-            let quorums = quorums(&editor, role)?;
+            let quorums = quorums(&editor, role, &parents)?;
             let SignedRole { expires, .. } = signed_role::<()>(role, signed, &[])?;
             if expires <= now {
                 return Err(Error::input(role.to_string(), format!("v{version} has expired on {expires}")));
@@ -98,9 +99,10 @@ impl Request {
         self.review(keys, replace, now)?;
         let editor = self.verified(keys)?;
         keys.check_signers()?;
+        let parents = delegating(&editor);
         let (mut signatures, mut done) = (Vec::new(), Vec::new());
         for Requested { role, signed, .. } in &self.roles {
-            let signers = keys.all_signers(&quorums(&editor, role)?);
+            let signers = keys.all_signers(&quorums(&editor, role, &parents)?);
             if signers.is_empty() {
                 continue;
             }

@@ -89,28 +89,47 @@ fn check_quorum(role: &RoleName, document: &Document, objects: &Value, entry: &V
 /// The key objects and the entry (key ids, threshold) by which a role is verified. The entry of a delegated role is
 /// that of the first role that delegates to it.
 pub(super) fn authority<'a>(editor: &'a Editor, role: &RoleName) -> Option<(&'a Value, &'a Value)> {
+    authority_under(editor, role, &delegating(editor))
+}
+
+/// The same where it is known who delegates: [`delegating`].
+pub(super) fn authority_under<'a>(
+    editor: &'a Editor,
+    role: &RoleName,
+    parents: &[Parent<'a>],
+) -> Option<(&'a Value, &'a Value)> {
     if is_top_level(role.as_str()) {
         let root = editor.signed("root").ok()?;
         return Some((&root["keys"], root.get("roles")?.get(role.as_str())?));
     }
-    let (parent, entry) = delegator(editor, role)?;
-    Some((editor.signed(parent.as_str()).ok()?.pointer("/delegations/keys")?, entry))
+    let (parent, entry) = parents.iter().find_map(|(_, signed)| Some((signed, entry_of(signed, role)?)))?;
+    Some((parent.pointer("/delegations/keys")?, entry))
+}
+
+/// A role that delegates, and what it signs.
+pub(super) type Parent<'a> = (&'a RoleName, &'a Value);
+
+/// The roles that delegate, `targets` before the others. Found once for many roles: there may be thousands of bins.
+pub(super) fn delegating(editor: &Editor) -> Vec<Parent<'_>> {
+    let mut parents: Vec<Parent<'_>> = editor.delegating().collect();
+    parents.sort_by_key(|(role, _)| (role.as_str() != "targets", *role));
+    parents
 }
 
 /// The first role that delegates to `role`, `targets` before the others, and the entry in it.
 pub(super) fn delegator<'a>(editor: &'a Editor, role: &RoleName) -> Option<(RoleName, &'a Value)> {
-    let top = RoleName::from("targets");
-    let others = editor.roles().into_iter().filter(|name| *name != top);
-    [top.clone()].into_iter().chain(others).find_map(|parent| {
-        let signed = editor.signed(parent.as_str()).ok()?;
-        Some((parent, entry_of(signed, role)?))
-    })
+    delegating(editor).into_iter().find_map(|(parent, signed)| Some((parent.clone(), entry_of(signed, role)?)))
 }
 
 /// The sets of keys of each of which enough must sign a role's draft: its own, and for a root also those of the root
-/// before it (TUF 5.3.4).
-pub(super) fn quorums<'a>(editor: &'a Editor, role: &RoleName) -> Result<Vec<(&'a Value, &'a Value)>, Error> {
-    let mut quorums = vec![authority(editor, role).ok_or_else(|| Error::NoSuchRole(role.clone()))?];
+/// before it (TUF 5.3.4). `parents` are [`delegating`].
+pub(super) fn quorums<'a>(
+    editor: &'a Editor,
+    role: &RoleName,
+    parents: &[Parent<'a>],
+) -> Result<Vec<(&'a Value, &'a Value)>, Error> {
+    let authority = authority_under(editor, role, parents);
+    let mut quorums = vec![authority.ok_or_else(|| Error::NoSuchRole(role.clone()))?];
     if role.as_str() == "root"
         && let Some(before) = editor.last_signed("root").map(Document::signed)
     {

@@ -6,6 +6,8 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
 
+mod publisher;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

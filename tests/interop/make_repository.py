@@ -1,9 +1,9 @@
 """Publishes one image with the reference implementations alone: python-tuf's metadata API, in-toto-run, in-toto-record
 and in-toto's layout model.
 
-    make_repository.py OUT [--delegation bins|succinct|paths|nested] [--scheme ed25519|ecdsa|rsa] [--dsse]
+    make_repository.py OUT [--delegation bins|succinct|paths|nested] [--scheme ed25519|ecdsa|rsa] [--dsse] [--keys DIR]
 
-OUT gets metadata/ and targets/ (consistent snapshots), root.json (the root of trust) and image.json: the image's
+DIR gets the private keys of the repository. OUT gets metadata/ and targets/ (consistent snapshots), root.json (the root of trust) and image.json: the image's
 reference, canonical name and digest, and the target path of its layout.
 """
 
@@ -141,6 +141,7 @@ class Maker:
 
         roots = [self.new_key() for _ in range(3)]
         offline, online, images = self.new_key(), self.new_key(), self.new_key()
+        self.kept = [*roots, offline, online, images]
         root = Root(expires=self.in_days(365))
         for key in roots:
             root.add_key(key.public_key, "root")
@@ -231,8 +232,14 @@ def main() -> None:
     parser.add_argument("--delegation", choices=["bins", "succinct", "paths", "nested"], default="bins")
     parser.add_argument("--scheme", choices=["ed25519", "ecdsa", "rsa"], default="ed25519")
     parser.add_argument("--dsse", action="store_true")
+    parser.add_argument("--keys", type=pathlib.Path)
     args = parser.parse_args()
-    Maker(args.out, args.scheme, args.dsse).publish(args.delegation)
+    maker = Maker(args.out, args.scheme, args.dsse)
+    maker.publish(args.delegation)
+    if args.keys:
+        args.keys.mkdir(parents=True)
+        for number, key in enumerate(maker.kept):
+            (args.keys / f"key-{number}.pem").write_bytes(private_pem(key))
 
 
 if __name__ == "__main__":
