@@ -197,9 +197,15 @@ impl Common {
 
     fn keys(&self) -> anyhow::Result<KeyRing> {
         let mut keys = KeyRing::open(&self.keys_dir())?;
-        for Signer { keyid, command } in &self.signers {
+        for Signer { key: keyid, command } in &self.signers {
             let program = Program::new(command, self.signer_timeout)?;
-            keys.sign_elsewhere(keyid, Arc::new(program))?;
+            let file = Path::new(keyid);
+            if file.is_file() {
+                let public = NewKey::from_public(&read(file)?).with_context(|| file.display().to_string())?;
+                keys.sign_elsewhere_with(&public, Arc::new(program))?;
+            } else {
+                keys.sign_elsewhere(keyid, Arc::new(program))?;
+            }
         }
         Ok(keys)
     }

@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Document, Editor, Error, ExternalSigner, SigningKey, documents::public_key, folder, memory::Memory};
+use super::{
+    Document, Editor, Error, ExternalSigner, NewKey, SigningKey, documents::public_key, folder, memory::Memory,
+};
 use crate::{
     crypto::{KeyId, Material, Sha256},
     tuf::RoleName,
@@ -41,11 +43,28 @@ impl Side {
 pub struct KeyRing {
     dir: Option<PathBuf>,
     keys: Vec<Held>,
-    /// Signers by key id, or by how one starts. They become keys when metadata shows the public halves.
-    signers: Vec<(String, Arc<dyn ExternalSigner>)>,
+    /// Signers of keys elsewhere. They become keys when metadata shows the public halves.
+    signers: Vec<(Which, Arc<dyn ExternalSigner>)>,
     elsewhere: Vec<(Material, KeyId, SigningKey)>,
     root: Option<Document>,
     memory: Memory,
+}
+
+/// Which key a signer signs with.
+enum Which {
+    /// The one whose id starts so.
+    Id(String),
+    /// This one, whatever its id is.
+    Key(Material),
+}
+
+impl Which {
+    fn fits(&self, keyid: &str, material: Material) -> bool {
+        match self {
+            Self::Id(start) => keyid.starts_with(start.as_str()),
+            Self::Key(wanted) => *wanted == material,
+        }
+    }
 }
 
 struct Held {
@@ -168,7 +187,15 @@ impl KeyRing {
         if keyid.len() < 8 {
             return Err(Error::input(format!("signer {keyid:?}"), "give at least eight characters of the key id"));
         }
-        self.signers.push((keyid.to_owned(), signer));
+        self.signers.push((Which::Id(keyid.to_owned()), signer));
+        Ok(())
+    }
+
+    /// The same for the key of a public key file, whatever id metadata gives it.
+    pub fn sign_elsewhere_with(&mut self, public: &NewKey, signer: Arc<dyn ExternalSigner>) -> Result<(), Error> {
+        let key =
+            public_key(&public.object()?).ok_or_else(|| Error::input("public key", "of a kind that is not known"))?;
+        self.signers.push((Which::Key(key.material()), signer));
         Ok(())
     }
 
@@ -178,7 +205,7 @@ impl KeyRing {
             for (wanted, signer) in &self.signers {
                 let Some(material) = public_key(object).map(|key| key.material()) else { continue };
                 let known = self.elsewhere.iter().any(|(known, ..)| *known == material);
-                if !known && keyid.starts_with(wanted.as_str()) {
+                if !known && wanted.fits(keyid, material) {
                     let keyid = KeyId::from(keyid.as_str());
                     let key = SigningKey::elsewhere(&keyid, object, signer.clone());
                     self.elsewhere.extend(key.map(|key| (material, keyid, key)));
@@ -189,9 +216,11 @@ impl KeyRing {
 
     /// Refuses a signer for a key that nothing lists: it was meant for something.
     pub(super) fn check_signers(&self) -> Result<(), Error> {
-        let is_met = |wanted: &str| self.elsewhere.iter().any(|(_, keyid, _)| keyid.as_str().starts_with(wanted));
-        match self.signers.iter().find(|(wanted, _)| !is_met(wanted)) {
-            Some((wanted, _)) => Err(Error::input(format!("signer {wanted}"), "no role has a key of this id")),
+        let is_met =
+            |which: &Which| self.elsewhere.iter().any(|(material, keyid, _)| which.fits(keyid.as_str(), *material));
+        match self.signers.iter().find(|(which, _)| !is_met(which)) {
+            Some((Which::Id(start), _)) => Err(Error::input(format!("signer {start}"), "no role has a key of this id")),
+            Some((Which::Key(_), _)) => Err(Error::input("signer", "no role has the key of this file")),
             None => Ok(()),
         }
     }

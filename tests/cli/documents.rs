@@ -15,6 +15,9 @@ const ELSEWHERE: &[&str] = &["cargo run -- demo", "tests/run", "cargo bench"];
 /// Pages whose commands also need the reference implementations.
 const WITH_PYTHON: &[&str] = &["publisher-in-toto-run.md"];
 
+/// Pages whose commands also need a token: SoftHSM and OpenSC.
+const WITH_TOKEN: &[&str] = &["publisher-hsm.md"];
+
 /// Runs the commands of a page in a folder of its own and says how many there were.
 fn run_page(document: &Path, programs: Option<&Path>) -> usize {
     let temp = tempfile::tempdir().unwrap();
@@ -39,13 +42,14 @@ fn run_page(document: &Path, programs: Option<&Path>) -> usize {
     count
 }
 
-fn with_python(document: &Path) -> bool {
-    document.file_name().is_some_and(|name| WITH_PYTHON.iter().any(|page| name == *page))
+fn is_among(document: &Path, pages: &[&str]) -> bool {
+    document.file_name().is_some_and(|name| pages.iter().any(|page| name == *page))
 }
 
 #[test]
 fn every_command_does_what_the_text_says() {
-    let pages = documents().into_iter().filter(|document| !with_python(document));
+    let elsewhere = |document: &Path| is_among(document, WITH_PYTHON) || is_among(document, WITH_TOKEN);
+    let pages = documents().into_iter().filter(|document| !elsewhere(document));
     let count: usize = pages.map(|document| run_page(&document, None)).sum();
     assert!(count > 60, "only {count} commands were found: the search is broken");
 }
@@ -55,10 +59,20 @@ fn every_command_does_what_the_text_says() {
 fn every_command_of_the_reference_implementations_does_what_the_text_says() {
     let python = env::var("INTEROP_PYTHON").expect("INTEROP_PYTHON names a python with tests/interop/requirements.txt");
     let programs = Path::new(&python).parent().unwrap();
-    let pages: Vec<_> = documents().into_iter().filter(|document| with_python(document)).collect();
+    let pages: Vec<_> = documents().into_iter().filter(|document| is_among(document, WITH_PYTHON)).collect();
     assert_eq!(pages.len(), WITH_PYTHON.len());
     for document in pages {
         assert!(run_page(&document, Some(programs)) > 10, "{}", document.display());
+    }
+}
+
+#[test]
+#[ignore = "needs softhsm2-util and pkcs11-tool"]
+fn every_command_with_a_token_does_what_the_text_says() {
+    let pages: Vec<_> = documents().into_iter().filter(|document| is_among(document, WITH_TOKEN)).collect();
+    assert_eq!(pages.len(), WITH_TOKEN.len());
+    for document in pages {
+        assert!(run_page(&document, None) > 5, "{}", document.display());
     }
 }
 

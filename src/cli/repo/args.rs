@@ -50,9 +50,9 @@ pub struct Common {
     /// The folder of private keys, offline/ and online/ in it [default: DIR.keys, beside the repository]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli::repo) keys: Option<PathBuf>,
-    /// A key that is elsewhere, by its id or the first eight characters of it, and the command that signs with it:
-    /// started without a shell, it is given the bytes and prints the signature; repeatable
-    #[arg(long = "signer", value_name = "KEYID=COMMAND", value_parser = Signer::parse)]
+    /// A key that is elsewhere, by its public key file or by eight or more characters of its id, and the command that
+    /// signs with it: started without a shell, it is given the bytes and prints the signature; repeatable
+    #[arg(long = "signer", value_name = "KEY=COMMAND", value_parser = Signer::parse)]
     pub(in crate::cli::repo) signers: Vec<Signer>,
     /// How long such a command may take
     #[arg(long, default_value = "1m", value_name = "TIME", value_parser = parse_validity)]
@@ -62,14 +62,14 @@ pub struct Common {
 /// A key that is elsewhere.
 #[derive(Debug, Clone)]
 pub struct Signer {
-    pub(in crate::cli::repo) keyid: String,
+    pub(in crate::cli::repo) key: String,
     pub(in crate::cli::repo) command: String,
 }
 
 impl Signer {
     fn parse(text: &str) -> Result<Self, String> {
-        let (keyid, command) = text.split_once('=').ok_or("not KEYID=COMMAND")?;
-        Ok(Self { keyid: keyid.to_owned(), command: command.to_owned() })
+        let (key, command) = text.split_once('=').ok_or("not KEY=COMMAND")?;
+        Ok(Self { key: key.to_owned(), command: command.to_owned() })
     }
 }
 

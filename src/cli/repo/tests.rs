@@ -306,6 +306,10 @@ fn a_key_elsewhere_signs_by_its_command() {
     assert!(out.contains(&format!("signed images v2, expires 2026-06-15T12:00:00Z, by {}\n", id.short())), "{out}");
     assert!(!temp.path().join("repo.keys/online/images-2.pem").exists());
     assert!(repo(&temp, &format!("sign $/repo images {signer}$/hsm")).unwrap().contains("signed images v3"));
+    let out = repo(&temp, "sign $/repo images --signer $/hsm.pub=$/hsm").unwrap();
+    assert!(out.contains("signed images v4"), "by its public key: {out}");
+    let other = repo(&temp, "sign $/repo images --signer $/owner.pub=$/hsm").unwrap_err();
+    assert!(other.contains("no role has the key of this file"), "{other}");
     let wrong = repo(&temp, &format!("sign $/repo images {signer}/bin/echo")).unwrap_err();
     assert!(wrong.contains("what came back is no valid signature by this key"), "{wrong}");
     let unknown = repo(&temp, "sign $/repo images --signer 0000000000=/bin/echo").unwrap_err();
