@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! request.json               which roles, which versions, made on what, by which keys
-//! to-sign/<version>.<role>.json   exactly the bytes that are to be signed (TUF 4.1, canonical JSON)
+//! drafts/<version>.<role>.json    what is to be signed, as JSON
+//! to-sign/<version>.<role>   exactly the bytes that are to be signed: the same in the canonical form of TUF 4.1, which
+//!                            is no JSON where a text has line breaks
 //! changes.txt                what changes, for people; a signer's own program computes it again
 //! base/metadata/…            the signed metadata that the change is made on
 //! files/targets/…            new target files
@@ -92,12 +94,11 @@ impl Request {
         let roles: Option<Vec<_>> = roles.collect();
         let roles = roles.filter(|roles| !roles.is_empty()).ok_or_else(|| failed("not a list of roles".to_owned()))?;
         let read = |(role, version, base)| -> Result<Requested, Error> {
-            let path = dir.join(to_sign(&role, version));
+            let path = dir.join(draft(&role, version));
             let failed = |reason: &str| Error::input(path.display().to_string(), reason);
-            let bytes = folder::read(&path)?;
-            let signed = strict::parse(&bytes).map_err(|error| failed(&error.to_string()))?;
-            if strict::canonical(&signed) != bytes {
-                return Err(failed("not in canonical form: other bytes would be signed than are shown"));
+            let signed = strict::parse(&folder::read(&path)?).map_err(|error| failed(&error.to_string()))?;
+            if strict::canonical(&signed) != folder::read(&dir.join(to_sign(&role, version)))? {
+                return Err(failed("its canonical form differs from to-sign/: other bytes would be signed than shown"));
             }
             let wanted = if role.as_str() == "root" { "root" } else { "targets" };
             let member = |name: &str| signed.get(name).unwrap_or(&Value::Null);
@@ -164,7 +165,11 @@ fn listed_file(path: &str, entry: &Value) -> Result<Option<String>, Error> {
 }
 
 fn to_sign(role: &RoleName, version: u64) -> String {
-    format!("to-sign/{version}.{}.json", file_stem(role))
+    format!("to-sign/{version}.{}", file_stem(role))
+}
+
+fn draft(role: &RoleName, version: u64) -> String {
+    format!("drafts/{version}.{}.json", file_stem(role))
 }
 
 fn parse_signatures(file: &Value) -> Option<Vec<(RoleName, KeyId, Vec<u8>)>> {
@@ -222,6 +227,7 @@ impl Publisher {
                 text.push_str(&format!("  {line}\n"));
             }
             exported.push(signed_role(role, signed, &signers)?);
+            files.push((draft(role, version), signed.to_string().into_bytes()));
             files.push((to_sign(role, version), strict::canonical(signed)));
         }
         files.extend(signature_files(&signatures));

@@ -221,7 +221,7 @@ fn a_command_that_is_not_there_is_found() {
     let line = |text: &str| known(&words(text));
     assert_eq!(line("repo sign shop images"), Ok(()));
     assert_eq!(line("policy check --strict"), Ok(()));
-    assert!(line("repo renew").unwrap_err().contains("no command renew"));
+    assert!(line("repo resign").unwrap_err().contains("no command resign"));
     assert!(line("verify --polcy p.yaml").unwrap_err().contains("no option --polcy"));
     assert_eq!(words("verify 'a b' \"$(cat x | wc)\" | less"), ["verify", "a b", "$(cat x | wc)"]);
     assert_eq!(call("- kubectl pratique why x"), Some(vec!["why".to_owned(), "x".to_owned()]));

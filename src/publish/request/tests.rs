@@ -90,11 +90,13 @@ impl World {
     }
 
     /// Changes what is to be signed, as whoever has the request in hands can.
-    fn tamper(&self, request: &str, version: u64, change: impl FnOnce(&mut Value)) {
-        let path = self.path(request).join(format!("to-sign/{version}.targets.json"));
+    fn tamper(&self, request: &str, role: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(request).join(format!("drafts/2.{role}.json"));
         let mut signed = strict::parse(&fs::read(&path).unwrap()).unwrap();
         change(&mut signed);
-        fs::write(path, strict::canonical(&signed)).unwrap();
+        let version = signed["version"].as_u64().unwrap();
+        fs::write(self.path(request).join(format!("drafts/{version}.{role}.json")), signed.to_string()).unwrap();
+        fs::write(self.path(request).join(format!("to-sign/{version}.{role}")), strict::canonical(&signed)).unwrap();
     }
 }
 
@@ -104,7 +106,7 @@ fn signatures_of_several_machines_are_collected_and_published_whole_or_not_at_al
     let before = world.files();
     let request = world.revoke("a hole", "request");
     assert_eq!(world.files(), before, "an export changes nothing");
-    let to_sign = fs::read(world.path("request/to-sign/2.targets.json")).unwrap();
+    let to_sign = fs::read(world.path("request/to-sign/2.targets")).unwrap();
     assert_eq!(strict::canonical(&request.roles[0].signed), to_sign);
 
     world.sign("request", "alice").unwrap();
@@ -202,7 +204,7 @@ fn what_was_changed_after_it_was_signed_is_not_published() {
         world.sign("request", person).unwrap();
     }
     let before = world.files();
-    world.tamper("request", 2, |signed| signed["targets"] = json!({}));
+    world.tamper("request", "targets", |signed| signed["targets"] = json!({}));
     let refused = world.import("request");
     assert!(matches!(refused, Err(Error::BadSignature { reason: "is invalid", .. })), "{refused:?}");
     assert_eq!(world.files(), before);
@@ -236,13 +238,10 @@ fn an_online_key_does_not_sign_what_came_back() {
     for person in ["alice", "bob"] {
         world.sign("request", person).unwrap();
     }
-    let path = world.path("request/to-sign/2.images.json");
-    let mut images = strict::parse(&fs::read(&path).unwrap()).unwrap();
-    let honest = images.clone();
-    images["targets"] = json!({"registry.example/evil:1": {"length": 0, "hashes": {"sha256": bad().to_string()}}});
-    fs::write(&path, strict::canonical(&images)).unwrap();
+    let evil = json!({"registry.example/evil:1": {"length": 0, "hashes": {"sha256": bad().to_string()}}});
+    world.tamper("request", "images", |images| images["targets"] = evil);
     assert!(matches!(world.import("request"), Err(Error::BadSignature { role, .. }) if role.as_str() == "images"));
-    fs::write(&path, strict::canonical(&honest)).unwrap();
+    world.tamper("request", "images", |images| images["targets"] = json!({}));
     assert_eq!(world.import("request").unwrap().version("images"), Some(2));
 }
 
@@ -302,33 +301,30 @@ fn a_base_that_is_forged_or_old_is_not_signed_upon() {
 fn what_is_not_plainly_the_next_version_is_not_signed() {
     let world = World::new();
     let request = world.revoke("a hole", "request");
-    let path = world.path("request/to-sign/2.targets.json");
-    let honest = fs::read(&path).unwrap();
+    let (draft, to_sign) = (world.path("request/drafts/2.targets.json"), world.path("request/to-sign/2.targets"));
+    let honest = (fs::read(&draft).unwrap(), fs::read(&to_sign).unwrap());
 
-    world.tamper("request", 2, |signed| signed["expires"] = "2026-06-01T12:00:00Z".into());
+    world.tamper("request", "targets", |signed| signed["expires"] = "2026-06-01T12:00:00Z".into());
     assert!(world.sign("request", "alice").unwrap_err().to_string().contains("has expired"));
-    world.tamper("request", 2, |signed| signed["_type"] = "root".into());
+    world.tamper("request", "targets", |signed| signed["_type"] = "root".into());
     assert!(world.sign("request", "alice").unwrap_err().to_string().contains("not targets metadata of version 2"));
-    let mut spaced = honest.clone();
-    spaced.push(b'\n');
-    fs::write(&path, spaced).unwrap();
-    assert!(world.sign("request", "alice").unwrap_err().to_string().contains("not in canonical form"));
-    fs::write(&path, &honest).unwrap();
+    // One text to be shown, another to be signed.
+    fs::write(&draft, &honest.0).unwrap();
+    assert!(world.sign("request", "alice").unwrap_err().to_string().contains("other bytes would be signed than shown"));
+    fs::write(&to_sign, &honest.1).unwrap();
 
     // A version far ahead would lock the role for ever.
-    world.tamper("request", 2, |signed| signed["version"] = u64::MAX.into());
-    fs::rename(&path, world.path(&format!("request/to-sign/{}.targets.json", u64::MAX))).unwrap();
+    world.tamper("request", "targets", |signed| signed["version"] = u64::MAX.into());
     let list = world.path("request/request.json");
     let text = fs::read_to_string(&list).unwrap();
     fs::write(&list, text.replace("\"version\":2", &format!("\"version\":{}", u64::MAX))).unwrap();
     assert!(world.sign("request", "alice").unwrap_err().to_string().contains("does not follow v1"));
+    fs::write(&list, text).unwrap();
 
     let file = request.target_files().unwrap().remove(0).0;
     fs::write(world.path("request/files").join(&file), b"another\n").unwrap();
     assert!(world.review(&request, "alice").unwrap_err().to_string().contains("is not the one that is listed"));
     fs::remove_file(world.path("request/files").join(&file)).unwrap();
-    fs::write(&path, &honest).unwrap();
-    fs::write(&list, text).unwrap();
     for person in ["alice", "bob"] {
         world.sign("request", person).unwrap();
     }
@@ -349,6 +345,20 @@ fn a_new_root_is_signed_by_its_old_and_new_keys_wherever_they_are() {
     world.sign("request", "alice").unwrap();
     assert_eq!(world.import("request").unwrap().version("root"), Some(2));
     assert_eq!(world.open().editor().version("root"), Ok(2));
+}
+
+#[test]
+fn a_key_with_line_breaks_in_it_is_carried_too() {
+    let world = World::new();
+    let mut publisher = world.open();
+    let key = SigningKey::generate(crate::crypto::Scheme::EcdsaP256Sha256).unwrap();
+    publisher.rotate("images", Side::Online, vec![key], 1).unwrap();
+    publisher.export(&world.path("request")).unwrap();
+    drop(publisher);
+    for person in ["alice", "bob"] {
+        world.sign("request", person).unwrap();
+    }
+    assert_eq!(world.import("request").unwrap().version("images"), Some(2));
 }
 
 #[test]

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
@@ -23,12 +24,29 @@ func main() {
 	}
 }
 
+// A role's name is percent-encoded in its file's name: decoding `%2F` would make a folder of it.
+func files(repository string) http.Handler {
+	targets := http.FileServer(http.Dir(repository))
+	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		if !strings.HasPrefix(request.URL.Path, "/metadata/") {
+			targets.ServeHTTP(answer, request)
+			return
+		}
+		content, err := os.ReadFile(repository + request.URL.EscapedPath())
+		if err != nil {
+			http.NotFound(answer, request)
+			return
+		}
+		_, _ = answer.Write(content)
+	})
+}
+
 func run(repository, root string, paths []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	go func() { _ = http.Serve(listener, http.FileServer(http.Dir(repository))) }()
+	go func() { _ = http.Serve(listener, files(repository)) }()
 	url := "http://" + listener.Addr().String()
 
 	trusted, err := os.ReadFile(root)
