@@ -5,6 +5,8 @@
 //! - [`Publisher`] is what a release engineer needs: it knows which role signs what, verifies what it signs on top of,
 //!   and raises versions.
 //! - [`Editor`] below it does what it is told: any role, any version, any key. Tests build attacked repositories with it.
+//! - [`Request`] carries a change to keys that are elsewhere and back; [`ExternalSigner`] is a key that signs by other
+//!   means.
 //! - [`layout`] and [`link`] write in-toto metadata, as Metablocks or in DSSE envelopes.
 
 mod adopt;
@@ -17,6 +19,7 @@ mod editor;
 mod elsewhere;
 mod error;
 mod folder;
+mod import;
 mod init;
 pub mod key;
 mod keyring;
