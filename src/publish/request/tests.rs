@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::publish::{KeyRing, NewRole, Plan, RoleKeyPlan, Side, SigningKey, metadata::Scope};
+use crate::publish::{Commit, KeyRing, NewRole, Plan, RoleKeyPlan, Side, SigningKey, metadata::Scope};
 
 fn now() -> Timestamp {
     "2026-06-01T12:00:00Z".parse().unwrap()
