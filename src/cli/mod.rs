@@ -15,6 +15,7 @@ pub mod serve;
 pub mod serve_audit;
 pub mod shell;
 pub mod status;
+pub mod trust;
 pub mod tuf;
 pub mod verify;
 pub mod webhooks;
@@ -61,6 +62,9 @@ enum Command {
     Why(why::Args),
     /// Show the replicas of an installation and what they know of the repositories: exit code 1 if one is not ready
     Status(status::Args),
+    /// What the replicas of an installation remember of the repositories, so that nobody makes them believe older metadata
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Write the completions of a shell
     Completion(shell::Completion),
     /// Write the manual pages
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, now, &mut out),
         Command::Why(args) => why::run(&args, &mut out),
         Command::Status(args) => status::run(&args, now, &mut out),
+        Command::Trust(command) => trust::run(&command, now, &mut out),
         Command::Completion(args) => shell::completion(&args, command(), &mut out),
         Command::Man(args) => shell::man(&args, command()),
         Command::Demo(args) => demo::run(&args, now, &mut out),

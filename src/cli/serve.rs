@@ -68,7 +68,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let traces = args.traces.start(&args.source.instance)?;
     args.source.start_log(traces.as_ref())?;
     let metrics = Arc::new(Metrics::default());
-    let health = Arc::new(Health::new([Part::Certificate, Part::Policy, Part::Repositories]));
+    let mut parts = vec![Part::Certificate, Part::Policy, Part::Repositories];
+    parts.extend(args.source.trust_memory.is_some().then_some(Part::Trust));
+    parts.extend(args.source.policy_configmap.is_some().then_some(Part::Clock));
+    let health = Arc::new(Health::new(parts));
 
     let resolver = Arc::new(Resolver::default());
     let certificate = certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?;

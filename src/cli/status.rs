@@ -25,19 +25,19 @@ pub struct Args {
 
 /// What one replica says of itself.
 #[derive(Debug, Clone, PartialEq)]
-struct Replica {
-    pod: String,
+pub(super) struct Replica {
+    pub(super) pod: String,
     ready: bool,
     /// Its metrics, or why they cannot be had.
-    metrics: Result<Samples, String>,
+    pub(super) metrics: Result<Samples, String>,
 }
 
 /// The samples of a text in the format of OpenMetrics: for each name, labels and value.
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Samples(BTreeMap<String, Vec<Sample>>);
+pub(super) struct Samples(BTreeMap<String, Vec<Sample>>);
 
-type Labels = BTreeMap<String, String>;
-type Sample = (Labels, f64);
+pub(super) type Labels = BTreeMap<String, String>;
+pub(super) type Sample = (Labels, f64);
 
 /// What the replicas say of one role of one repository.
 #[derive(Debug, Default)]
@@ -51,14 +51,14 @@ struct KnownRole {
 /// Asks through the API server, with the account of the kubeconfig: it has to `get` the Deployment, `list` Pods and
 /// `get` pods/proxy. Exit code 0: every replica answers and is ready; 1: one is not, or does not.
 pub fn run(args: &Args, now: Timestamp, out: &mut impl Write) -> anyhow::Result<u8> {
-    let replicas = super::runtime()?.block_on(ask(args))?;
+    let replicas = super::runtime()?.block_on(ask(&args.place))?;
     write(&replicas, now, out)?;
     let well = |replica: &Replica| replica.ready && replica.metrics.is_ok();
     Ok(u8::from(replicas.is_empty() || !replicas.iter().all(well)))
 }
 
-async fn ask(args: &Args) -> anyhow::Result<Vec<Replica>> {
-    let Place { namespace, name } = &args.place;
+pub(super) async fn ask(place: &Place) -> anyhow::Result<Vec<Replica>> {
+    let Place { namespace, name } = place;
     let client = Client::try_default().await.context("the API server")?;
     let deployment = Api::<Deployment>::namespaced(client.clone(), namespace).get(name).await?;
     let selector = Selector::try_from(deployment.spec.selector).context("the selector of the Deployment")?;
@@ -107,7 +107,7 @@ impl Samples {
         samples
     }
 
-    fn of(&self, name: &str) -> &[Sample] {
+    pub(super) fn of(&self, name: &str) -> &[Sample] {
         self.0.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 

@@ -20,14 +20,16 @@ use super::now;
 use crate::{
     cluster::{
         access::Access,
+        clock,
         events::{Event, Events, Kind},
+        memory::Objects,
         policies::{InForce, Keeper, Place},
         roots::Roots,
         secrets::{InFolder, InNamespace},
     },
     evidence::RepositoryName,
     policy::{self, Policy},
-    repository::{Repository, credentials::Secrets},
+    repository::{Repository, credentials::Secrets, memory::Memories},
     server::{Cluster, Health, POLICY_KEY, Part},
     telemetry::{self, Metrics, metrics::LoadOutcome, traces::Traces},
     tuf,
@@ -62,6 +64,9 @@ pub(super) struct Args {
     /// The immutable ConfigMap with the roots that the policy names
     #[arg(long, env = "PRATIQUE_ROOTS_CONFIGMAP", value_name = "NAMESPACE/NAME")]
     roots_configmap: Option<String>,
+    /// What the ConfigMaps in which replicas remember together begin with; without it each remembers for itself
+    #[arg(long, env = "PRATIQUE_TRUST_MEMORY", value_name = "NAMESPACE/PREFIX", requires = "policy_configmap")]
+    pub(super) trust_memory: Option<String>,
     /// The folder that keeps what is trusted over restarts
     #[arg(long, env = "PRATIQUE_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
@@ -111,13 +116,23 @@ impl Args {
         let mut tasks = Vec::new();
         let (policies, roots, told) = follow_policy(self, metrics, &mut tasks).await?;
         let secrets = secrets_beside(&roots);
+        let memories = self.memories(&roots, told.as_ref().map(|(cluster, _)| &cluster.events))?;
         let cluster = told.as_ref().map(|(cluster, _)| cluster.clone());
         let events = told.map(|(cluster, regarding)| (cluster.events, regarding));
+        if let Roots::ConfigMap { client, .. } = &roots {
+            let health = health.clone();
+            let told = move |compared| match compared {
+                Ok(()) => health.ready(Part::Clock),
+                Err(why) => health.waiting(Part::Clock, why),
+            };
+            tasks.push(tokio::spawn(clock::follow(client.clone(), now, told)));
+        }
         let (world, changed) = (Arc::new(ArcSwapOption::empty()), Arc::new(Notify::new()));
         let builder = Builder {
             policies,
             roots,
             secrets,
+            memories,
             events,
             state: self.state.clone(),
             world: world.clone(),
@@ -128,6 +143,15 @@ impl Args {
         };
         tasks.push(tokio::spawn(builder.run()));
         Ok(Wired { world, changed, cluster, tasks })
+    }
+}
+
+impl Args {
+    fn memories(&self, roots: &Roots, events: Option<&Events>) -> anyhow::Result<Option<Objects>> {
+        let (Some(place), Roots::ConfigMap { client, .. }) = (&self.trust_memory, roots) else { return Ok(None) };
+        let (namespace, prefix) = namespaced(place)?;
+        let instance = self.instance.clone();
+        Ok(Some(Objects { client: client.clone(), namespace, prefix, instance, events: events.cloned() }))
     }
 }
 
@@ -197,6 +221,8 @@ struct Builder {
     roots: Roots,
     /// Where credentials for repositories are.
     secrets: Arc<dyn Secrets>,
+    /// Where replicas remember together.
+    memories: Option<Objects>,
     /// Where Events go, and what they are about.
     events: Option<(Events, ObjectReference)>,
     state: Option<PathBuf>,
@@ -242,12 +268,21 @@ impl Builder {
     }
 
     async fn build(&self, policy: Arc<Policy>, current: Option<&World>) -> anyhow::Result<World> {
+        let memories = self.memories.as_ref();
+        if let Some(objects) = memories {
+            for name in policy.repositories().keys() {
+                let known = objects.repository(name.as_str()).check().await;
+                known.map_err(|error| anyhow::anyhow!("[{}] repository {name}: {error}", error.code()))?;
+            }
+        }
         let mut files = BTreeMap::new();
         for name in named_files(&policy) {
             let bytes = self.roots.load(name.as_str(), &tuf::Limits::default()).await?;
             files.insert(name.as_str().to_owned(), bytes);
         }
-        Ok(World::build(policy, &files, self.state.as_deref(), current, Some(&self.secrets)).await?)
+        let memories = memories.map(|objects| objects as &dyn Memories);
+        let state = self.state.as_deref();
+        Ok(World::build_sharing(policy, &files, state, current, Some(&self.secrets), memories).await?)
     }
 
     fn put_in_force(&mut self, world: World) {
@@ -271,13 +306,7 @@ impl Builder {
                         watch(repository);
                         changed.notify_one();
                     };
-                    tokio::spawn(async move {
-                        // What the disk has serves until the repository answers (A5).
-                        if let Err(error) = repository.load_cache(now()).await {
-                            tracing::info!(repository = %repository.name(), %error, "nothing to start from on disk");
-                        }
-                        repository.keep_fresh(pause, metrics, now, after).await;
-                    })
+                    tokio::spawn(look_after(repository, pause, metrics, self.health.clone(), after))
                 }
             };
             still.insert(name, (repository.clone(), task));
@@ -289,7 +318,12 @@ impl Builder {
         self.changed.notify_one();
         self.health.ready(Part::Policy);
         let health = self.health.clone();
+        let all: Vec<_> = self.refreshing.values().map(|(repository, _)| repository.clone()).collect();
         tokio::spawn(async move {
+            for repository in all {
+                repository.recalled().await;
+            }
+            health.ready(Part::Trust);
             for repository in new {
                 repository.tried().await;
             }
@@ -314,6 +348,29 @@ impl Builder {
             });
         }
     }
+}
+
+/// Keeps one repository fresh, for ever.
+async fn look_after(
+    repository: Arc<Repository>,
+    pause: Duration,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    after: impl Fn(&Repository),
+) {
+    let name = repository.name().clone();
+    // R4: nothing is judged by older metadata than any replica has seen.
+    repository.recall(|fault| health.waiting(Part::Trust, format!("repository {name}: {fault}"))).await;
+    // What the disk has serves until the repository answers (A5).
+    if let Err(error) = repository.load_cache(now()).await {
+        tracing::info!(repository = %name, %error, "nothing to start from on disk");
+    }
+    let heeded = |repository: &Repository| {
+        repository.count_alerts(&metrics);
+        after(repository);
+    };
+    let heeding = repository.follow_memory(now, heeded);
+    tokio::join!(repository.clone().keep_fresh(pause, metrics.clone(), now, &after), heeding);
 }
 
 /// Says after a refresh whether online keys have become able to sign layouts, once for each change of the answer (T1).

@@ -33,11 +33,20 @@ impl Repository {
         }
     }
 
+    /// Counts what was raised since this was last asked.
+    pub fn count_alerts(&self, metrics: &Metrics) {
+        for alert in self.take_alerts() {
+            metrics.trust_alert(self.name().as_str(), alert.code);
+        }
+    }
+
     /// One refresh, counted and logged. Whether it succeeded.
     pub async fn refresh_and_tell(&self, metrics: &Metrics, now: Timestamp) -> bool {
         let before = self.generation();
         let name = self.name().as_str();
-        match self.refresh(now).await {
+        let refreshed = self.refresh(now).await;
+        self.count_alerts(metrics);
+        match refreshed {
             Ok(generation) => {
                 let unchanged = before.is_some_and(|before| Arc::ptr_eq(&before, &generation));
                 let outcome = if unchanged { RefreshOutcome::Unchanged } else { RefreshOutcome::Updated };

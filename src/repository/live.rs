@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub use self::lapsed::Lapsed;
 use super::{
+    memory::{Alerts, Shared, equivocation},
     store::{self, Store, Writer},
     transport::Transport,
 };
@@ -35,13 +36,14 @@ const MISS_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Repository {
     pub(super) name: RepositoryName,
-    pinned_root: Vec<u8>,
+    pub(super) pinned_root: Vec<u8>,
     pinned_version: u64,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) transport: Transport,
     pub(super) store: Option<Store>,
+    pub(super) memory: Option<Shared>,
     current: ArcSwapOption<Generation>,
-    refreshing: tokio::sync::Mutex<()>,
+    pub(super) refreshing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     tried: watch::Sender<bool>,
 }
@@ -55,6 +57,7 @@ struct State {
     seen: Option<Stored>,
     /// What the last refresh, which failed for the lack of something fresh, leaves to go on with.
     lapsed: Option<Lapsed>,
+    alerts: Alerts,
 }
 
 /// One immutable trusted set, and what of its delegated roles is loaded.
@@ -66,7 +69,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    fn new(trusted: Trusted, roles: Delegated) -> Self {
+    pub(super) fn new(trusted: Trusted, roles: Delegated) -> Self {
         Self { trusted, roles: ArcSwap::from_pointee(roles), loading: tokio::sync::Mutex::new(()) }
     }
 
@@ -141,6 +144,7 @@ impl Repository {
             settings,
             transport,
             store,
+            memory: None,
             current: ArcSwapOption::empty(),
             refreshing: tokio::sync::Mutex::new(()),
             state: Mutex::default(),
@@ -151,6 +155,11 @@ impl Repository {
     /// The name in the policy.
     pub fn name(&self) -> &RepositoryName {
         &self.name
+    }
+
+    /// The root that was handed out.
+    pub fn pinned_root(&self) -> &[u8] {
+        &self.pinned_root
     }
 
     /// The trusted set in use, if any refresh or the cache gave one.
@@ -201,8 +210,11 @@ impl Repository {
         (!same(before.as_ref(), Some(&fresh))).then_some(fresh)
     }
 
-    async fn refresh_alone(&self, now: Timestamp) -> Result<Arc<Generation>, Error> {
-        let result = self.run_refresh(now).await;
+    pub(super) async fn refresh_alone(&self, now: Timestamp) -> Result<Arc<Generation>, Error> {
+        let mut result = self.run_refresh(now).await;
+        if self.share(result.as_ref().ok()).await {
+            result = self.run_refresh(now).await;
+        }
         let lapsed = match &result {
             Ok(_) => None,
             Err(failure) => self.lapse(failure, now).await,
@@ -236,7 +248,10 @@ impl Repository {
     /// Uses what the disk holds, verified again, without contacting anybody.
     pub async fn load_cache(&self, now: Timestamp) -> Result<(), Error> {
         let _alone = self.refreshing.lock().await;
+        self.check_memory()?;
+        self.check_disk().await?;
         let stored = self.stored().await;
+        let stored = Stored { targets: stored.targets.clone(), ..self.seen().unwrap_or(stored) };
         let (trusted, notices) = Trusted::from_stored(&self.pinned_root, stored, self.settings.clone(), now)?;
         self.tell(&notices);
         self.current.store(Some(Arc::new(Generation::new(trusted, Delegated::default()))));
@@ -245,6 +260,7 @@ impl Repository {
     }
 
     async fn run_refresh(&self, now: Timestamp) -> Result<Trusted, Error> {
+        self.check_memory()?;
         let deadline = Instant::now() + REFRESH_DEADLINE;
         // Held from before the first byte is read until after the last is written: two processes on one folder must
         // not replace each other's newer files by older ones.
@@ -252,8 +268,14 @@ impl Repository {
             Some(store) => Some(store.writer(deadline).await?),
             None => None,
         };
-        let seen = self.with_state(|state| state.seen.clone());
+        let seen = self.seen();
         let current = self.current.load_full();
+        if current.is_none() {
+            self.check_disk().await?;
+        }
+        if let Some(writer) = &writer {
+            writer.put_root(self.pinned_version, self.pinned_root.clone()).await?;
+        }
         let mut refresh = match (&seen, &current) {
             (Some(seen), _) => Refresh::start(&self.pinned_root, seen.clone(), self.settings.clone(), now)?,
             (None, Some(current)) => Refresh::after(&current.trusted, self.settings.clone(), now),
@@ -267,15 +289,32 @@ impl Repository {
         } else if !verified.is_empty() {
             // TUF 5.3.8, 5.4.5, 5.5.7: what was verified is trusted from now on, though the refresh ended without a set.
             // Else whoever makes one refresh fail could have the next one take an older root or timestamp.
-            let before = match (seen, current) {
-                (Some(seen), _) => seen,
-                (None, Some(current)) => current.trusted.memory(),
-                (None, None) => self.stored().await,
-            };
+            let before = self.known().await;
             self.with_state(|state| state.seen = Some(verified.into_iter().fold(before, Stored::with)));
         }
         result?;
         Ok(refresh.finish()?)
+    }
+
+    /// What has been verified beyond the set in use, if anything.
+    pub(super) fn seen(&self) -> Option<Stored> {
+        self.with_state(|state| state.seen.clone())
+    }
+
+    /// Nothing is answered by what is known here any more, but by what follows from `floors`.
+    pub(super) fn raise(&self, floors: Stored) {
+        self.with_state(|state| (state.seen, state.lapsed) = (Some(floors), None));
+        self.current.store(None);
+    }
+
+    /// This is what is answered by, and all that is known.
+    pub(super) fn use_set(&self, generation: Arc<Generation>) {
+        self.with_state(|state| (state.seen, state.lapsed) = (None, None));
+        self.current.store(Some(generation));
+    }
+
+    pub(super) fn with_alerts<T>(&self, f: impl FnOnce(&mut Alerts) -> T) -> T {
+        self.with_state(|state| f(&mut state.alerts))
     }
 
     /// Fetches what a refresh asks for, and stores what it verified, until it ends.
@@ -300,7 +339,7 @@ impl Repository {
     }
 
     /// What was stored is told apart by version: the pinned root is 1 or later, and those after it are in order.
-    async fn stored(&self) -> Stored {
+    pub(super) async fn stored(&self) -> Stored {
         let Some(store) = &self.store else { return Stored::default() };
         let limits = &self.settings.limits;
         let first = self.pinned_version.saturating_add(1);
@@ -318,11 +357,8 @@ impl Repository {
                 Notice::Ignored { role, error } => {
                     tracing::warn!(repository = %self.name, %role, %error, "a stored file does not verify, ignored");
                 }
-                Notice::Equivocation { role, version, stored, .. } => {
-                    tracing::error!(
-                        repository = %self.name, %role, version, kept = %stored, code = "trust/equivocation",
-                        "two contents were signed for one version"
-                    );
+                Notice::Equivocation { .. } => {
+                    equivocation(notice).into_iter().for_each(|alert| self.alert(alert));
                 }
             }
         }

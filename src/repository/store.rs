@@ -145,6 +145,19 @@ impl Store {
         self.blocking(read_all).await
     }
 
+    /// All stored roots from the oldest on, without gaps, unverified.
+    pub async fn all_roots(&self, limits: &Limits) -> Vec<Vec<u8>> {
+        let oldest = |dir: &Path| {
+            let entries = fs::read_dir(dir.join("roots")).ok()?;
+            let version = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".root.json")?.parse().ok();
+            entries.flatten().filter_map(version).min()
+        };
+        match self.blocking(oldest).await {
+            Some(first) => self.roots(first, limits).await,
+            None => Vec::new(),
+        }
+    }
+
     /// The target file with this content, if it is here and still has it.
     pub async fn target(&self, digest: Sha256, max_bytes: u64) -> Option<Vec<u8>> {
         let read_checked = move |dir: &Path| {

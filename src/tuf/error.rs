@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     FetchError,
     name::{Role, RoleChain, TargetPath},
+    remembered::MemoryFault,
     verify::Rejection,
 };
 use crate::crypto::{KeyId, Sha256, digest::HashMismatch};
@@ -172,6 +173,20 @@ pub enum Error {
         /// The higher.
         other: Sha256,
     },
+    /// Another root was handed out than the one that is remembered, and neither leads to the other (trust.md R7).
+    #[error(
+        "root v{}, {}, is handed out; root v{}, {}, is remembered, and the one does not lead to the other",
+        pinned.0, pinned.1, remembered.0, remembered.1
+    )]
+    RootReplaced {
+        /// Version and digest of the root that was handed out.
+        pinned: (u64, Sha256),
+        /// Version and digest of the remembered root that it was held against.
+        remembered: (u64, Sha256),
+    },
+    /// What is remembered of the repository is not in order (trust.md §5).
+    #[error(transparent)]
+    Memory(#[from] MemoryFault),
     /// More roots than one refresh steps through (TUF 5.3.3). Those read so far are kept; the next refresh goes on.
     #[error("more than {limit} new roots in one refresh, v{reached} reached")]
     RootRotations {
@@ -267,6 +282,8 @@ impl Error {
             Self::BelowMinimum { .. } => "tuf/minimum",
             Self::NotInSnapshot { .. } => "tuf/not-in-snapshot",
             Self::RootFork { .. } => "tuf/root-fork",
+            Self::RootReplaced { .. } => "tuf/root-replaced",
+            Self::Memory(fault) => fault.code(),
             Self::RootRotations { .. } => "tuf/root-rotations",
             Self::TooManyRoles { .. } | Self::TooDeep { .. } => "tuf/limit",
             Self::UnsafePath { .. } => "tuf/unsafe-path",

@@ -11,6 +11,7 @@
 //! holds those. Whatever is wrong ends in an [`Error`]; only a finished search says that a target is absent.
 
 mod check;
+pub mod codec;
 mod current;
 mod delegated;
 mod error;
@@ -21,6 +22,7 @@ mod lookup;
 mod metadata;
 mod name;
 mod refresh;
+mod remembered;
 mod roots;
 mod stored;
 mod trusted;
@@ -36,6 +38,7 @@ pub use lookup::{Lookup, Resolved, Visit};
 pub use metadata::TargetFile;
 pub use name::{Role, RoleChain, RoleName, TargetPath};
 pub use refresh::Refresh;
+pub use remembered::{Joined, MemoryFault, Remembered};
 pub use stored::{Notice, Persist, Stored};
 pub use trusted::{FileInfo, TopLevel, Trusted};
 pub use verify::{Rejection, Signers};

@@ -43,7 +43,7 @@ impl Root {
     }
 
     /// Whether `newer` lacks a key that this root let sign timestamps or snapshots.
-    fn loses_online_keys_in(&self, newer: &Self) -> bool {
+    pub(super) fn loses_online_keys_in(&self, newer: &Self) -> bool {
         [(&self.timestamp, &newer.timestamp), (&self.snapshot, &newer.snapshot)].into_iter().any(|(old, new)| {
             let (old, new) = (self.keys.signers(old), newer.keys.signers(new));
             !new.materials.is_superset(&old.materials)

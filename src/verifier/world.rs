@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
     path::Path,
     sync::Arc,
 };
@@ -15,6 +16,7 @@ use crate::{
     repository::{
         Generation, Repository, RepositoryError,
         credentials::{Credentials, NoSecrets, Secrets},
+        memory::Memories,
         store::{self, Store},
         transport::{self, Access, Locations, Reach, Redirects, Transport},
     },
@@ -126,6 +128,18 @@ impl World {
         previous: Option<&Self>,
         secrets: Option<&Arc<dyn Secrets>>,
     ) -> Result<Self, Unbuilt> {
+        Self::build_sharing(policy, files, state, previous, secrets, None).await
+    }
+
+    /// The same, where replicas share in `memories` what they remember of each repository (trust.md §5).
+    pub async fn build_sharing(
+        policy: Arc<Policy>,
+        files: &BTreeMap<String, Vec<u8>>,
+        state: Option<&Path>,
+        previous: Option<&Self>,
+        secrets: Option<&Arc<dyn Secrets>>,
+        memories: Option<&dyn Memories>,
+    ) -> Result<Self, Unbuilt> {
         let none: Arc<dyn Secrets> = Arc::new(NoSecrets);
         let secrets = secrets.unwrap_or(&none);
         let mut repositories = BTreeMap::new();
@@ -141,7 +155,7 @@ impl World {
                 Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => {
                     Kept { settings: settings.clone(), ..kept.clone() }
                 }
-                _ => Kept::build(name, settings, root, ca_bundle, state, secrets).await?,
+                _ => Kept::build(name, settings, (root, ca_bundle), state, secrets, memories).await?,
             };
             repositories.insert(name.clone(), kept);
         }
@@ -160,6 +174,15 @@ impl World {
             registries.insert(host.clone(), kept);
         }
         Ok(Self { policy, repositories, registries })
+    }
+
+    /// The folder of a repository in that of the state. R7: another epoch begins with empty floors. No name of a
+    /// repository has a dot.
+    pub fn folder(repository: &str, epoch: NonZeroU64) -> String {
+        match epoch.get() {
+            1 => repository.to_owned(),
+            epoch => format!("{repository}.{epoch}"),
+        }
     }
 
     /// The policy.
@@ -258,10 +281,10 @@ impl Kept {
     async fn build(
         name: &RepositoryName,
         settings: &TufRepository,
-        root: Vec<u8>,
-        ca_bundle: Option<Vec<u8>>,
+        (root, ca_bundle): (Vec<u8>, Option<Vec<u8>>),
         state: Option<&Path>,
         secrets: &Arc<dyn Secrets>,
+        memories: Option<&dyn Memories>,
     ) -> Result<Self, Unbuilt> {
         let locations = Locations {
             metadata: settings.metadata.as_str().to_owned(),
@@ -280,18 +303,17 @@ impl Kept {
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {
             Some(dir) => {
-                // R7: another epoch begins with empty floors. No name of a repository has a dot.
-                let folder = match settings.epoch.get() {
-                    1 => name.to_string(),
-                    epoch => format!("{name}.{epoch}"),
-                };
-                let store = Store::open(dir.join(folder)).await;
+                let store = Store::open(dir.join(World::folder(name.as_str(), settings.epoch))).await;
                 Some(store.map_err(|error| Unbuilt::Store { repository: name.clone(), error })?)
             }
             None => None,
         };
         let repository = Repository::new(name.clone(), root.clone(), tuf_settings(settings), transport, store)
             .map_err(|error| Unbuilt::Root { repository: name.clone(), error: Box::new(error) })?;
+        let repository = match memories {
+            Some(memories) => repository.with_memory(memories.of(name.as_str()), settings.epoch),
+            None => repository,
+        };
         Ok(Self { settings: settings.clone(), root, ca_bundle, repository: Arc::new(repository) })
     }
 }

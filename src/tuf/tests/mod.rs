@@ -5,6 +5,7 @@ mod delegations;
 mod expiry;
 mod hostile;
 mod join;
+mod remembered;
 mod rollback;
 mod roots;
 mod search;
