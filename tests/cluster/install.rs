@@ -159,11 +159,13 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [pratique] [get patch]".to_owned(),
     ]);
     assert_eq!(rights("pratique", "default"), everywhere);
-    let trust = ["", "-0", "-1", "-2", "-3"].map(|part| format!("configmaps [] [pratique-trust-acme{part}] "));
+    let trust = ["", ".0", ".1", ".2", ".3"].map(|part| format!("configmaps [] [pratique-trust-acme{part}] "));
     let mut expected = everywhere;
     expected.extend([
         "configmaps [] [pratique-policy] [get list watch]".to_owned(),
         format!("configmaps [] [{}] [get list watch]", deploy::roots()),
+        "configmaps [] [pratique-trust-acme.born] [get]".to_owned(),
+        "configmaps [] [pratique-digests] [get list watch]".to_owned(),
         "secrets [] [pratique-tls] [get update]".to_owned(),
     ]);
     expected.extend(trust.map(|line| line + "[get list watch update]"));

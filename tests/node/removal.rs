@@ -18,7 +18,7 @@ pub(crate) fn leaves_nothing_in_the_way(story: &Story) {
     story.said(&format!("an uninstall: {} reviews, none lost", stream.end()));
 
     let mut kept: BTreeSet<String> =
-        ["", "-0", "-1", "-2", "-3"].map(|part| format!("ConfigMap pratique-trust-shop{part}")).into();
+        ["", ".0", ".1", ".2", ".3"].map(|part| format!("ConfigMap pratique-trust-shop{part}")).into();
     kept.insert("ConfigMap pratique-roots-".to_owned());
     // The last replicas may still be ending.
     wait::until("nothing is left", || {

@@ -21,7 +21,6 @@ fn kept(story: &Story) -> Vec<Value> {
     vec![
         own("secret/pratique-tls"),
         own("configmap/pratique-trust-shop"),
-        own("configmap/pratique-trust-shop-0"),
         json!(roots),
         bundle("validating"),
         bundle("mutating"),
@@ -34,8 +33,6 @@ fn policy(story: &Story) -> Value {
 }
 
 pub(crate) fn and_rollbacks_lose_no_review(story: &Story) {
-    // As the program would, which alone writes there.
-    story.own.patch("configmap/pratique-trust-shop", &json!({"data": {"head": "remembered"}})).succeeded();
     let before = kept(story);
 
     let stream = story.stream();

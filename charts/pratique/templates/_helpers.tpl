@@ -147,14 +147,46 @@ app.kubernetes.io/component: webhook
 {{- printf "%s-roots-%s" (include "pratique.fullname" .) (include "pratique.rootsData" . | sha256sum | trunc 10) }}
 {{- end }}
 
-{{- /* The objects of the rollback memory: a head and its parts, for each repository. */}}
+{{- /* The objects of the rollback memory: a head and its parts, for each repository. No name of a repository has a dot,
+so none is called like a part of another one. */}}
 {{- define "pratique.trust" -}}
 {{- $fullname := include "pratique.fullname" . }}
 {{- range $name, $_ := .Values.repositories }}
 {{ printf "- %s-trust-%s" $fullname $name }}
 {{- range until 4 }}
-{{ printf "- %s-trust-%s-%d" $fullname $name . }}
+{{ printf "- %s-trust-%s.%d" $fullname $name . }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What says that there was a first state: written once, by the hook or by an admin, and never by the webhook. */}}
+{{- define "pratique.born" -}}
+{{- $fullname := include "pratique.fullname" . }}
+{{- range $name, $_ := .Values.repositories }}
+{{ printf "- %s-trust-%s.born" $fullname $name }}
+{{- end }}
+{{- end }}
+
+{{- /* The manifests of these objects. No `data`, here or ever: what is not rendered belongs to the program alone, and no
+upgrade, rollback or sync touches it. */}}
+{{- define "pratique.trustObjects" -}}
+{{- range include "pratique.trust" . | fromYamlArray }}
+---
+# Rollback memory: what is in it only grows. It outlives the release, or a new one would believe older metadata.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ . }}
+  namespace: {{ $.Release.Namespace }}
+  labels:
+    {{- include "pratique.labels" $ | nindent 4 }}
+  annotations:
+    helm.sh/resource-policy: keep
+    {{- if $.hook }}
+    # Of the release that comes after the hook.
+    meta.helm.sh/release-name: {{ $.Release.Name }}
+    meta.helm.sh/release-namespace: {{ $.Release.Namespace }}
+    {{- end }}
 {{- end }}
 {{- end }}
 
