@@ -19,6 +19,7 @@ mod guards;
 mod image_policy;
 mod install;
 mod live;
+mod memory;
 mod outage;
 mod pinning;
 mod plugin;

@@ -105,7 +105,8 @@ default: deny
         fs::read_to_string(self.repository().join("metadata/1.root.json")).unwrap()
     }
 
-    fn publish<T>(&self, change: impl FnOnce(&mut Publisher) -> T) -> T {
+    /// Changes the repository, and signs what that takes.
+    pub(crate) fn publish<T>(&self, change: impl FnOnce(&mut Publisher) -> T) -> T {
         let keys = KeyRing::open(&self.keys()).unwrap();
         let mut publisher = Publisher::open(&self.repository(), keys, Timestamp::now()).unwrap();
         let changed = change(&mut publisher);

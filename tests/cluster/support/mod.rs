@@ -8,6 +8,7 @@ pub(crate) mod deploy;
 pub(crate) mod helm;
 pub(crate) mod images;
 pub(crate) mod kubectl;
+pub(crate) mod memory;
 pub(crate) mod objects;
 pub(crate) mod pki;
 pub(crate) mod process;

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     options: &'static [&'static str],
     /// Whether it issues its certificate itself, into the Secret `pratique-tls` of its namespace.
     self_issued: bool,
+    /// Whether it shares what it remembers with others. Only with ConfigMaps.
+    remembers: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +69,13 @@ impl Settings {
         let folder = cluster.folder(&format!("webhook-{name}"));
         fs::write(folder.join("policy.yaml"), policy).unwrap();
         fs::write(folder.join("acme.root.json"), chain.root()).unwrap();
-        Self { source: Source::File(folder.join("policy.yaml")), pin: "off", options: &[], self_issued: false }
+        Self {
+            source: Source::File(folder.join("policy.yaml")),
+            pin: "off",
+            options: &[],
+            self_issued: false,
+            remembers: false,
+        }
     }
 
     /// With this policy, in ConfigMaps, and with the account of `deploy/install.yaml`, all in the test's own namespace.
@@ -94,7 +102,13 @@ impl Settings {
         roots["immutable"] = json!(true);
         own.apply(&roots).succeeded();
         let (_, kubeconfig) = cluster.service_account(&namespace, "pratique");
-        Self { source: Source::ConfigMaps { namespace, kubeconfig }, pin: "off", options: &[], self_issued: false }
+        Self {
+            source: Source::ConfigMaps { namespace, kubeconfig },
+            pin: "off",
+            options: &[],
+            self_issued: false,
+            remembers: false,
+        }
     }
 
     /// With tags replaced by digests: `pods` or `all`.
@@ -134,6 +148,11 @@ impl Settings {
         Self { self_issued: true, ..self }
     }
 
+    /// With what it remembers in the ConfigMaps that begin with `pratique-trust`, which have to be there.
+    pub(crate) fn remembering(self) -> Self {
+        Self { remembers: true, ..self }
+    }
+
     fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
         let mut args = vec![
             "serve".to_owned(),
@@ -156,6 +175,7 @@ impl Settings {
             Source::ConfigMaps { namespace, .. } => {
                 args.push(format!("--policy-configmap={namespace}/pratique-policy"));
                 args.push(format!("--roots-configmap={namespace}/{}", deploy::roots()));
+                args.extend(self.remembers.then(|| format!("--trust-memory={namespace}/pratique-trust")));
             }
         }
         args
@@ -214,12 +234,40 @@ impl Webhook {
     }
 }
 
+/// A process that does not become ready.
+pub(crate) struct Unready(Server);
+
+impl Unready {
+    /// Starts it, and waits until it gives a reason with these words.
+    pub(crate) fn start(cluster: &Cluster, name: &str, settings: &Settings, words: &str) -> Self {
+        let mut server = Server::spawn(&Server::folder(cluster, name), settings);
+        wait::until("the webhook says why it is not ready", || {
+            assert!(!server.process.has_ended(), "{}", server.process.log());
+            match get(server.health, "/readyz") {
+                Err(answer) if answer.contains(words) => Ok(()),
+                other => Err(format!("{other:?}\n{}", server.process.log())),
+            }
+        });
+        Self(server)
+    }
+
+    /// Waits until it is ready after all.
+    pub(crate) fn becomes_ready(&self) {
+        wait::until("the webhook is ready", || get(self.0.health, "/readyz").map(drop));
+    }
+}
+
 impl Server {
-    fn start(cluster: &Cluster, name: &str, settings: &Settings) -> Self {
+    fn folder(cluster: &Cluster, name: &str) -> PathBuf {
         let folder = cluster.folder(&format!("webhook-{name}"));
         fs::create_dir_all(folder.join("tls")).unwrap();
         fs::create_dir_all(folder.join("state")).unwrap();
         cluster.authority().server(&["127.0.0.1"], &folder.join("tls/tls.crt"), &folder.join("tls/tls.key"));
+        folder
+    }
+
+    fn start(cluster: &Cluster, name: &str, settings: &Settings) -> Self {
+        let folder = Self::folder(cluster, name);
         let mut attempt = 1;
         loop {
             match Self::start_on_free_ports(&folder, settings) {
@@ -233,25 +281,31 @@ impl Server {
     }
 
     fn start_on_free_ports(folder: &Path, settings: &Settings) -> Result<Self, String> {
+        let mut server = Self::spawn(folder, settings);
+        wait::until("the webhook is ready", || {
+            if server.process.has_ended() {
+                return Ok(Err(server.process.log()));
+            }
+            let log = |answer| format!("{answer}\n{}", server.process.log());
+            get(server.health, "/readyz").map(|_| Ok(())).map_err(log)
+        })?;
+        Ok(server)
+    }
+
+    fn spawn(folder: &Path, settings: &Settings) -> Self {
         let (port, health) = (free_port(), free_port());
         let env = match &settings.source {
             Source::File(_) => None,
             Source::ConfigMaps { kubeconfig, .. } => Some(("KUBECONFIG", kubeconfig.as_os_str())),
         };
-        let mut process = Process::start(
+        let process = Process::start(
             Path::new(env!("CARGO_BIN_EXE_pratique")),
             settings.args(port, health, folder),
             env.as_slice(),
             folder,
             &folder.join("log"),
         );
-        wait::until("the webhook is ready", || {
-            if process.has_ended() {
-                return Ok(Err(process.log()));
-            }
-            get(health, "/readyz").map(|_| Ok(()))
-        })?;
-        Ok(Self { process, port, health })
+        Self { process, port, health }
     }
 }
 
