@@ -120,8 +120,11 @@ impl NewKey {
 mod tests {
     use super::*;
 
+    /// What becomes of a signature.
+    type Answer = fn(Vec<u8>) -> Result<Vec<u8>, String>;
+
     /// Answers with what a function makes of the signature of a key that is here after all.
-    struct Fake(SigningKey, fn(Vec<u8>) -> Result<Vec<u8>, String>);
+    struct Fake(SigningKey, Answer);
 
     impl ExternalSigner for Fake {
         fn sign(&self, _: &KeyId, _: Scheme, message: &[u8]) -> Result<Vec<u8>, String> {
@@ -129,7 +132,7 @@ mod tests {
         }
     }
 
-    fn key(answer: fn(Vec<u8>) -> Result<Vec<u8>, String>) -> SigningKey {
+    fn key(answer: Answer) -> SigningKey {
         let key = || SigningKey::ed25519_from_seed([1; 32]);
         let object = key().key_object().unwrap();
         SigningKey::elsewhere(&KeyId::from("0123"), &object, Arc::new(Fake(key(), answer))).unwrap()
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn a_signature_is_taken_as_bytes_hex_or_base64() {
         let expected = SigningKey::ed25519_from_seed([1; 32]).sign(b"text").unwrap();
-        let forms: [fn(Vec<u8>) -> Result<Vec<u8>, String>; 3] = [
+        let forms: [Answer; 3] = [
             Ok,
             |bytes| Ok(format!("{}\n", hex::encode(bytes)).into_bytes()),
             |bytes| Ok(format!(" {}\r\n", STANDARD.encode(bytes)).into_bytes()),
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_valid_signature_is_not_taken() {
-        let answers: [fn(Vec<u8>) -> Result<Vec<u8>, String>; 3] = [
+        let answers: [Answer; 3] = [
             |_| Ok(Vec::new()),
             |mut bytes| {
                 bytes[0] ^= 1;
