@@ -214,7 +214,7 @@ pub enum Fault {
     #[error("several repositories are named, and `evidence` does not say which of them has the evidence")]
     NoEvidence,
     /// Credentials that could be read on their way, or would go to two hosts.
-    #[error("goes to one host over TLS: every location of the repository must be https:// and on the same host")]
+    #[error("goes to one host over TLS: its location must be https://, and metadata and targets on the same host")]
     Unbound,
     /// A word of the language that this version does not carry out.
     #[error("{0} is not supported yet")]

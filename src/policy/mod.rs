@@ -27,6 +27,6 @@ pub use model::{
 };
 pub use promote::{PromoteError, promote};
 pub use registry::RegistrySettings;
-pub use repository::{Auth, BaseUrl, FileName, Minimum, Scheme, SecretName, TufRepository};
+pub use repository::{Auth, BaseUrl, FileName, Minimum, Mirror, Scheme, SecretName, TufRepository};
 pub use schema::schema;
 pub use select::{Selected, Subject};

@@ -58,6 +58,8 @@ pub(super) struct RawRepository {
     pub(super) metadata_url: Option<String>,
     /// Where the targets are, where the two are apart.
     pub(super) targets_url: Option<String>,
+    /// Copies of the repository, each with metadata/ and targets/ under it: asked in this order where it fails.
+    pub(super) mirrors: Option<Vec<String>>,
     /// The key of the ConfigMap of roots, or the file beside the policy, that holds the pinned root.json.
     pub(super) root: String,
     /// How long after one refresh the next one begins: 60s.

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::tuf::RoleChain;
 
+/// Each may cost a share of the time that one refresh has.
+const MAX_MIRRORS: usize = 4;
+
 /// A TUF repository as a policy describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TufRepository {
@@ -20,6 +23,8 @@ pub struct TufRepository {
     pub metadata: BaseUrl,
     /// Below which its target files are.
     pub targets: BaseUrl,
+    /// Copies of it, in the order in which they are asked where it fails.
+    pub mirrors: Vec<Mirror>,
     /// The key (of the ConfigMap of roots) or file of the pinned root.
     pub root: FileName,
     /// How long after one refresh the next one begins.
@@ -46,6 +51,15 @@ pub struct TufRepository {
     pub redirects: Vec<String>,
     /// Counted up by hand to drop every rollback floor (trust.md §5, R7).
     pub epoch: NonZeroU64,
+}
+
+/// Where a copy of a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Below which its metadata are.
+    pub metadata: BaseUrl,
+    /// Below which its target files are.
+    pub targets: BaseUrl,
 }
 
 /// Which credentials a repository is asked with, and which host alone may see them.
@@ -104,10 +118,12 @@ impl TufRepository {
         };
         let days = |days: i64| SignedDuration::from_hours(24 * days);
         let ca_bundle = raw.ca_bundle.as_deref().map(|text| FileName::load(text, &at.key("caBundle"))).transpose()?;
-        if ca_bundle.is_some() && metadata.scheme != Scheme::Https && targets.scheme != Scheme::Https {
+        let mirrors = load_mirrors(raw.mirrors.as_deref(), &metadata, &at.key("mirrors"))?;
+        let urls = || mirrors.iter().flat_map(|copy| [&copy.metadata, &copy.targets]).chain([&metadata, &targets]);
+        if ca_bundle.is_some() && urls().all(|url| url.scheme != Scheme::Https) {
             return Err(at.key("caBundle").fault(Fault::MeansNothing { beside: "a location that is not https" }));
         }
-        let in_network = metadata.scheme != Scheme::File || targets.scheme != Scheme::File;
+        let in_network = urls().any(|url| url.scheme != Scheme::File);
         for (word, given) in [("proxy", raw.proxy.is_some()), ("redirects", raw.redirects.is_some())] {
             if given && !in_network {
                 return Err(at.key(word).fault(Fault::MeansNothing { beside: "a location that is a folder" }));
@@ -120,6 +136,7 @@ impl TufRepository {
         Ok(Self {
             metadata,
             targets,
+            mirrors,
             auth,
             root: FileName::load(&raw.root, &at.key("root"))?,
             refresh: duration(&raw.refresh, "refresh")?.unwrap_or(SignedDuration::from_secs(60)),
@@ -181,6 +198,27 @@ fn load_proxy(text: &str, at: &Path) -> Result<BaseUrl, Located> {
         return Err(at.fault(Fault::Url { url: text.to_owned(), wanted }));
     }
     Ok(url)
+}
+
+fn load_mirrors(urls: Option<&[String]>, origin: &BaseUrl, at: &Path) -> Result<Vec<Mirror>, Located> {
+    let Some(urls) = urls else { return Ok(Vec::new()) };
+    if urls.is_empty() {
+        return Err(at.fault(Fault::EmptyList));
+    }
+    if urls.len() > MAX_MIRRORS {
+        return Err(at.fault(Fault::TooMany { what: "mirrors", count: urls.len(), limit: MAX_MIRRORS }));
+    }
+    let mut copies: Vec<Mirror> = Vec::new();
+    for (index, url) in urls.iter().enumerate() {
+        let at = at.index(index);
+        let base = BaseUrl::load(url, &at)?;
+        let copy = Mirror { metadata: base.join("metadata"), targets: base.join("targets") };
+        if copy.metadata == *origin || copies.contains(&copy) {
+            return Err(at.fault(Fault::MeansNothing { beside: "the same location before it" }));
+        }
+        copies.push(copy);
+    }
+    Ok(copies)
 }
 
 fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Located> {

@@ -217,10 +217,15 @@ impl Registry {
     /// The credentials for a place, where there are some and they are for it.
     async fn known_at(&self, url: &Url, since: Option<Instant>) -> Result<Option<HeaderValue>, TagFault> {
         match self.settings.credentials.as_ref().filter(|credentials| credentials.are_for(url)) {
-            Some(credentials) => credentials.value(since).await.map(Some).map_err(|error| match error {
-                FetchError::Credentials(why) => TagFault::Credentials(why),
-                other => TagFault::Unreachable(other.to_string()),
-            }),
+            Some(credentials) => {
+                let login = credentials.value(since).await.map_err(|error| match error {
+                    FetchError::Credentials(why) => TagFault::Credentials(why),
+                    other => TagFault::Unreachable(other.to_string()),
+                })?;
+                let none =
+                    || TagFault::Credentials("a registry wants a token or a password, not a certificate".to_owned());
+                login.header.ok_or_else(none).map(Some)
+            }
             None => Ok(None),
         }
     }

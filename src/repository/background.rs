@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Repository, RepositoryError};
+use super::{Repository, RepositoryError, transport::between};
 use crate::{
     telemetry::{Metrics, metrics::RefreshOutcome},
     tuf::{self, Role, RoleChain},
@@ -82,29 +82,12 @@ impl Repository {
     }
 }
 
-fn is_outage(error: &RepositoryError) -> bool {
+pub(super) fn is_outage(error: &RepositoryError) -> bool {
     !matches!(error, RepositoryError::Tuf(error)
         if !matches!(error, tuf::Error::Fetch { .. } | tuf::Error::Missing { .. }))
 }
 
 /// Between nine and eleven tenths of a pause, so that replicas do not come all at once.
 fn jittered(pause: Duration) -> Duration {
-    let mut byte = [128];
-    // Without randomness they come together, which costs the repository a little and nobody else anything.
-    let _ = aws_lc_rs::rand::fill(&mut byte);
-    pause.mul_f64(0.9 + 0.2 * f64::from(byte[0]) / 255.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jittered_pause_stays_near_the_pause() {
-        let pause = Duration::from_secs(100);
-        for _ in 0..1000 {
-            let jittered = jittered(pause);
-            assert!((Duration::from_secs(90)..=Duration::from_secs(110)).contains(&jittered), "{jittered:?}");
-        }
-    }
+    between(pause.mul_f64(0.9), pause.mul_f64(1.1))
 }

@@ -2,19 +2,27 @@
 //!
 //! Credentials are in a Secret, and the Secret names the one host that they are for. The policy names the Secret, and
 //! its host is held against that of the repository each time it is read: whoever edits the policy can have them sent to
-//! where they belong and nowhere else. They go out over TLS alone, and never after a redirect.
+//! where they belong and nowhere else. They go out over TLS alone, and never after a redirect. Beside a token or a
+//! password, or instead of them, a Secret may hold a client certificate, which is shown to that host alone.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::{Url, header::HeaderValue};
+use rustls::{
+    SignatureScheme,
+    client::ResolvesClientCert,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::transport::host;
-use crate::tuf::FetchError;
+use crate::{crypto::Sha256, tuf::FetchError};
 
 /// The keys of a Secret that are looked at. Nothing else in it is.
-pub const KEYS: [&str; 4] = ["host", "token", "username", "password"];
+pub const KEYS: [&str; 6] = ["host", "token", "username", "password", "tls.crt", "tls.key"];
 
 /// What a Secret holds, as far as it is looked at.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -61,15 +69,44 @@ pub struct Credentials {
     secret: String,
     host: String,
     known: Arc<Mutex<Option<Known>>>,
+    shown: Arc<Shown>,
     /// Whether a host is taken that is reached without TLS, for tests.
     in_the_clear: bool,
 }
 
 /// What was read, and when.
-#[derive(Clone)]
 struct Known {
-    value: HeaderValue,
+    login: Login,
     at: Instant,
+}
+
+/// With what one request goes out.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// The value of the `Authorization` header.
+    pub(crate) header: Option<HeaderValue>,
+    /// Which client certificate new connections show.
+    certificate: Option<Sha256>,
+}
+
+impl Login {
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.certificate.is_some()
+    }
+}
+
+/// The client certificate that connections show from now on.
+#[derive(Debug, Default)]
+struct Shown(ArcSwapOption<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full().filter(|known| known.key.choose_scheme(schemes).is_some())
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.load().is_some()
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -81,7 +118,8 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     /// Those in a Secret, for a host in lower case, with its port unless that is 443. Nothing is read yet.
     pub fn new(secrets: Arc<dyn Secrets>, secret: &str, host: &str) -> Self {
-        Self { secrets, secret: secret.to_owned(), host: host.to_owned(), known: Arc::default(), in_the_clear: false }
+        let (secret, host) = (secret.to_owned(), host.to_owned());
+        Self { secrets, secret, host, known: Arc::default(), shown: Arc::default(), in_the_clear: false }
     }
 
     /// The same, also without TLS.
@@ -95,12 +133,17 @@ impl Credentials {
         (url.scheme() == "https" || self.in_the_clear) && host(url) == self.host
     }
 
-    /// The value of the `Authorization` header, from a reading that is younger than [`FRESH`] or began after `since`.
+    /// What TLS asks for a client certificate. It has the one of the last reading.
+    pub(super) fn certificate(&self) -> Arc<dyn ResolvesClientCert> {
+        self.shown.clone()
+    }
+
+    /// With what a request goes out, from a reading that is younger than [`FRESH`] or began after `since`.
     ///
     /// # Errors
     /// The Secret is not there, does not name the host, or holds no credentials. While whoever keeps the Secrets is away,
     /// what was read last goes on.
-    pub(crate) async fn value(&self, since: Option<Instant>) -> Result<HeaderValue, FetchError> {
+    pub(crate) async fn value(&self, since: Option<Instant>) -> Result<Login, FetchError> {
         // Read once for all who ask at the same time.
         let mut known = self.known.lock().await;
         let is_recent = |known: &Known| match since {
@@ -108,26 +151,21 @@ impl Credentials {
             None => known.at.elapsed() < FRESH,
         };
         if let Some(known) = known.as_ref().filter(|known| is_recent(known)) {
-            return Ok(known.value.clone());
+            return Ok(known.login.clone());
         }
         let at = Instant::now();
-        match self.secrets.read(&self.secret).await {
-            Ok(data) => {
-                // What is no longer good is forgotten, too.
-                *known = None;
-                let value = authorization(&data, &self.host).map_err(|fault| self.failed(&fault))?;
-                *known = Some(Known { value: value.clone(), at });
-                Ok(value)
-            }
-            Err(error @ SecretError::Unreadable { .. }) => match known.as_ref() {
-                Some(known) => Ok(known.value.clone()),
-                None => Err(FetchError::Unreachable(error.to_string())),
-            },
-            Err(error) => {
-                *known = None;
-                Err(FetchError::Credentials(error.to_string()))
-            }
+        let read = self.secrets.read(&self.secret).await;
+        if let (Err(error @ SecretError::Unreadable { .. }), known) = (&read, known.as_ref()) {
+            return known.map(|known| known.login.clone()).ok_or_else(|| FetchError::Unreachable(error.to_string()));
         }
+        // What is no longer good is forgotten, too.
+        *known = None;
+        self.shown.0.store(None);
+        let data = read.map_err(|error| FetchError::Credentials(error.to_string()))?;
+        let (login, certificate) = read_login(&data, &self.host).map_err(|fault| self.failed(&fault))?;
+        self.shown.0.store(certificate);
+        *known = Some(Known { login: login.clone(), at });
+        Ok(login)
     }
 
     /// The error where the server does not take what the Secret holds.
@@ -149,29 +187,46 @@ enum Fault {
     NoHost,
     #[error("its key \"host\" names another host")]
     ForeignHost,
-    #[error("it holds neither \"token\" nor \"username\" and \"password\"")]
+    #[error("it holds neither \"token\", nor \"username\" and \"password\", nor \"tls.crt\" and \"tls.key\"")]
     NoCredentials,
     #[error("it holds both \"token\" and \"username\" or \"password\"")]
     TwoCredentials,
     #[error("its key {0:?} holds what an HTTP header cannot carry")]
     Unfit(&'static str),
+    #[error("it holds one of \"tls.crt\" and \"tls.key\", and they are of use together")]
+    HalfCertificate,
+    #[error("its key {0:?} does not hold what its name says, in PEM")]
+    NoPem(&'static str),
+    #[error("its key \"tls.key\" is not the one of its \"tls.crt\"")]
+    OtherKey,
 }
 
-/// What to send to `host`: `Bearer` (RFC 6750) or `Basic` (RFC 7617).
-fn authorization(data: &SecretData, host: &str) -> Result<HeaderValue, Fault> {
-    let text = |key: &'static str| {
-        let bytes = data.get(key)?;
-        // Files and editors end lines; no credentials do.
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let text = str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains(char::is_control));
-        Some(text.ok_or(Fault::Unfit(key)))
-    };
-    let named = text("host").ok_or(Fault::NoHost)??.to_ascii_lowercase();
+/// What a Secret holds for `host`: an `Authorization` header, a client certificate, or both.
+fn read_login(data: &SecretData, host: &str) -> Result<(Login, Option<Arc<CertifiedKey>>), Fault> {
+    let named = text(data, "host").ok_or(Fault::NoHost)??.to_ascii_lowercase();
     if named.strip_suffix(":443").unwrap_or(&named) != host {
         return Err(Fault::ForeignHost);
     }
-    let (unfit, value) = match (text("token"), text("username"), text("password")) {
+    let (header, certificate) = (authorization(data)?, certificate(data)?);
+    if header.is_none() && certificate.is_none() {
+        return Err(Fault::NoCredentials);
+    }
+    let fingerprint = |known: &Arc<CertifiedKey>| Sha256::of(known.cert.first().map_or(&[], AsRef::as_ref));
+    Ok((Login { header, certificate: certificate.as_ref().map(fingerprint) }, certificate))
+}
+
+fn text<'a>(data: &'a SecretData, key: &'static str) -> Option<Result<&'a str, Fault>> {
+    let bytes = data.get(key)?;
+    // Files and editors end lines; no credentials do.
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    let text = str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains(char::is_control));
+    Some(text.ok_or(Fault::Unfit(key)))
+}
+
+/// `Bearer` (RFC 6750) or `Basic` (RFC 7617).
+fn authorization(data: &SecretData) -> Result<Option<HeaderValue>, Fault> {
+    let (unfit, value) = match (text(data, "token"), text(data, "username"), text(data, "password")) {
         (Some(token), None, None) => ("token", format!("Bearer {}", token?)),
         (None, Some(username), Some(password)) => {
             let (username, password) = (username?, password?);
@@ -181,6 +236,7 @@ fn authorization(data: &SecretData, host: &str) -> Result<HeaderValue, Fault> {
             ("password", format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}"))))
         }
         (Some(_), _, _) => return Err(Fault::TwoCredentials),
+        (None, None, None) => return Ok(None),
         _ => return Err(Fault::NoCredentials),
     };
     // One word: a space would begin something else.
@@ -188,7 +244,25 @@ fn authorization(data: &SecretData, host: &str) -> Result<HeaderValue, Fault> {
     let value = HeaderValue::from_str(&value).ok().filter(|_| is_word);
     let mut value = value.ok_or(Fault::Unfit(unfit))?;
     value.set_sensitive(true);
-    Ok(value)
+    Ok(Some(value))
+}
+
+/// The client certificate with its key, as a Secret of type `kubernetes.io/tls` has them.
+fn certificate(data: &SecretData) -> Result<Option<Arc<CertifiedKey>>, Fault> {
+    let (certificates, key) = match (data.get("tls.crt"), data.get("tls.key")) {
+        (None, None) => return Ok(None),
+        (Some(certificates), Some(key)) => (certificates, key),
+        _ => return Err(Fault::HalfCertificate),
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(Fault::NoPem("tls.crt"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Fault::NoPem("tls.key"))?;
+    let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider());
+    certified.map(|certified| Some(Arc::new(certified))).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Fault::OtherKey,
+        rustls::Error::InvalidCertificate(_) => Fault::NoPem("tls.crt"),
+        _ => Fault::NoPem("tls.key"),
+    })
 }
 
 /// Where there are no Secrets.
@@ -248,7 +322,8 @@ pub(crate) mod tests {
 
     fn of(data: &[(&str, &str)]) -> Result<String, Fault> {
         let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
-        authorization(&data, "tuf.example:8443").map(|value| {
+        read_login(&data, "tuf.example:8443").map(|(login, _)| {
+            let value = login.header.unwrap();
             assert!(value.is_sensitive());
             value.to_str().unwrap().to_owned()
         })
@@ -275,7 +350,7 @@ pub(crate) mod tests {
             ("host".to_owned(), b"tuf.example:443".to_vec()),
             ("token".to_owned(), b"s3cret".to_vec()),
         ]);
-        assert!(authorization(&usual, "tuf.example").is_ok());
+        assert!(read_login(&usual, "tuf.example").is_ok());
     }
 
     #[test]
@@ -291,6 +366,10 @@ pub(crate) mod tests {
 
     fn credentials(kept: &Arc<Kept>) -> Credentials {
         Credentials::new(kept.clone(), "tuf", "tuf.example")
+    }
+
+    async fn sent(credentials: &Credentials) -> Result<HeaderValue, FetchError> {
+        credentials.value(None).await.map(|login| login.header.unwrap())
     }
 
     /// What was read is as old as it may become.
@@ -315,12 +394,12 @@ pub(crate) mod tests {
     async fn a_secret_is_read_again_after_a_while_and_a_rotated_one_is_used() {
         let kept = Kept::with(&GOOD);
         let credentials = credentials(&kept);
-        assert_eq!(credentials.value(None).await.unwrap(), "Bearer s3cret");
+        assert_eq!(sent(&credentials).await.unwrap(), "Bearer s3cret");
         kept.put(Ok(&[GOOD[0], ("token", "rotated")]));
-        assert_eq!(credentials.value(None).await.unwrap(), "Bearer s3cret");
+        assert_eq!(sent(&credentials).await.unwrap(), "Bearer s3cret");
         assert_eq!(kept.readings(), 1);
         grow_old(&credentials).await;
-        assert_eq!(credentials.value(None).await.unwrap(), "Bearer rotated");
+        assert_eq!(sent(&credentials).await.unwrap(), "Bearer rotated");
         assert!(!format!("{credentials:?}").contains("rotated"));
     }
 
@@ -332,7 +411,7 @@ pub(crate) mod tests {
         kept.put(away());
         let credentials = credentials(&kept);
         let why = "Secret pratique/tuf could not be read: timed out".to_owned();
-        assert_eq!(credentials.value(None).await, Err(FetchError::Unreachable(why)));
+        assert_eq!(sent(&credentials).await, Err(FetchError::Unreachable(why)));
         kept.put(Ok(&GOOD));
         assert!(credentials.value(None).await.is_ok());
         grow_old(&credentials).await;
@@ -340,12 +419,12 @@ pub(crate) mod tests {
         assert!(credentials.value(None).await.is_ok());
         kept.put(Err(SecretError::Missing { place: place() }));
         let gone = FetchError::Credentials("there is no Secret pratique/tuf".into());
-        assert_eq!(credentials.value(None).await, Err(gone));
+        assert_eq!(sent(&credentials).await, Err(gone));
         // It was forgotten: an outage does not bring it back.
         kept.put(away());
         assert!(matches!(credentials.value(None).await, Err(FetchError::Unreachable(_))));
         kept.put(Ok(&[("host", "evil.example"), GOOD[1]]));
         let foreign = "Secret tuf is not used for tuf.example: its key \"host\" names another host".to_owned();
-        assert_eq!(credentials.value(None).await, Err(FetchError::Credentials(foreign)));
+        assert_eq!(sent(&credentials).await, Err(FetchError::Credentials(foreign)));
     }
 }

@@ -15,8 +15,9 @@ use tokio::{sync::watch, time::Instant};
 pub use self::lapsed::Lapsed;
 use super::{
     memory::{Alerts, Shared, equivocation},
+    mirrors,
     store::{self, Store, Writer},
-    transport::Transport,
+    transport::{Mirror, Transport},
 };
 use crate::{
     evidence::{NoSeparation, RepositoryName, separation},
@@ -268,12 +269,23 @@ impl Repository {
             Some(store) => Some(store.writer(deadline).await?),
             None => None,
         };
+        mirrors::refresh(self, now, writer.as_ref(), deadline).await
+    }
+
+    /// The same with one copy of the repository.
+    pub(super) async fn refresh_from(
+        &self,
+        mirror: &Mirror,
+        now: Timestamp,
+        writer: Option<&Writer>,
+        deadline: Instant,
+    ) -> Result<Trusted, Error> {
         let seen = self.seen();
         let current = self.current.load_full();
         if current.is_none() {
             self.check_disk().await?;
         }
-        if let Some(writer) = &writer {
+        if let Some(writer) = writer {
             writer.put_root(self.pinned_version, self.pinned_root.clone()).await?;
         }
         let mut refresh = match (&seen, &current) {
@@ -282,7 +294,7 @@ impl Repository {
             (None, None) => Refresh::start(&self.pinned_root, self.stored().await, self.settings.clone(), now)?,
         };
         let mut verified = Vec::new();
-        let result = self.drive(&mut refresh, writer.as_ref(), deadline, &mut verified).await;
+        let result = self.drive(&mut refresh, (mirror, deadline), writer, &mut verified).await;
         self.tell(refresh.notices());
         if result.is_ok() {
             self.with_state(|state| state.seen = None);
@@ -321,12 +333,12 @@ impl Repository {
     async fn drive(
         &self,
         refresh: &mut Refresh,
+        (mirror, deadline): (&Mirror, Instant),
         writer: Option<&Writer>,
-        deadline: Instant,
         verified: &mut Vec<Persist>,
     ) -> Result<(), Error> {
         while let Some(request) = refresh.next() {
-            let answer = self.transport.fetch(&request, deadline).await;
+            let answer = mirror.fetch(&request, deadline).await;
             for change in refresh.supply(answer)? {
                 verified.push(change.clone());
                 // TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6: before anything else is asked for.
@@ -334,6 +346,22 @@ impl Repository {
                     persist(writer, change).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps what was verified beyond `trusted`, also as a floor for the next refresh.
+    pub(super) async fn learn(
+        &self,
+        trusted: &Trusted,
+        changes: Vec<Persist>,
+        writer: Option<&Writer>,
+    ) -> Result<(), Error> {
+        let seen = changes.iter().cloned().fold(trusted.memory(), Stored::with);
+        self.with_state(|state| state.seen = Some(seen));
+        let Some(writer) = writer else { return Ok(()) };
+        for change in changes {
+            persist(writer, change).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod background;
 pub mod credentials;
 mod live;
 pub mod memory;
+mod mirrors;
 pub mod store;
 mod supply;
 pub mod transport;

@@ -86,9 +86,10 @@ impl Repository {
             };
             let supplied = cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &bytes, now).is_ok());
             if !supplied {
-                let fetched = self.transport.fetch(&request.fetch, deadline).await;
-                let bytes = fetched.map_err(|cause| request.failed(cause))?;
-                roles.supply(&generation.trusted, &request, &bytes, now)?;
+                let verify = |bytes: Vec<u8>| roles.supply(&generation.trusted, &request, &bytes, now).map(|()| bytes);
+                let fetched =
+                    self.transport.fetch_verified(&request.fetch, deadline, verify, |cause| request.failed(cause));
+                let bytes = fetched.await?;
                 if let Some(store) = &self.store {
                     store.writer(deadline).await?.put(&request.file_name, bytes).await?;
                 }
@@ -112,9 +113,9 @@ impl Repository {
             return Ok(bytes.into());
         }
         let request = generation.trusted.target_request(target);
-        let fetched = self.transport.fetch(&request, deadline).await;
-        let bytes = fetched.map_err(|cause| tuf::Error::fetching(tuf::What::Target(target.path.clone()), cause))?;
-        target.verify(&bytes)?;
+        let verify = |bytes: Vec<u8>| target.verify(&bytes).map(|()| bytes);
+        let failed = |cause| tuf::Error::fetching(tuf::What::Target(target.path.clone()), cause);
+        let bytes = self.transport.fetch_verified(&request, deadline, verify, failed).await?;
         if let Some(store) = &self.store
             && target.hashes.sha256().is_some()
         {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     evidence::{NoSeparation, RepositoryName},
-    policy::{Action, FileName, Policy, RegistrySettings, TufRepository},
+    policy::{Action, BaseUrl, FileName, Policy, RegistrySettings, TufRepository},
     registry::{self, Registry},
     repository::{
         Generation, Repository, RepositoryError,
@@ -286,10 +286,12 @@ impl Kept {
         secrets: &Arc<dyn Secrets>,
         memories: Option<&dyn Memories>,
     ) -> Result<Self, Unbuilt> {
-        let locations = Locations {
-            metadata: settings.metadata.as_str().to_owned(),
-            targets: Some(settings.targets.as_str().to_owned()),
+        let locations = |metadata: &BaseUrl, targets: &BaseUrl| Locations {
+            metadata: metadata.as_str().to_owned(),
+            targets: Some(targets.as_str().to_owned()),
         };
+        let origin = locations(&settings.metadata, &settings.targets);
+        let mirrors: Vec<_> = settings.mirrors.iter().map(|copy| locations(&copy.metadata, &copy.targets)).collect();
         let access = Access {
             ca_bundle: ca_bundle.clone(),
             redirects: Redirects::to(settings.redirects.iter().cloned()),
@@ -299,7 +301,7 @@ impl Kept {
                 .as_ref()
                 .map(|auth| Credentials::new(secrets.clone(), auth.secret.as_str(), &auth.host)),
         };
-        let transport = Transport::open(&locations, &access)
+        let transport = Transport::open_all(&origin, &mirrors, &access)
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {
             Some(dir) => {

@@ -9,6 +9,7 @@ mod demo;
 mod documents;
 mod files;
 mod hosted;
+mod mirrors;
 mod pages;
 mod policy;
 mod serve;

@@ -4,25 +4,30 @@
 //! `max_bytes` (endless data, TUF 1.5.2), time by one deadline over the whole transfer (slow retrieval), places by
 //! following redirects only to hosts that are listed and by joining paths only after every segment was looked at.
 
+mod client;
 mod file;
 mod http;
+mod mirrors;
 mod redirect;
+mod retry;
 #[cfg(test)]
 mod tests;
 
-use reqwest::Url;
-use tokio::time::Instant;
+use std::sync::Arc;
 
-pub(crate) use self::http::{client_of, failure, host};
-use self::{
-    file::Folder,
-    http::{Clients, Http},
-};
+use reqwest::Url;
+
 pub use self::{
-    http::Access,
+    client::Access,
     redirect::{Reach, Redirects},
 };
-use crate::tuf::{FetchError, FetchRequest, fetch::FetchBase};
+use self::{client::Clients, file::Folder, http::Http};
+pub(crate) use self::{
+    client::{client_of, failure, host},
+    mirrors::Mirror,
+    retry::between,
+};
+use crate::tuf::FetchError;
 
 /// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +49,12 @@ impl Locations {
 /// Fetches files of one repository. Cheap to clone; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Transport {
-    metadata: Source,
-    targets: Option<Source>,
+    mirrors: Arc<[Mirror]>,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
-    Http(Http),
+    Http(Box<Http>),
     Folder(Folder),
 }
 
@@ -117,41 +121,41 @@ impl Error {
 impl Transport {
     /// A transport to `locations`. Nothing is contacted; CA certificates are read only where one URL is `https`.
     pub fn open(locations: &Locations, access: &Access) -> Result<Self, Error> {
-        let metadata = parse(&locations.metadata)?;
-        let targets = locations.targets.as_deref().map(parse).transpose()?;
-        let urls: Vec<&Url> = [Some(&metadata), targets.as_ref()].into_iter().flatten().collect();
-        let clients = http::clients(&urls, access)?;
-        Ok(Self {
-            metadata: Source::open(&metadata, &clients)?,
-            targets: targets.map(|url| Source::open(&url, &clients)).transpose()?,
-        })
+        Self::open_all(locations, &[], access)
     }
 
-    /// The whole file, or why there is none, by `deadline` at the latest. Never more than `request.max_bytes`.
-    pub async fn fetch(&self, request: &FetchRequest, deadline: Instant) -> Result<Vec<u8>, FetchError> {
-        let source = match request.base {
-            FetchBase::Metadata => &self.metadata,
-            FetchBase::Targets => self
-                .targets
-                .as_ref()
-                .ok_or_else(|| FetchError::Unreachable("no location of target files is configured".to_owned()))?,
+    /// The same with copies of the repository, which are asked in this order where it fails. They are asked without
+    /// its credentials, unless they are at its host.
+    pub fn open_all(origin: &Locations, mirrors: &[Locations], access: &Access) -> Result<Self, Error> {
+        let parsed = |locations: &Locations| {
+            Ok((parse(&locations.metadata)?, locations.targets.as_deref().map(parse).transpose()?))
         };
-        // One deadline over name lookup, connection, handshake, head and body: a timeout per read would let a
-        // server that sends a byte a second hold the caller for ever.
-        let transfer = async {
-            match source {
-                Source::Http(http) => http.fetch(&request.path, request.max_bytes).await,
-                Source::Folder(folder) => folder.fetch(&request.path, request.max_bytes).await,
-            }
+        let origin = parsed(origin)?;
+        if let Some(credentials) = &access.credentials
+            && let Some(url) =
+                [Some(&origin.0), origin.1.as_ref()].into_iter().flatten().find(|url| !credentials.are_for(url))
+        {
+            return Err(Error::Unbound { host: host(url) });
+        }
+        let mut places = vec![origin];
+        for mirror in mirrors {
+            places.push(parsed(mirror)?);
+        }
+        let urls: Vec<&Url> =
+            places.iter().flat_map(|(metadata, targets)| [Some(metadata), targets.as_ref()]).flatten().collect();
+        let clients = client::clients(&urls, access)?;
+        let open = |(metadata, targets): &(Url, Option<Url>)| {
+            let targets = targets.as_ref().map(|url| Source::open(url, &clients)).transpose()?;
+            Ok(Mirror::new(printable(metadata), Source::open(metadata, &clients)?, targets))
         };
-        tokio::time::timeout_at(deadline, transfer).await.unwrap_or(Err(FetchError::TimedOut))
+        Ok(Self { mirrors: places.iter().map(open).collect::<Result<_, Error>>()? })
     }
 }
 
 impl Source {
     fn open(url: &Url, clients: &Option<Clients>) -> Result<Self, Error> {
         match clients {
-            Some(clients) if is_web(url) => Ok(Self::Http(Http::new(clients.clone(), url.clone()))),
+            Some(clients) if is_web(url) => Ok(Self::Http(Box::new(Http::new(clients.clone(), url.clone())))),
             _ => Folder::open(url).map(Self::Folder),
         }
     }

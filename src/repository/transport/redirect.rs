@@ -57,7 +57,7 @@ impl Redirects {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("with credentials in it");
         }
-        if !self.hosts.contains(&super::http::host(&url)) {
+        if !self.hosts.contains(&super::host(&url)) {
             return Err("which is not one of redirects");
         }
         let host = url.host_str().unwrap_or_default();

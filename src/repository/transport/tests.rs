@@ -14,8 +14,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use tokio::time::Instant;
+
 use super::*;
-use crate::repository::credentials::{Credentials, tests::Kept};
+use crate::{
+    repository::credentials::{Credentials, tests::Kept},
+    tuf::{FetchError, FetchRequest, fetch::FetchBase},
+};
+
+impl Transport {
+    /// Asks the first copy alone.
+    async fn fetch(&self, request: &FetchRequest, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        self.mirrors[0].fetch(request, deadline).await
+    }
+}
 
 /// Far away: what must end for another reason than time.
 fn later() -> Instant {
@@ -480,10 +492,10 @@ fn refuses_locations_that_are_none() {
 fn https_without_any_authority_is_refused_at_once_and_http_needs_none() {
     let url = |text: &str| Url::parse(text).unwrap();
     let (plain, secure) = (url("http://tuf.example/"), url("https://tuf.example:8443/"));
-    let found = http::authorities(&[&plain, &secure], &Access::default(), Default::default);
+    let found = client::authorities(&[&plain, &secure], &Access::default(), Default::default);
     let Err(error) = found else { panic!("nothing to check certificates with") };
     assert_eq!(error, Error::NoCaCertificates { host: "tuf.example:8443".into(), why: String::new() });
-    let found = http::authorities(&[&plain], &Access::default(), || panic!("the machine's are not needed"));
+    let found = client::authorities(&[&plain], &Access::default(), || panic!("the machine's are not needed"));
     assert!(found.unwrap().is_empty());
 }
 
@@ -500,13 +512,17 @@ async fn tls_server(name: &str) -> (u16, String) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    let app = axum::Router::new().route("/metadata/root.json", axum::routing::get(|| async { "{}" }));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let version = async |request: axum::extract::Request| format!("{:?}", request.version());
+    let app = axum::Router::new()
+        .route("/metadata/root.json", axum::routing::get(|| async { "{}" }))
+        .route("/metadata/version", axum::routing::get(version));
     let handle = axum_server::Handle::new();
     let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
     let server =
@@ -533,7 +549,7 @@ async fn believes_only_the_authorities_of_the_ca_bundle() {
 
 #[test]
 fn a_client_that_its_library_refuses_to_build_is_an_error_and_no_panic() {
-    let refused = http::build(reqwest::Client::builder().user_agent("two\nlines")).unwrap_err();
+    let refused = client::build(reqwest::Client::builder().user_agent("two\nlines")).unwrap_err();
     assert_eq!(refused.code(), "internal/http-client");
     assert!(matches!(&refused, Error::Client { why } if !why.is_empty()), "{refused}");
 }
@@ -586,4 +602,253 @@ async fn without_its_secret_a_repository_is_not_asked_at_all() {
     let error = transport.fetch(&metadata("root.json", 9), later()).await.unwrap_err();
     assert!(matches!(&error, FetchError::Credentials(why) if why.ends_with("names another host")), "{error}");
     assert_eq!(refused.load(Ordering::SeqCst), 0);
+}
+
+/// A server that gives these answers one after the other, then the last one for ever, each on a connection of its own.
+async fn one_after_the_other(answers: &'static [&'static str]) -> (String, Arc<AtomicU64>) {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = asked.clone();
+    let url = server(move |mut stream, _| {
+        let number = usize::try_from(counted.fetch_add(1, Ordering::SeqCst)).unwrap();
+        let answer = answers[number.min(answers.len() - 1)];
+        async move {
+            match answer {
+                "silence" => std::future::pending().await,
+                "reset" => stream.set_zero_linger().unwrap(),
+                answer => drop(stream.write_all(answer.as_bytes()).await),
+            }
+        }
+    })
+    .await;
+    (url, asked)
+}
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+const BUSY: &str = "HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+
+#[tokio::test]
+async fn asks_again_where_the_server_is_busy_or_the_connection_breaks() {
+    for answers in [&[BUSY, GOOD], &["reset", GOOD], &[CUT, GOOD]] {
+        let (url, asked) = one_after_the_other(answers).await;
+        assert_eq!(fetch(&url, "root.json", 999).await.unwrap(), b"{}", "{answers:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "{answers:?}");
+    }
+    let (url, asked) = one_after_the_other(&[BUSY]).await;
+    let why = unreachable(fetch(&url, "root.json", 9).await);
+    assert!(why.ends_with("answered HTTP 503"), "{why}");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn asks_again_on_another_connection_where_one_is_silent() {
+    let (url, asked) = one_after_the_other(&["silence", GOOD]).await;
+    let deadline = Instant::now() + Duration::from_secs(2);
+    assert_eq!(open(&url).fetch(&metadata("root.json", 9), deadline).await.unwrap(), b"{}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn does_not_ask_again_for_what_was_answered() {
+    for (answer, max_bytes) in [
+        ("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", 9),
+        ("HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n", 9),
+        ("HTTP/1.1 302 There\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", 9),
+        (GOOD, 1),
+    ] {
+        let (url, asked) = one_after_the_other(Vec::leak(vec![answer])).await;
+        assert!(fetch(&url, "root.json", max_bytes).await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{answer}");
+    }
+}
+
+/// A port in front of a server, and how many connections came through it.
+async fn counted_front_of(port: u16) -> (u16, Arc<AtomicU64>) {
+    let counted = Arc::new(AtomicU64::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = listener.local_addr().unwrap().port();
+    let counter = counted.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut behind = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+            });
+        }
+    });
+    (front, counted)
+}
+
+#[tokio::test]
+async fn over_tls_many_files_come_at_once_on_one_connection_of_http_2() {
+    let (port, pem) = tls_server("localhost").await;
+    let (front, counted) = counted_front_of(port).await;
+    let access = Access { ca_bundle: Some(pem.into()), ..Access::default() };
+    let transport = Transport::open(&Locations::below(&format!("https://localhost:{front}")), &access).unwrap();
+    let version = metadata("version", 99);
+    assert_eq!(transport.fetch(&version, later()).await.unwrap(), b"HTTP/2.0");
+    let all = futures::future::join_all((0..20).map(|_| transport.fetch(&version, later()))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(counted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_server_with_the_wrong_certificate_is_asked_once() {
+    let (port, _) = tls_server("localhost").await;
+    let (_, other) = tls_server("localhost").await;
+    let (front, counted) = counted_front_of(port).await;
+    let access = Access { ca_bundle: Some(other.into()), ..Access::default() };
+    let transport = Transport::open(&Locations::below(&format!("https://localhost:{front}")), &access).unwrap();
+    let why = unreachable(transport.fetch(&metadata("root.json", 9), later()).await);
+    assert!(why.contains("certificate"), "{why}");
+    assert_eq!(counted.load(Ordering::SeqCst), 1);
+}
+
+/// A server that knows one entity tag, and the tags that it was asked with.
+async fn tagged(tag: &'static str, body: &'static str) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    let tags = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = tags.clone();
+    let url = server(move |mut stream, head| {
+        let asked = head.lines().find_map(|line| line.strip_prefix("if-none-match: ")).unwrap_or("none").to_owned();
+        let answer = match asked == tag {
+            true => "HTTP/1.1 304 Same\r\nconnection: close\r\n\r\n".to_owned(),
+            false => format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\netag: {tag}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        };
+        kept.lock().unwrap().push(asked);
+        async move { drop(stream.write_all(answer.as_bytes()).await) }
+    })
+    .await;
+    (url, tags)
+}
+
+#[tokio::test]
+async fn a_file_that_has_not_changed_is_not_sent_again() {
+    let (url, tags) = tagged("\"1\"", "{}").await;
+    let transport = open(&url);
+    for _ in 0..2 {
+        assert_eq!(transport.fetch(&metadata("timestamp.json", 9), later()).await.unwrap(), b"{}");
+        assert_eq!(transport.fetch(&metadata("1.root.json", 9), later()).await.unwrap(), b"{}");
+    }
+    // What never changes under its name is not kept, and the cap holds for what is.
+    assert_eq!(*tags.lock().unwrap(), ["none", "none", "\"1\"", "none"]);
+    let limit = FetchError::TooLarge { limit: 1 };
+    assert_eq!(transport.fetch(&metadata("timestamp.json", 1), later()).await, Err(limit));
+    // Whoever found that it does not verify will have it sent again.
+    transport.mirrors[0].failed();
+    assert_eq!(transport.fetch(&metadata("timestamp.json", 9), later()).await.unwrap(), b"{}");
+    assert_eq!(tags.lock().unwrap().last().unwrap(), "none");
+}
+
+#[tokio::test]
+async fn not_modified_is_no_answer_to_who_did_not_ask_that() {
+    let url = answering("HTTP/1.1 304 Same\r\n\r\n").await;
+    let why = unreachable(fetch(&url, "timestamp.json", 9).await);
+    assert!(why.ends_with("answered HTTP 304"), "{why}");
+}
+
+/// A TLS server that wants to be shown a certificate by this authority, and answers with what it was shown.
+struct Gate {
+    port: u16,
+    authority: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Gate {
+    async fn open() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(params, key);
+        let own = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.unwrap())
+            .with_single_cert(vec![certificate.der().clone()], own.serialize_der().try_into().unwrap())
+            .unwrap();
+        let app = axum::Router::new().fallback(async || "{}");
+        let handle = axum_server::Handle::new();
+        let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
+        let server =
+            axum_server::bind_rustls(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), config).handle(handle.clone());
+        tokio::spawn(server.serve(app.into_make_service()));
+        Self { port: handle.listening().await.unwrap().port(), authority: authority.pem(), issuer }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// A client certificate by `issuer`, and its key.
+    fn client(issuer: &rcgen::Issuer<'static, rcgen::KeyPair>) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::new(vec!["webhook".to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
+        (made.pem(), key.serialize_pem())
+    }
+
+    fn transport(&self, kept: &Arc<Kept>, mirrors: &[Locations]) -> Transport {
+        let credentials = Some(Credentials::new(kept.clone(), "tuf", &format!("localhost:{}", self.port)));
+        let access = Access { ca_bundle: Some(self.authority.clone().into()), credentials, ..Access::default() };
+        Transport::open_all(&Locations::below(&self.url()), mirrors, &access).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_the_host_that_its_secret_names_and_a_rotated_one_is_read_again() {
+    let gate = Gate::open().await;
+    let host = format!("localhost:{}", gate.port);
+    let (certificate, key) = Gate::client(&gate.issuer);
+    let secret = [("host", host.as_str()), ("tls.crt", certificate.as_str()), ("tls.key", key.as_str())];
+    let kept = Kept::with(&secret);
+    let transport = gate.transport(&kept, &[]);
+    assert_eq!(transport.fetch(&metadata("root.json", 9), later()).await.unwrap(), b"{}");
+
+    // One by an authority that the server does not know: it is refused, until the Secret has another.
+    let elsewhere = Gate::open().await;
+    let (foreign, foreign_key) = Gate::client(&elsewhere.issuer);
+    kept.put(Ok(&[secret[0], ("tls.crt", &foreign), ("tls.key", &foreign_key)]));
+    let transport = gate.transport(&kept, &[]);
+    let why = unreachable(transport.fetch(&metadata("root.json", 9), later()).await);
+    assert!(why.contains("alert") || why.contains("Certificate") || why.contains("certificate"), "{why}");
+    kept.put(Ok(&secret));
+    assert_eq!(transport.fetch(&metadata("root.json", 9), later()).await.unwrap(), b"{}");
+
+    // Without one.
+    kept.put(Ok(&[secret[0], ("token", "s3cret")]));
+    unreachable(gate.transport(&kept, &[]).fetch(&metadata("root.json", 9), later()).await);
+}
+
+#[tokio::test]
+async fn a_mirror_at_another_host_is_shown_neither_certificate_nor_token() {
+    let gate = Gate::open().await;
+    let (certificate, key) = Gate::client(&gate.issuer);
+    // The gate is the mirror here, so it would take this certificate; the credentials are for another host.
+    let host = "tuf.example:8443";
+    let kept = Kept::with(&[("host", host), ("tls.crt", &certificate), ("tls.key", &key)]);
+    let access = Access {
+        ca_bundle: Some(gate.authority.clone().into()),
+        credentials: Some(Credentials::new(kept.clone(), "tuf", host)),
+        ..Access::default()
+    };
+    let origin = Locations::below(&format!("https://{host}"));
+    let transport = Transport::open_all(&origin, &[Locations::below(&gate.url())], &access).unwrap();
+    unreachable(transport.mirrors[1].fetch(&metadata("root.json", 9), later()).await);
+
+    let mirror = echo().await;
+    let transport = Transport::open_all(&origin, &[Locations::below(&mirror)], &access).unwrap();
+    let head = transport.mirrors[1].fetch(&metadata("root.json", 999), later()).await.unwrap();
+    assert!(!String::from_utf8(head).unwrap().to_lowercase().contains("authorization"));
+    assert_eq!(kept.readings(), 0);
 }

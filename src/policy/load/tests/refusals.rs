@@ -25,8 +25,8 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
         (
             "    refresh: 90s",
             "    refrsh: 90s",
-            "6:5: repositories.acme.refrsh: unknown key \"refrsh\", known here: url, metadataUrl, targetsUrl, root, \
-             refresh, minimum, maxValidity, maxAge, expiryWarning, stale, caBundle, auth, proxy, redirects, epoch",
+            "6:5: repositories.acme.refrsh: unknown key \"refrsh\", known here: url, metadataUrl, targetsUrl, mirrors, \
+             root, refresh, minimum, maxValidity, maxAge, expiryWarning, stale, caBundle, auth, proxy, redirects, epoch",
         ),
         (
             "default: audit",
@@ -287,6 +287,43 @@ fn a_location_is_a_plain_url() {
         ),
     ]);
     assert!(Policy::parse(&WHOLE.replace(wanted, "https://[2001:db8::1]:8443/tuf")).is_ok());
+}
+
+#[test]
+fn mirrors_are_other_locations_and_not_many() {
+    let with = |mirrors: &str| {
+        let url = "    url: https://tuf.acme.example\n";
+        WHOLE.replace(url, &format!("{url}    mirrors: [{mirrors}]\n"))
+    };
+    let policy =
+        Policy::parse(&with("https://tuf.acme.example/copy, http://10.0.0.1:8080/tuf/, file:///srv/tuf")).unwrap();
+    let mirrors = &policy.repositories().values().next().unwrap().mirrors;
+    let folders: Vec<_> = mirrors.iter().map(|mirror| (mirror.metadata.as_str(), mirror.targets.as_str())).collect();
+    assert_eq!(
+        folders,
+        [
+            ("https://tuf.acme.example/copy/metadata/", "https://tuf.acme.example/copy/targets/"),
+            ("http://10.0.0.1:8080/tuf/metadata/", "http://10.0.0.1:8080/tuf/targets/"),
+            ("file:///srv/tuf/metadata/", "file:///srv/tuf/targets/"),
+        ]
+    );
+    let twice = "means nothing beside the same location before it";
+    let begins = "it begins with https://, http:// or file://";
+    for (mirrors, refused) in [
+        ("", "5:5: repositories.acme.mirrors: is empty: list at least one entry, or leave the key out".to_owned()),
+        ("https://tuf.acme.example/", format!("5:15: repositories.acme.mirrors[0]: {twice}")),
+        ("https://a.example, https://a.example/", format!("5:34: repositories.acme.mirrors[1]: {twice}")),
+        ("a.example", format!("5:15: repositories.acme.mirrors[0]: \"a.example\" is not a location: {begins}")),
+        (
+            "https://a.example, https://b.example, https://c.example, https://d.example, https://e.example",
+            "5:5: repositories.acme.mirrors: has 5 mirrors, at most 4 are read".to_owned(),
+        ),
+    ] {
+        assert_eq!(refusal(&with(mirrors)).to_string(), format!("policy.yaml:{refused}"), "{mirrors}");
+    }
+    // A certificate is of use for a mirror, too.
+    let mirrored = with("https://a.example").replace("url: https://tuf.acme.example", "url: http://tuf.acme.example");
+    assert!(Policy::parse(&mirrored).is_ok());
 }
 
 #[test]
