@@ -45,7 +45,8 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Core, "forecast", &["verdict", "policy", "evidence", "in_toto", "tuf", "image"]),
     (Core, "admission", &["verdict", "policy", "image", "crypto"]),
     (Shell, "telemetry", &["verdict"]),
-    (Shell, "repository", &["policy", "evidence", "tuf", "crypto", "telemetry"]),
+    // One of its transports is a registry of images, which is named as images are.
+    (Shell, "repository", &["policy", "evidence", "tuf", "image", "crypto", "telemetry"]),
     // It is reached as a repository is: TLS, credentials bound to their host, addresses.
     (Shell, "registry", &["repository", "verdict", "image", "tuf", "crypto", "telemetry"]),
     (

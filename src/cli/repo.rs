@@ -5,6 +5,7 @@
 mod args;
 mod content;
 mod offline;
+mod push;
 mod signer;
 mod upkeep;
 
@@ -32,7 +33,7 @@ use signer::Program;
 
 pub use args::{
     Add, AddImage, AddLayout, Adopt, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, NewKeys,
-    Preset, Renew, RetireLayout, Revoke, Rotate, Sign, Signer,
+    Preset, Push, Renew, RetireLayout, Revoke, Rotate, Sign, Signer,
 };
 
 /// Does it. What the user is to know goes to `out`. The exit code is 1 where something expires soon that could not be
@@ -51,6 +52,7 @@ pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Res
         Command::RetireLayout(args) => retire_layout(&args, now, out),
         Command::Rotate(args) => rotate(&args, now, out),
         Command::Delegate(args) => delegate(args, now, out),
+        Command::Push(args) => push::run(&args, out),
         Command::Status(common) => upkeep::status(&common, now, out),
     }?;
     Ok(0)

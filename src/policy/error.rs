@@ -216,9 +216,6 @@ pub enum Fault {
     /// Credentials that could be read on their way, or would go to two hosts.
     #[error("goes to one host over TLS: its location must be https://, and metadata and targets on the same host")]
     Unbound,
-    /// A word of the language that this version does not carry out.
-    #[error("{0} is not supported yet")]
-    NotSupported(&'static str),
     /// A weak rule that does not write out its hosts.
     #[error("{}: such a rule must write out its hosts, {pattern:?} does not", join(weak))]
     WeakHost {
@@ -262,7 +259,6 @@ impl Fault {
             | Self::NoWildcard { .. }
             | Self::ManySegments { .. } => "policy/malformed-value",
             Self::OneOf { .. } | Self::MeansNothing { .. } | Self::Unbound => "policy/contradiction",
-            Self::NotSupported(_) => "policy/not-supported",
             Self::WeakHost { .. }
             | Self::OpenRegistry { .. }
             | Self::InexactExemption

@@ -10,6 +10,7 @@
 mod bind;
 mod error;
 mod load;
+mod location;
 mod model;
 mod outline;
 mod promote;
@@ -22,11 +23,12 @@ mod values;
 
 pub use bind::{Bound, Demand, Part, Unusable};
 pub use error::{Error, Fault, Place};
+pub use location::{BaseUrl, Mirror, Scheme};
 pub use model::{
     Action, BreakGlass, DefaultAction, ImageMatch, Matcher, Mode, Policy, Rule, RuleName, UsedAs, Warning, Weak,
 };
 pub use promote::{PromoteError, promote};
 pub use registry::RegistrySettings;
-pub use repository::{Auth, BaseUrl, FileName, Minimum, Mirror, Scheme, SecretName, TufRepository};
+pub use repository::{Auth, FileName, Minimum, SecretName, TufRepository};
 pub use schema::schema;
 pub use select::{Selected, Subject};

@@ -78,6 +78,8 @@ pub(super) struct RawRepository {
     pub(super) ca_bundle: Option<String>,
     /// With which credentials the repository is asked.
     pub(super) auth: Option<RawAuth>,
+    /// The other host to which a registry (oci://) may send for a token.
+    pub(super) tokens: Option<String>,
     /// The proxy that takes every request to the repository: `http://proxy.acme.example:3128`.
     pub(super) proxy: Option<String>,
     /// Hosts to which redirects are followed, without credentials.

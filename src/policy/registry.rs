@@ -2,9 +2,10 @@
 
 use super::{
     FileName,
+    location::load_host,
     outline::{Located, Path},
     raw::RawRegistry,
-    repository::{Auth, SecretName, load_host},
+    repository::{Auth, SecretName},
 };
 
 /// A registry as a policy describes it. It is asked only by rules with `tags: registry`.

@@ -1,20 +1,17 @@
 //! The TUF repositories of a policy: where they are, which root is pinned, what is never believed again.
 
-use core::net::Ipv6Addr;
 use std::{collections::BTreeMap, fmt, num::NonZeroU64};
 
 use jiff::SignedDuration;
 
 use super::{
     Fault,
+    location::{BaseUrl, Mirror, Scheme, load_host, load_mirrors, load_proxy, locations},
     outline::{Located, Path},
     raw::{RawAuth, RawRepository},
     values,
 };
 use crate::tuf::RoleChain;
-
-/// Each may cost a share of the time that one refresh has.
-const MAX_MIRRORS: usize = 4;
 
 /// A TUF repository as a policy describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +42,8 @@ pub struct TufRepository {
     pub ca_bundle: Option<FileName>,
     /// With which credentials it is asked, if with any.
     pub auth: Option<Auth>,
+    /// The other host to which a registry may send for a token, with its port unless that is 443.
+    pub tokens: Option<String>,
     /// The proxy that takes every request.
     pub proxy: Option<BaseUrl>,
     /// Hosts, with their ports unless these are the usual ones, to which redirects are followed.
@@ -53,21 +52,13 @@ pub struct TufRepository {
     pub epoch: NonZeroU64,
 }
 
-/// Where a copy of a repository is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirror {
-    /// Below which its metadata are.
-    pub metadata: BaseUrl,
-    /// Below which its target files are.
-    pub targets: BaseUrl,
-}
-
 /// Which credentials a repository is asked with, and which host alone may see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// The Secret that holds them.
     pub secret: SecretName,
-    /// The host of both locations in lower case, with its port unless that is 443.
+    /// The host of both locations in lower case, with its port unless that is 443; that of the tokens of a registry
+    /// where that is another.
     pub host: String,
 }
 
@@ -88,24 +79,6 @@ pub struct Minimum {
     pub roles: BTreeMap<RoleChain, u64>,
 }
 
-/// An absolute location that ends in `/`, without credentials, query and fragment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BaseUrl {
-    scheme: Scheme,
-    text: String,
-}
-
-/// How a location is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scheme {
-    /// Over TLS.
-    Https,
-    /// In the clear: TUF does not rely on the transport.
-    Http,
-    /// From a folder.
-    File,
-}
-
 /// The name of a file without a folder, which is also a key of a ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileName(String);
@@ -120,10 +93,10 @@ impl TufRepository {
         let ca_bundle = raw.ca_bundle.as_deref().map(|text| FileName::load(text, &at.key("caBundle"))).transpose()?;
         let mirrors = load_mirrors(raw.mirrors.as_deref(), &metadata, &at.key("mirrors"))?;
         let urls = || mirrors.iter().flat_map(|copy| [&copy.metadata, &copy.targets]).chain([&metadata, &targets]);
-        if ca_bundle.is_some() && urls().all(|url| url.scheme != Scheme::Https) {
+        if ca_bundle.is_some() && !urls().any(BaseUrl::is_secure) {
             return Err(at.key("caBundle").fault(Fault::MeansNothing { beside: "a location that is not https" }));
         }
-        let in_network = urls().any(|url| url.scheme != Scheme::File);
+        let in_network = urls().any(|url| url.scheme() != Scheme::File);
         for (word, given) in [("proxy", raw.proxy.is_some()), ("redirects", raw.redirects.is_some())] {
             if given && !in_network {
                 return Err(at.key(word).fault(Fault::MeansNothing { beside: "a location that is a folder" }));
@@ -132,12 +105,19 @@ impl TufRepository {
         let epoch = raw.epoch.unwrap_or(1);
         let epoch = NonZeroU64::new(epoch)
             .ok_or_else(|| at.key("epoch").fault(values::value("0", "an epoch: the first one is 1")))?;
-        let auth = raw.auth.as_ref().map(|raw| Auth::load(raw, &metadata, &targets, &at.key("auth"))).transpose()?;
+        let tokens = raw.tokens.as_deref().map(|text| load_host(text, &at.key("tokens"))).transpose()?;
+        if tokens.is_some() && urls().all(|url| url.scheme() != Scheme::Oci) {
+            return Err(at.key("tokens").fault(Fault::MeansNothing { beside: "a location that is no registry" }));
+        }
+        let auth = raw.auth.as_ref();
+        let auth = auth.map(|raw| Auth::load(raw, (&metadata, &targets), tokens.as_deref(), &at.key("auth")));
+        let auth = auth.transpose()?;
         Ok(Self {
             metadata,
             targets,
             mirrors,
             auth,
+            tokens,
             root: FileName::load(&raw.root, &at.key("root"))?,
             refresh: duration(&raw.refresh, "refresh")?.unwrap_or(SignedDuration::from_secs(60)),
             minimum: Minimum::load(raw.minimum.as_ref(), &at.key("minimum"))?,
@@ -157,12 +137,17 @@ impl TufRepository {
 }
 
 impl Auth {
-    fn load(raw: &RawAuth, metadata: &BaseUrl, targets: &BaseUrl, at: &Path) -> Result<Self, Located> {
-        let secure = metadata.scheme == Scheme::Https && targets.scheme == Scheme::Https;
+    fn load(
+        raw: &RawAuth,
+        (metadata, targets): (&BaseUrl, &BaseUrl),
+        tokens: Option<&str>,
+        at: &Path,
+    ) -> Result<Self, Located> {
         let host = metadata.authority();
-        if !secure || targets.authority() != host {
+        if !metadata.is_secure() || !targets.is_secure() || targets.authority() != host {
             return Err(at.fault(Fault::Unbound));
         }
+        let host = tokens.map_or(host, str::to_owned);
         Ok(Self { secret: SecretName::load(&raw.secret_ref, &at.key("secretRef"))?, host })
     }
 }
@@ -190,54 +175,12 @@ impl fmt::Display for SecretName {
     }
 }
 
-fn load_proxy(text: &str, at: &Path) -> Result<BaseUrl, Located> {
-    let url = BaseUrl::load(text, at)?;
-    let after_scheme = url.text.split_once("://").map_or("", |(_, rest)| rest);
-    if url.scheme == Scheme::File || after_scheme.split('/').count() != 2 {
-        let wanted = "a proxy is http:// or https:// and a host";
-        return Err(at.fault(Fault::Url { url: text.to_owned(), wanted }));
-    }
-    Ok(url)
-}
-
-fn load_mirrors(urls: Option<&[String]>, origin: &BaseUrl, at: &Path) -> Result<Vec<Mirror>, Located> {
-    let Some(urls) = urls else { return Ok(Vec::new()) };
-    if urls.is_empty() {
-        return Err(at.fault(Fault::EmptyList));
-    }
-    if urls.len() > MAX_MIRRORS {
-        return Err(at.fault(Fault::TooMany { what: "mirrors", count: urls.len(), limit: MAX_MIRRORS }));
-    }
-    let mut copies: Vec<Mirror> = Vec::new();
-    for (index, url) in urls.iter().enumerate() {
-        let at = at.index(index);
-        let base = BaseUrl::load(url, &at)?;
-        let copy = Mirror { metadata: base.join("metadata"), targets: base.join("targets") };
-        if copy.metadata == *origin || copies.contains(&copy) {
-            return Err(at.fault(Fault::MeansNothing { beside: "the same location before it" }));
-        }
-        copies.push(copy);
-    }
-    Ok(copies)
-}
-
 fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Located> {
     let Some(hosts) = hosts else { return Ok(Vec::new()) };
     if hosts.is_empty() {
         return Err(at.fault(Fault::EmptyList));
     }
     hosts.iter().enumerate().map(|(index, host)| load_host(host, &at.index(index))).collect()
-}
-
-/// A host as it stands in a URL.
-pub(super) fn load_host(host: &str, at: &Path) -> Result<String, Located> {
-    let lower = host.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:-[]".contains(&byte));
-    // The usual port is never a part of the host that a URL has.
-    let usual = host.ends_with(":443") && !host.ends_with("::443");
-    if !lower || usual || !is_authority(host) {
-        return Err(at.fault(values::value(host, "a host in lower case, with its port unless that is 443")));
-    }
-    Ok(host.to_owned())
 }
 
 impl Minimum {
@@ -261,81 +204,6 @@ impl Minimum {
     }
 }
 
-impl BaseUrl {
-    /// The location, which ends in `/`.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// How it is read.
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
-    /// The host, without a port; none of a folder.
-    pub fn host(&self) -> Option<&str> {
-        let (_, behind) = self.text.split_once("://").filter(|_| self.scheme != Scheme::File)?;
-        let authority = behind.split('/').next()?;
-        let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-        Some(port.map_or(authority, |(host, _)| host))
-    }
-
-    /// The host in lower case, with its port unless that is the usual one of TLS; empty of a folder.
-    fn authority(&self) -> String {
-        let behind = self.text.split_once("://").map_or("", |(_, behind)| behind);
-        let authority = behind.split('/').next().unwrap_or_default().to_ascii_lowercase();
-        authority.strip_suffix(":443").map_or(authority.clone(), str::to_owned)
-    }
-
-    fn load(text: &str, at: &Path) -> Result<Self, Located> {
-        let fault = |wanted| at.fault(Fault::Url { url: text.to_owned(), wanted });
-        if text.starts_with("oci://") {
-            return Err(at.fault(Fault::NotSupported("oci://")));
-        }
-        let (scheme, rest) = [("https://", Scheme::Https), ("http://", Scheme::Http), ("file://", Scheme::File)]
-            .into_iter()
-            .find_map(|(prefix, scheme)| Some((scheme, text.strip_prefix(prefix)?)))
-            .ok_or_else(|| fault("it begins with https://, http:// or file://"))?;
-        let authority = rest.split('/').next().unwrap_or_default();
-        if authority.contains('@') {
-            // The text holds a password: it is not repeated.
-            let wanted = "credentials do not stand in a URL";
-            return Err(at.fault(Fault::Url { url: format!("{scheme}://…"), wanted }));
-        }
-        let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
-        if !rest.bytes().all(plain) {
-            return Err(fault("it has no query, fragment, space or character that needs encoding"));
-        }
-        match scheme {
-            Scheme::File if !rest.starts_with('/') => return Err(fault("file:// is followed by an absolute path")),
-            Scheme::Https | Scheme::Http if !is_authority(authority) => return Err(fault("it names a host")),
-            _ => {}
-        }
-        let text = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
-        Ok(Self { scheme, text })
-    }
-
-    fn join(&self, folder: &str) -> Self {
-        Self { scheme: self.scheme, text: format!("{}{folder}/", self.text) }
-    }
-}
-
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Https => "https",
-            Self::Http => "http",
-            Self::File => "file",
-        })
-    }
-}
-
 impl FileName {
     /// The name.
     pub fn as_str(&self) -> &str {
@@ -354,40 +222,4 @@ impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-fn locations(raw: &RawRepository, at: &Path) -> Result<(BaseUrl, BaseUrl), Located> {
-    match (&raw.url, &raw.metadata_url, &raw.targets_url) {
-        (Some(url), None, None) => {
-            let base = BaseUrl::load(url, &at.key("url"))?;
-            Ok((base.join("metadata"), base.join("targets")))
-        }
-        (None, Some(metadata), Some(targets)) => {
-            Ok((BaseUrl::load(metadata, &at.key("metadataUrl"))?, BaseUrl::load(targets, &at.key("targetsUrl"))?))
-        }
-        (url, metadata, targets) => {
-            let given = [("url", url), ("metadataUrl", metadata), ("targetsUrl", targets)];
-            let found = given.into_iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key).collect();
-            Err(at.fault(Fault::OneOf { wanted: "url, and metadataUrl with targetsUrl", found }))
-        }
-    }
-}
-
-/// A host name or address, perhaps with a port.
-fn is_authority(authority: &str) -> bool {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, rest)) => match (address.parse::<Ipv6Addr>(), rest.strip_prefix(':')) {
-            (Ok(_), port) if rest.is_empty() || port.is_some() => ("ipv6", port),
-            _ => return false,
-        },
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let label =
-        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let digits =
-        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    host.split('.').all(label) && port.is_none_or(digits)
 }

@@ -78,7 +78,7 @@ fn challenge(value: String) -> Answer {
 }
 
 fn brought(request: &Request) -> Option<&str> {
-    request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok())
+    request.headers().get("authorization").and_then(|value| value.to_str().ok())
 }
 
 #[tokio::test]

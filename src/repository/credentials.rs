@@ -130,7 +130,12 @@ impl Credentials {
 
     /// Whether they may be sent there at all.
     pub(crate) fn are_for(&self, url: &Url) -> bool {
-        (url.scheme() == "https" || self.in_the_clear) && host(url) == self.host
+        (matches!(url.scheme(), "https" | "oci") || self.in_the_clear) && host(url) == self.host
+    }
+
+    /// The host that may see them.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// What TLS asks for a client certificate. It has the one of the last reading.

@@ -168,7 +168,6 @@ pub const CODES: &[CodeInfo] = &[
     denied("policy/no-rule", "no rule of the policy matches the image, and its default is deny", "have an admin add a rule for the image, or use an image that a rule covers"),
     misconfigured("policy/no-such-file", "the policy names a file that is not there", "correct the path; it is relative to the policy"),
     misconfigured("policy/not-in-force", "there is no policy that loads", "correct the ConfigMap pratique-policy: pratique policy check says where"),
-    misconfigured("policy/not-supported", "the policy uses a word that this version does not carry out", "leave it out, or use a version that does"),
     misconfigured("policy/syntax", "the policy is not YAML of the right shape", "correct it at the line that the message names; pratique policy schema describes it"),
     misconfigured("policy/too-large", "the policy is larger than is read", "merge rules, or name patterns instead of single images"),
     misconfigured("policy/too-wide", "a weak rule matches more than it may", "write out hosts and namespaces as the message says"),

@@ -295,6 +295,7 @@ impl Kept {
         let access = Access {
             ca_bundle: ca_bundle.clone(),
             redirects: Redirects::to(settings.redirects.iter().cloned()),
+            tokens: settings.tokens.clone(),
             proxy: settings.proxy.as_ref().map(|proxy| proxy.as_str().to_owned()),
             credentials: settings
                 .auth

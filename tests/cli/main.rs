@@ -12,6 +12,7 @@ mod hosted;
 mod mirrors;
 mod pages;
 mod policy;
+mod registry;
 mod serve;
 mod shell;
 mod support;

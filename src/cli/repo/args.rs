@@ -38,6 +38,8 @@ pub enum Command {
     Rotate(Rotate),
     /// Delegate target paths to a new role (keys of the role that delegates)
     Delegate(Delegate),
+    /// Push a repository to a registry of images, where `oci://` reads it
+    Push(Push),
     /// Show roles, versions, expiries and which of their keys are at hand
     Status(Common),
 }
@@ -79,6 +81,25 @@ pub struct Export {
     /// Publish nothing: write what is to be signed to a new folder, to be signed where the keys are
     #[arg(long, value_name = "REQUEST")]
     pub(in crate::cli::repo) export: Option<PathBuf>,
+}
+
+/// `repo push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The repository's folder
+    pub(super) dir: PathBuf,
+    /// Where to: metadata and targets become two repositories under it
+    #[arg(value_name = "oci://REGISTRY/REPOSITORY")]
+    pub(super) to: String,
+    /// A folder with the credentials, a file for each: host, and username and password, or token
+    #[arg(long, value_name = "DIR")]
+    pub(super) login: Option<PathBuf>,
+    /// The other host to which the registry may send for a token
+    #[arg(long, value_name = "HOST")]
+    pub(super) tokens: Option<String>,
+    /// Certificates in PEM by which the registry is known, instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
 }
 
 /// `repo init`.

@@ -11,7 +11,7 @@ use rustls::{
 use rustls_native_certs::CertificateResult;
 
 use super::{
-    Error, is_web,
+    Error,
     redirect::{Reach, Redirects},
 };
 use crate::repository::credentials::Credentials;
@@ -23,6 +23,8 @@ pub struct Access {
     pub ca_bundle: Option<Vec<u8>>,
     /// With what it knows us. Never printed.
     pub credentials: Option<Credentials>,
+    /// The other host to which a registry may send for a token.
+    pub tokens: Option<String>,
     /// Where redirects may lead.
     pub redirects: Redirects,
     /// The URL of the proxy that takes every request.
@@ -49,11 +51,12 @@ pub(super) struct Clients {
     /// For `known` alone.
     pub(super) credentials: Option<Credentials>,
     pub(super) redirects: Redirects,
+    pub(super) tokens: Option<String>,
 }
 
 /// The clients that all folders of one repository share, or `None` where no URL needs one.
 pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>, Error> {
-    if !urls.iter().any(|url| is_web(url)) {
+    if urls.iter().all(|url| url.scheme() == "file") {
         return Ok(None);
     }
     let roots = authorities(urls, access, rustls_native_certs::load_native_certs)?;
@@ -69,7 +72,14 @@ pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>,
         // A proxy looks names up itself, and is there to say what may be reached.
         elsewhere = elsewhere.dns_resolver(redirects.resolver());
     }
-    Ok(Some(Clients { plain, known, elsewhere: build(elsewhere)?, credentials, redirects }))
+    Ok(Some(Clients {
+        plain,
+        known,
+        elsewhere: build(elsewhere)?,
+        credentials,
+        redirects,
+        tokens: access.tokens.clone(),
+    }))
 }
 
 fn builder(tls: ClientConfig, access: &Access) -> Result<ClientBuilder, Error> {
@@ -154,7 +164,7 @@ pub(super) fn authorities(
         if roots.is_empty() {
             return Err(bad("it holds no PEM certificate".to_owned()));
         }
-    } else if let Some(url) = urls.iter().find(|url| url.scheme() == "https") {
+    } else if let Some(url) = urls.iter().find(|url| matches!(url.scheme(), "https" | "oci")) {
         let found = machine();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {

@@ -74,28 +74,17 @@ impl Http {
         max_bytes: u64,
         patience: Instant,
     ) -> Result<Vec<u8>, Failed> {
-        let too_large = || Failed::from(FetchError::TooLarge { limit: max_bytes });
         let kept = name.and_then(|name| self.kept().get(name).cloned());
         let head = timeout_at(patience, self.head(url, kept.as_ref()));
         // Another connection may find a server that lives.
-        let mut response = head.await.unwrap_or(Err(Failed { error: FetchError::TimedOut, passing: true }))?;
+        let response = head.await.unwrap_or(Err(Failed { error: FetchError::TimedOut, passing: true }))?;
         let place = response.url().clone();
         if let Some(kept) = kept.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
-            return if fits(kept.bytes.len(), max_bytes) { Ok(kept.bytes.to_vec()) } else { Err(too_large()) };
+            return if fits(kept.bytes.len(), max_bytes) { Ok(kept.bytes.to_vec()) } else { Err(too_large(max_bytes)) };
         }
         accept(&response, &place)?;
-        if response.content_length().is_some_and(|length| length > max_bytes) {
-            return Err(too_large());
-        }
         let tag = response.headers().get(ETAG).filter(|tag| tag.len() <= MAX_TAG).cloned();
-        // What the head says about the length is a hint at best, so the bytes are counted as they come.
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&place, error))? {
-            if !fits(bytes.len().saturating_add(chunk.len()), max_bytes) {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = read_body(response, &place, max_bytes).await?;
         if let Some(name) = name {
             let entry = tag.map(|tag| Kept { tag, bytes: bytes.as_slice().into() });
             match entry {
@@ -108,13 +97,7 @@ impl Http {
 
     /// The head of the answer, from wherever redirects lead.
     async fn head(&self, url: &Url, kept: Option<&Kept>) -> Result<Response, Failed> {
-        let mut response = self.ask(url, kept).await?;
-        for _ in 0..MAX_HOPS {
-            let Some(target) = self.redirected(&response)? else { break };
-            let request = self.clients.elsewhere.get(target.clone());
-            response = request.send().await.map_err(|error| failed(&target, error))?;
-        }
-        Ok(response)
+        self.clients.follow(self.ask(url, kept).await?).await
     }
 
     /// The answer of the repository itself, which is asked once more where a rotated Secret has other credentials.
@@ -168,9 +151,25 @@ impl Http {
         Ok(url)
     }
 
+    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clients {
+    /// The answer from wherever redirects lead.
+    pub(super) async fn follow(&self, mut response: Response) -> Result<Response, Failed> {
+        for _ in 0..MAX_HOPS {
+            let Some(target) = self.redirected(&response)? else { break };
+            let request = self.elsewhere.get(target.clone());
+            response = request.send().await.map_err(|error| failed(&target, error))?;
+        }
+        Ok(response)
+    }
+
     /// Where an answer sends us, if it does and the policy lets it.
     fn redirected(&self, response: &Response) -> Result<Option<Url>, FetchError> {
-        let redirects = &self.clients.redirects;
+        let redirects = &self.redirects;
         if !is_redirect(response.status()) || redirects.are_none() {
             return Ok(None);
         }
@@ -180,10 +179,25 @@ impl Http {
             FetchError::Unreachable(format!("{} redirects to {target}, {why}", host(response.url())))
         })
     }
+}
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+/// A whole body. What the head says about its length is a hint at best, so the bytes are counted as they come.
+pub(super) async fn read_body(mut response: Response, place: &Url, max_bytes: u64) -> Result<Vec<u8>, Failed> {
+    if response.content_length().is_some_and(|length| length > max_bytes) {
+        return Err(too_large(max_bytes));
     }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(place, error))? {
+        if !fits(bytes.len().saturating_add(chunk.len()), max_bytes) {
+            return Err(too_large(max_bytes));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn too_large(limit: u64) -> Failed {
+    FetchError::TooLarge { limit }.into()
 }
 
 fn fits(length: usize, max_bytes: u64) -> bool {
@@ -197,7 +211,7 @@ fn failed(place: &Url, error: reqwest::Error) -> Failed {
 }
 
 /// Whether the server would be asked in vain again: it is not who it should be, or cannot be asked at all.
-fn is_final(error: &reqwest::Error) -> bool {
+pub(super) fn is_final(error: &reqwest::Error) -> bool {
     let mut errors = std::iter::successors(std::error::Error::source(error), |error| error.source());
     error.is_builder() || errors.any(is_wrong_certificate)
 }
@@ -209,11 +223,11 @@ fn is_wrong_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     is_here || within.is_some_and(|error| is_wrong_certificate(error))
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
 
-fn accept(response: &Response, place: &Url) -> Result<(), Failed> {
+pub(super) fn accept(response: &Response, place: &Url) -> Result<(), Failed> {
     let status = response.status();
     let host = host(place);
     if is_redirect(status) {

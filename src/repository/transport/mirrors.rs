@@ -61,6 +61,10 @@ impl Mirror {
         let transfer = async {
             match source {
                 Source::Http(http) => http.fetch(&request.path, request.max_bytes, deadline).await,
+                Source::Oci(oci) => match request.base {
+                    FetchBase::Metadata => oci.metadata(&request.path, request.max_bytes, deadline).await,
+                    FetchBase::Targets => oci.target(&request.path, request.max_bytes, deadline).await,
+                },
                 Source::Folder(folder) => folder.fetch(&request.path, request.max_bytes).await,
             }
         };
@@ -74,8 +78,10 @@ impl Mirror {
 
     /// It gave nothing, or what does not verify.
     pub(crate) fn failed(&self) {
-        if let Source::Http(http) = &self.metadata {
-            http.forget();
+        match &self.metadata {
+            Source::Http(http) => http.forget(),
+            Source::Oci(oci) => oci.forget(),
+            Source::Folder(_) => {}
         }
         let mut health = self.health();
         let pause = BEHIND.saturating_mul(1 << health.failures.min(MAX_DOUBLINGS));

@@ -4,10 +4,13 @@
 //! `max_bytes` (endless data, TUF 1.5.2), time by one deadline over the whole transfer (slow retrieval), places by
 //! following redirects only to hosts that are listed and by joining paths only after every segment was looked at.
 
+mod challenge;
 mod client;
+pub(crate) mod distribution;
 mod file;
 mod http;
 mod mirrors;
+pub(crate) mod oci;
 mod redirect;
 mod retry;
 #[cfg(test)]
@@ -21,7 +24,12 @@ pub use self::{
     client::Access,
     redirect::{Reach, Redirects},
 };
-use self::{client::Clients, file::Folder, http::Http};
+use self::{
+    client::Clients,
+    file::Folder,
+    http::Http,
+    oci::{Oci, Place},
+};
 pub(crate) use self::{
     client::{client_of, failure, host},
     mirrors::Mirror,
@@ -29,7 +37,8 @@ pub(crate) use self::{
 };
 use crate::tuf::FetchError;
 
-/// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders.
+/// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders, or `oci://` of
+/// repositories in a registry of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locations {
     /// The folder of `root.json` and the other roles.
@@ -55,6 +64,7 @@ pub struct Transport {
 #[derive(Debug, Clone)]
 enum Source {
     Http(Box<Http>),
+    Oci(Box<Oci>),
     Folder(Folder),
 }
 
@@ -70,7 +80,7 @@ pub enum Error {
         why: String,
     },
     /// A URL of a scheme that this transport does not speak.
-    #[error("{url:?} has the scheme {scheme:?}, a repository has http, https or file")]
+    #[error("{url:?} has the scheme {scheme:?}, a repository has http, https, oci or file")]
     UnknownScheme {
         /// The URL, without user name and password.
         url: String,
@@ -131,10 +141,14 @@ impl Transport {
             Ok((parse(&locations.metadata)?, locations.targets.as_deref().map(parse).transpose()?))
         };
         let origin = parsed(origin)?;
-        if let Some(credentials) = &access.credentials
-            && let Some(url) =
-                [Some(&origin.0), origin.1.as_ref()].into_iter().flatten().find(|url| !credentials.are_for(url))
-        {
+        let is_bound = |url: &&Url| match &access.credentials {
+            // They may be for whoever gives the tokens of a registry.
+            Some(known) => {
+                known.are_for(url) || (url.scheme() == "oci" && access.tokens.as_deref() == Some(known.host()))
+            }
+            None => true,
+        };
+        if let Some(url) = [Some(&origin.0), origin.1.as_ref()].into_iter().flatten().find(|url| !is_bound(url)) {
             return Err(Error::Unbound { host: host(url) });
         }
         let mut places = vec![origin];
@@ -155,6 +169,9 @@ impl Transport {
 impl Source {
     fn open(url: &Url, clients: &Option<Clients>) -> Result<Self, Error> {
         match clients {
+            Some(clients) if url.scheme() == "oci" => {
+                Ok(Self::Oci(Box::new(Oci::new(clients.clone(), Place::parse(url)?))))
+            }
             Some(clients) if is_web(url) => Ok(Self::Http(Box::new(Http::new(clients.clone(), url.clone())))),
             _ => Folder::open(url).map(Self::Folder),
         }
@@ -171,7 +188,7 @@ fn parse(text: &str) -> Result<Url, Error> {
     // What does not parse is not printed: it may hold a password that only a parser could cut out.
     let bad = |why: &str| Error::BadUrl { url: "…".to_owned(), why: why.to_owned() };
     let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https" | "file") {
+    if !matches!(url.scheme(), "http" | "https" | "file" | "oci") {
         return Err(Error::UnknownScheme { url: printable(&url), scheme: url.scheme().to_owned() });
     }
     if url.query().is_some() || url.fragment().is_some() {

@@ -852,3 +852,156 @@ async fn a_mirror_at_another_host_is_shown_neither_certificate_nor_token() {
     assert!(!String::from_utf8(head).unwrap().to_lowercase().contains("authorization"));
     assert_eq!(kept.readings(), 0);
 }
+
+/// A registry with these manifests and blobs, and what it was asked, over TLS.
+async fn registry(things: Vec<(&'static str, String)>) -> (Place, String, Arc<std::sync::Mutex<Vec<String>>>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = asked.clone();
+    let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        let path = request.uri().path().trim_start_matches("/v2/acme/tuf/").to_owned();
+        let found = things.iter().find(|(name, _)| *name == path).map(|(_, text)| text.clone());
+        noted.lock().unwrap().push(path);
+        std::future::ready(match found {
+            Some(text) if text.starts_with("https://") => {
+                (axum::http::StatusCode::TEMPORARY_REDIRECT, [("location", text)], String::new())
+            }
+            Some(text) => (axum::http::StatusCode::OK, [("location", String::new())], text),
+            None => (axum::http::StatusCode::NOT_FOUND, [("location", String::new())], String::new()),
+        })
+    });
+    let handle = axum_server::Handle::new();
+    let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
+    let server =
+        axum_server::bind_rustls(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), config).handle(handle.clone());
+    tokio::spawn(server.serve(app.into_make_service()));
+    let port = handle.listening().await.unwrap().port();
+    (oci::place_of(&format!("oci://localhost:{port}/acme/tuf")).unwrap(), made.cert.pem(), asked)
+}
+
+fn of_registry(place: &Place, pem: &str, redirects: Redirects) -> Transport {
+    let url = format!("oci://{}/{}", host(&place.base), place.repository);
+    let access = Access { ca_bundle: Some(pem.into()), redirects, ..Access::default() };
+    let locations = Locations { metadata: url.clone(), targets: Some(url) };
+    Transport::open(&locations, &access).unwrap()
+}
+
+fn target(path: &str, max_bytes: u64) -> FetchRequest {
+    FetchRequest { base: FetchBase::Targets, path: path.to_owned(), max_bytes }
+}
+
+fn digest_of(text: &str) -> String {
+    format!("sha256:{}", crate::crypto::Sha256::of(text.as_bytes()))
+}
+
+fn entry(name: &str, text: &str) -> serde_json::Value {
+    serde_json::json!({"digest": digest_of(text), "size": text.len(), "annotations": {"tuf.io/filename": name}})
+}
+
+#[tokio::test]
+async fn a_registry_is_read_in_the_layout_that_mirrors_of_other_makers_write() {
+    let blob = |text: &str| Box::leak(format!("blobs/{}", digest_of(text)).into_boxed_str()) as &str;
+    let layers = |layers: &[serde_json::Value]| serde_json::json!({"layers": layers}).to_string();
+    let image = layers(&[entry("manifest", "target")]);
+    let index = serde_json::json!({"manifests": [entry("dir/sub/manifest", &image)]}).to_string();
+    let by_digest = Box::leak(format!("manifests/{}", digest_of(&image)).into_boxed_str()) as &str;
+    let things = vec![
+        ("manifests/latest", layers(&[entry("1.root.json", "root"), entry("timestamp.json", "timestamp")])),
+        ("manifests/team-a", layers(&[entry("3.team-a.json", "role")])),
+        ("manifests/plain", layers(&[entry("plain", "target")])),
+        ("manifests/dir", index),
+        (by_digest, image.clone()),
+        (blob("root"), "root".into()),
+        (blob("timestamp"), "timestamp".into()),
+        (blob("role"), "role".into()),
+        (blob("target"), "target".into()),
+    ];
+    let (place, pem, asked) = registry(things).await;
+    let transport = of_registry(&place, &pem, Redirects::default());
+    let fetch = async |request: &FetchRequest| transport.fetch(request, later()).await;
+    assert_eq!(fetch(&metadata("2.root.json", 99)).await, Err(FetchError::NotFound));
+    assert_eq!(fetch(&metadata("timestamp.json", 99)).await.unwrap(), b"timestamp");
+    // That there is nothing new takes two requests.
+    assert_eq!(*asked.lock().unwrap(), ["manifests/latest", blob("timestamp")]);
+    assert_eq!(fetch(&metadata("1.root.json", 99)).await.unwrap(), b"root");
+    assert_eq!(fetch(&metadata("3.team-a.json", 99)).await.unwrap(), b"role");
+    assert_eq!(fetch(&metadata("2.team-a.json", 99)).await, Err(FetchError::NotFound));
+    assert_eq!(fetch(&metadata("3.team-b.json", 99)).await, Err(FetchError::NotFound));
+
+    for path in ["plain", "dir/sub/manifest"] {
+        assert_eq!(fetch(&target(path, 99)).await.unwrap(), b"target", "{path}");
+        assert_eq!(fetch(&target(path, 5)).await, Err(FetchError::TooLarge { limit: 5 }), "{path}");
+    }
+    for path in ["dir/manifest", "none", "registry:5000/x"] {
+        assert_eq!(fetch(&target(path, 99)).await, Err(FetchError::NotFound), "{path}");
+    }
+    // One that is named by its digest is asked for by it.
+    asked.lock().unwrap().clear();
+    let hex = digest_of("target")["sha256:".len()..].to_owned();
+    assert_eq!(fetch(&target(&format!("any/where/{hex}.app@sha256:1"), 99)).await.unwrap(), b"target");
+    assert_eq!(*asked.lock().unwrap(), [blob("target")]);
+    for path in ["../x", "a/..%2Fx", "a//b"] {
+        unreachable(fetch(&target(path, 99)).await);
+        unreachable(fetch(&metadata(path, 99)).await);
+    }
+}
+
+#[tokio::test]
+async fn what_a_registry_says_is_bounded_and_leads_nowhere_else() {
+    let manifest = |digest: &str, size: u64| {
+        let file =
+            serde_json::json!({"digest": digest, "size": size, "annotations": {"tuf.io/filename": "timestamp.json"}});
+        serde_json::json!({"layers": [file]}).to_string()
+    };
+    let blob = Box::leak(format!("blobs/{}", digest_of("long")).into_boxed_str()) as &str;
+    let fetch = async |things: Vec<(&'static str, String)>, limit: u64| {
+        let (place, pem, _) = registry(things).await;
+        of_registry(&place, &pem, Redirects::default()).fetch(&metadata("timestamp.json", limit), later()).await
+    };
+    // Larger than it may be by its own account, and in truth.
+    for size in [9, 1] {
+        let things = vec![("manifests/latest", manifest(&digest_of("long"), size)), (blob, "long".into())];
+        assert_eq!(fetch(things, 3).await, Err(FetchError::TooLarge { limit: 3 }), "{size}");
+    }
+    let large = vec![("manifests/latest", " ".repeat((4 << 20) + 1))];
+    assert_eq!(fetch(large, 3).await, Err(FetchError::TooLarge { limit: 4 << 20 }));
+    for odd in [manifest("sha256:../../../x", 1), manifest("sha512:00", 1), "no manifest".into(), "17".into()] {
+        unreachable(fetch(vec![("manifests/latest", odd)], 9).await);
+    }
+    // Blobs elsewhere: as redirects say.
+    let elsewhere = "https://blobs.example/x?signature=secret".to_owned();
+    let things = || vec![("manifests/latest", manifest(&digest_of("long"), 4)), (blob, elsewhere.clone())];
+    let why = unreachable(fetch(things(), 9).await);
+    assert!(why.contains("redirects to blobs.example (HTTP 307), which is not followed"), "{why}");
+    let (place, pem, _) = registry(things()).await;
+    let transport = of_registry(&place, &pem, Redirects::to(["other.example".to_owned()]));
+    let why = unreachable(transport.fetch(&metadata("timestamp.json", 9), later()).await);
+    assert!(why.ends_with("redirects to blobs.example, which is not one of redirects"), "{why}");
+    assert!(!why.contains("secret"), "{why}");
+}
+
+#[test]
+fn a_place_in_a_registry_is_read_as_images_are_named() {
+    let place =
+        |url: &str| oci::place_of(url).map(|place| (place.base.to_string(), place.repository, place.tag.to_string()));
+    let is = |base: &str, repository: &str, tag: &str| Ok((base.to_owned(), repository.to_owned(), tag.to_owned()));
+    assert_eq!(place("oci://r.example:5000/acme/tuf/"), is("https://r.example:5000/", "acme/tuf", "latest"));
+    assert_eq!(
+        place("oci://docker.io/docker/tuf-metadata:v1"),
+        is("https://registry-1.docker.io/", "docker/tuf-metadata", "v1")
+    );
+    for url in ["oci://r.example", "https://r.example/tuf", "oci://r.example/Tuf", "oci://r.example/a:b:c", "oci://acme/tuf"]
+    {
+        assert!(matches!(place(url), Err(Error::BadUrl { .. })), "{url}");
+    }
+    let digest = format!("oci://r.example/tuf@sha256:{}", "0".repeat(64));
+    assert!(place(&digest).is_err());
+}

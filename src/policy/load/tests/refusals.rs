@@ -26,7 +26,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
             "    refresh: 90s",
             "    refrsh: 90s",
             "6:5: repositories.acme.refrsh: unknown key \"refrsh\", known here: url, metadataUrl, targetsUrl, mirrors, \
-             root, refresh, minimum, maxValidity, maxAge, expiryWarning, stale, caBundle, auth, proxy, redirects, epoch",
+             root, refresh, minimum, maxValidity, maxAge, expiryWarning, stale, caBundle, auth, tokens, proxy, redirects, epoch",
         ),
         (
             "default: audit",
@@ -251,7 +251,8 @@ fn the_words_of_in_toto_mean_nothing_beside_level_tuf() {
 fn a_location_is_a_plain_url() {
     let wanted = "https://tuf.acme.example";
     let at = "4:5: repositories.acme.url:";
-    let begins = "it begins with https://, http:// or file://";
+    let begins = "it begins with https://, http://, file:// or oci://";
+    let registry = "oci:// is followed by a registry, a repository and perhaps a tag";
     let plain = "it has no query, fragment, space or character that needs encoding";
     assert_refusals(&[
         (wanted, "tuf.acme.example", &format!("{at} \"tuf.acme.example\" is not a location: {begins}")),
@@ -269,7 +270,16 @@ fn a_location_is_a_plain_url() {
             "file://x/y",
             &format!("{at} \"file://x/y\" is not a location: file:// is followed by an absolute path"),
         ),
-        (wanted, "oci://registry.example/tuf", &format!("{at} oci:// is not supported yet")),
+        (wanted, "oci://registry.example", &format!("{at} \"oci://registry.example\" is not a location: {registry}")),
+        (wanted, "oci://acme/tuf", &format!("{at} \"oci://acme/tuf\" is not a location: {registry}")),
+        (wanted, "oci://r.example/Tuf", &format!("{at} \"oci://r.example/Tuf\" is not a location: {registry}")),
+        (
+            wanted,
+            "oci://r.example/tuf:v1",
+            &format!(
+                "{at} \"oci://r.example/tuf:v1\" is not a location: a tag stands in metadataUrl, beside targetsUrl"
+            ),
+        ),
         (
             wanted,
             "https://user:secret@t.example",
@@ -308,7 +318,7 @@ fn mirrors_are_other_locations_and_not_many() {
         ]
     );
     let twice = "means nothing beside the same location before it";
-    let begins = "it begins with https://, http:// or file://";
+    let begins = "it begins with https://, http://, file:// or oci://";
     for (mirrors, refused) in [
         ("", "5:5: repositories.acme.mirrors: is empty: list at least one entry, or leave the key out".to_owned()),
         ("https://tuf.acme.example/", format!("5:15: repositories.acme.mirrors[0]: {twice}")),
@@ -324,6 +334,29 @@ fn mirrors_are_other_locations_and_not_many() {
     // A certificate is of use for a mirror, too.
     let mirrored = with("https://a.example").replace("url: https://tuf.acme.example", "url: http://tuf.acme.example");
     assert!(Policy::parse(&mirrored).is_ok());
+}
+
+#[test]
+fn a_registry_has_a_repository_for_each_kind_of_files_and_perhaps_another_host_for_tokens() {
+    let first = |text: &str| Policy::parse(text).map(|policy| policy.repositories().values().next().unwrap().clone());
+    let url = "    url: https://tuf.acme.example\n";
+    let acme =
+        first(&WHOLE.replace(url, "    url: oci://r.example:5000/acme/tuf/\n    auth: {secretRef: r}\n")).unwrap();
+    assert_eq!(acme.metadata.as_str(), "oci://r.example:5000/acme/tuf/metadata");
+    assert_eq!(acme.targets.as_str(), "oci://r.example:5000/acme/tuf/targets");
+    assert_eq!(acme.auth.unwrap().host, "r.example:5000");
+    let docker = "    metadataUrl: oci://docker.io/docker/tuf-metadata:latest
+    targetsUrl: oci://docker.io/docker/tuf-targets
+    tokens: auth.docker.io
+    auth: {secretRef: r}
+";
+    let acme = first(&WHOLE.replace(url, docker)).unwrap();
+    assert_eq!(acme.metadata.as_str(), "oci://docker.io/docker/tuf-metadata:latest");
+    assert_eq!(acme.tokens.as_deref(), Some("auth.docker.io"));
+    assert_eq!(acme.auth.unwrap().host, "auth.docker.io");
+    let text = WHOLE.replace(url, &format!("{url}    tokens: auth.example\n"));
+    let meaningless = "policy.yaml:5:5: repositories.acme.tokens: means nothing beside a location that is no registry";
+    assert_eq!(refusal(&text).to_string(), meaningless);
 }
 
 #[test]
@@ -488,7 +521,7 @@ fn each_fault_has_its_code() {
         ("default: audit", "default: audit\ndefault: deny", "policy/duplicate"),
         ("      repositories: [acme]", "      repositories: [acm]", "policy/unknown-repository"),
         ("      repositories: [acme]", "      repositories: [acme, mirror]", "policy/missing-value"),
-        ("https://tuf.acme.example", "oci://tuf.acme.example", "policy/not-supported"),
+        ("https://tuf.acme.example", "oci://tuf.acme.example", "policy/malformed-value"),
         ("name: vendor", "name: Vendor", "policy/malformed-value"),
         ("refresh: 90s", "refresh: 0s", "policy/malformed-value"),
         ("https://tuf.acme.example", "ftp://tuf.acme.example", "policy/malformed-value"),
