@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
 pub mod audit;
+pub mod bundle;
 pub mod demo;
 pub mod doctor;
 pub mod in_toto;
@@ -48,6 +49,9 @@ enum Command {
     /// Publish a TUF repository with images, layouts and links
     #[command(subcommand)]
     Repo(repo::Command),
+    /// Carry all that some images need to where no network leads
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Verify in-toto metadata in files
     #[command(subcommand, name = "in-toto")]
     InToto(InToto),
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => audit::run(args, now, &mut out),
         Command::Policy(command) => policy::run(&command, now, &mut out),
         Command::Repo(command) => repo::run(command, now, &mut out),
+        Command::Bundle(command) => bundle::run(&command, now, &mut out),
         Command::InToto(InToto::Verify(args)) => Ok(in_toto::run(&args, now, &mut out)),
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),

@@ -110,7 +110,7 @@ fn exit_code(verdict: &Verdict) -> u8 {
     }
 }
 
-fn summary(verdict: &Verdict) -> String {
+pub(super) fn summary(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Refused(refusal) => render::message(&[refusal], 1) + "\n",
         Verdict::Admitted(admitted) => {
@@ -138,6 +138,12 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
         for (_, repository) in world.repositories() {
             if let Err(error) = repository.refresh(now).await {
                 tracing::warn!(repository = %repository.name(), %error, "the refresh failed");
+                // Where no network leads, what was brought in serves until it expires, as it does the webhook.
+                if error.is_outage()
+                    && let Err(error) = repository.load_cache(now).await
+                {
+                    tracing::warn!(repository = %repository.name(), %error, "nothing to go on with in the state");
+                }
             }
         }
         let verifier = Verifier::default();

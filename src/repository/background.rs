@@ -73,7 +73,7 @@ impl Repository {
                 true
             }
             Err(error) => {
-                let outcome = if is_outage(&error) { RefreshOutcome::Unavailable } else { RefreshOutcome::Refused };
+                let outcome = if error.is_outage() { RefreshOutcome::Unavailable } else { RefreshOutcome::Refused };
                 metrics.refreshed(name, outcome, now);
                 tracing::warn!(repository = name, code = error.code(), %error, "the refresh failed");
                 false
@@ -82,9 +82,12 @@ impl Repository {
     }
 }
 
-pub(super) fn is_outage(error: &RepositoryError) -> bool {
-    !matches!(error, RepositoryError::Tuf(error)
-        if !matches!(error, tuf::Error::Fetch { .. } | tuf::Error::Missing { .. }))
+impl RepositoryError {
+    /// Whether nothing was judged: no answer came, or one without what has to be there.
+    pub fn is_outage(&self) -> bool {
+        !matches!(self, Self::Tuf(error)
+            if !matches!(error, tuf::Error::Fetch { .. } | tuf::Error::Missing { .. }))
+    }
 }
 
 /// Between nine and eleven tenths of a pause, so that replicas do not come all at once.

@@ -340,6 +340,9 @@ impl Repository {
         while let Some(request) = refresh.next() {
             let answer = mirror.fetch(&request, deadline).await;
             for change in refresh.supply(answer)? {
+                if let Persist::Store { bytes, .. } = &change {
+                    self.transport.keep(&request, bytes);
+                }
                 verified.push(change.clone());
                 // TUF 5.3.8, 5.4.5, 5.5.7, 5.6.6: before anything else is asked for.
                 if let Some(writer) = writer {

@@ -14,12 +14,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    background::is_outage,
     live::{Error, Repository},
     store::Writer,
     transport::Mirror,
 };
-use crate::tuf::{self, FetchError, Refresh, Role, Trusted};
+use crate::tuf::{self, FetchError, Persist, Refresh, Role, Trusted};
 
 /// How long the other copies have to say whether there is a newer root.
 const ROOT_PATIENCE: Duration = Duration::from_secs(3);
@@ -73,7 +72,7 @@ pub(super) async fn refresh(
 /// so of every copy, and knows of the newest timestamp that any of them has.
 fn gravity(error: &Error) -> (u8, u64) {
     match error {
-        error if is_outage(error) => (0, 0),
+        error if error.is_outage() => (0, 0),
         Error::Tuf(tuf::Error::Expired { role: Role::Timestamp, version, .. }) => (1, *version),
         Error::Tuf(error) if error.is_lack_of_freshness() => (1, 0),
         _ => (2, 0),
@@ -99,6 +98,11 @@ async fn newer_root<'a>(
             Err(_) => mirror.failed(),
             Ok(bytes) => match begin().supply(Ok(bytes)) {
                 Ok(changes) => {
+                    for change in &changes {
+                        if let Persist::Store { bytes, .. } = change {
+                            repository.transport.keep(&request, bytes);
+                        }
+                    }
                     repository.learn(trusted, changes, writer).await?;
                     return Ok(Some(mirror));
                 }

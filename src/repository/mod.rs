@@ -2,9 +2,11 @@
 //!
 //! The client itself (`tuf`) does no IO: it says which file it wants next ([`crate::tuf::FetchRequest`]) and which
 //! bytes are now trusted. Here is what does that for it: [`transport`] fetches, [`store`] keeps, [`credentials`]
-//! says with what it is asked, and [`memory`] is what all replicas remember together.
+//! says with what it is asked, [`bundle`] carries where no network leads, and [`memory`] is what all replicas remember
+//! together.
 
 mod background;
+pub mod bundle;
 pub mod credentials;
 mod live;
 pub mod memory;

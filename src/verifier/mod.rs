@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 pub use self::budget::Budget;
 pub use self::in_use::InUse;
-pub use self::world::{Unbuilt, World, named_files};
+pub use self::world::{Unbuilt, Via, World, named_files};
 use self::{
     cache::Verdicts,
     rule::{ByRule, Named, Times},

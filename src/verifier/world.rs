@@ -15,10 +15,11 @@ use crate::{
     registry::{self, Registry},
     repository::{
         Generation, Repository, RepositoryError,
+        bundle::Bundle,
         credentials::{Credentials, NoSecrets, Secrets},
         memory::Memories,
         store::{self, Store},
-        transport::{self, Access, Locations, Reach, Redirects, Transport},
+        transport::{self, Access, Locations, Reach, Recording, Redirects, Transport},
     },
     tuf::{Floors, Limits, Settings},
     verdict::Cause,
@@ -50,6 +51,35 @@ struct Kept {
     root: Vec<u8>,
     ca_bundle: Option<Vec<u8>>,
     repository: Arc<Repository>,
+}
+
+/// Where the files of repositories come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Via<'a> {
+    /// From where the policy says.
+    #[default]
+    Policy,
+    /// From there, and what is verified is kept in a recording for each repository.
+    Recorded(&'a BTreeMap<RepositoryName, Recording>),
+    /// From a bundle alone. Nobody is contacted.
+    Bundle(&'a Bundle),
+}
+
+impl Via<'_> {
+    fn apply(
+        self,
+        name: &RepositoryName,
+        open: impl FnOnce() -> Result<Transport, transport::Error>,
+    ) -> Result<Transport, transport::Error> {
+        match self {
+            Self::Policy => open(),
+            Self::Recorded(recordings) => {
+                let transport = open()?;
+                Ok(recordings.get(name).map_or(transport.clone(), |recording| transport.recorded(recording)))
+            }
+            Self::Bundle(bundle) => Ok(Transport::to_held(bundle.repositories.get(name).cloned().unwrap_or_default())),
+        }
+    }
 }
 
 /// Why a policy that reads well cannot be put in force.
@@ -140,6 +170,27 @@ impl World {
         secrets: Option<&Arc<dyn Secrets>>,
         memories: Option<&dyn Memories>,
     ) -> Result<Self, Unbuilt> {
+        Self::build_from(policy, files, state, (previous, secrets), (memories, Via::Policy)).await
+    }
+
+    /// The same, with files of repositories from elsewhere, and nothing shared.
+    pub async fn build_via(
+        policy: Arc<Policy>,
+        files: &BTreeMap<String, Vec<u8>>,
+        state: Option<&Path>,
+        secrets: Option<&Arc<dyn Secrets>>,
+        via: Via<'_>,
+    ) -> Result<Self, Unbuilt> {
+        Self::build_from(policy, files, state, (None, secrets), (None, via)).await
+    }
+
+    async fn build_from(
+        policy: Arc<Policy>,
+        files: &BTreeMap<String, Vec<u8>>,
+        state: Option<&Path>,
+        (previous, secrets): (Option<&Self>, Option<&Arc<dyn Secrets>>),
+        (memories, via): (Option<&dyn Memories>, Via<'_>),
+    ) -> Result<Self, Unbuilt> {
         let none: Arc<dyn Secrets> = Arc::new(NoSecrets);
         let secrets = secrets.unwrap_or(&none);
         let mut repositories = BTreeMap::new();
@@ -155,7 +206,7 @@ impl World {
                 Some(kept) if kept.is_made_from(settings, &root, ca_bundle.as_deref()) => {
                     Kept { settings: settings.clone(), ..kept.clone() }
                 }
-                _ => Kept::build(name, settings, (root, ca_bundle), state, secrets, memories).await?,
+                _ => Kept::build((name, settings), (root, ca_bundle), state, secrets, memories, via).await?,
             };
             repositories.insert(name.clone(), kept);
         }
@@ -279,12 +330,12 @@ impl Kept {
     }
 
     async fn build(
-        name: &RepositoryName,
-        settings: &TufRepository,
+        (name, settings): (&RepositoryName, &TufRepository),
         (root, ca_bundle): (Vec<u8>, Option<Vec<u8>>),
         state: Option<&Path>,
         secrets: &Arc<dyn Secrets>,
         memories: Option<&dyn Memories>,
+        via: Via<'_>,
     ) -> Result<Self, Unbuilt> {
         let locations = |metadata: &BaseUrl, targets: &BaseUrl| Locations {
             metadata: metadata.as_str().to_owned(),
@@ -302,7 +353,8 @@ impl Kept {
                 .as_ref()
                 .map(|auth| Credentials::new(secrets.clone(), auth.secret.as_str(), &auth.host)),
         };
-        let transport = Transport::open_all(&origin, &mirrors, &access)
+        let transport = via
+            .apply(name, || Transport::open_all(&origin, &mirrors, &access))
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {
             Some(dir) => {

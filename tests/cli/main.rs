@@ -5,6 +5,7 @@
 
 mod audit;
 mod book;
+mod bundle;
 mod demo;
 mod documents;
 mod files;

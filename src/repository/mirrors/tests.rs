@@ -138,7 +138,7 @@ async fn where_one_copy_is_dead_silent_or_drips_the_next_one_is_asked_within_the
         let client = published.client(std::slice::from_ref(&bad));
         let deadline = Instant::now() + Duration::from_millis(300);
         let error = refresh(&client, now(), None, deadline).await.map(drop).unwrap_err();
-        assert!(is_outage(&error), "{bad}: {error}");
+        assert!(error.is_outage(), "{bad}: {error}");
     }
 }
 
@@ -278,5 +278,5 @@ async fn the_error_is_that_of_the_copy_that_has_the_most_to_say() {
     }
     fs::write(older.join("metadata/timestamp.json"), "garbage").unwrap();
     assert_eq!(error(&[&newer, &nobody, &older]).await.code(), "tuf/malformed");
-    assert!(is_outage(&error(&[&nobody]).await));
+    assert!(error(&[&nobody]).await.is_outage());
 }

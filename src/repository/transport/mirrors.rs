@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -65,6 +65,14 @@ impl Mirror {
                     FetchBase::Metadata => oci.metadata(&request.path, request.max_bytes, deadline).await,
                     FetchBase::Targets => oci.target(&request.path, request.max_bytes, deadline).await,
                 },
+                Source::Held(held) => {
+                    let found = held.get(&(request.base, request.path.clone()));
+                    let fits =
+                        |bytes: &&Arc<[u8]>| u64::try_from(bytes.len()).is_ok_and(|length| length <= request.max_bytes);
+                    let found = found.ok_or(FetchError::NotFound)?;
+                    let limit = request.max_bytes;
+                    Some(found).filter(fits).map(|bytes| bytes.to_vec()).ok_or(FetchError::TooLarge { limit })
+                }
                 Source::Folder(folder) => folder.fetch(&request.path, request.max_bytes).await,
             }
         };
@@ -81,7 +89,7 @@ impl Mirror {
         match &self.metadata {
             Source::Http(http) => http.forget(),
             Source::Oci(oci) => oci.forget(),
-            Source::Folder(_) => {}
+            Source::Folder(_) | Source::Held(_) => {}
         }
         let mut health = self.health();
         let pause = BEHIND.saturating_mul(1 << health.failures.min(MAX_DOUBLINGS));
@@ -143,6 +151,13 @@ impl Transport {
         self.mirrors.iter().filter(|mirror| !std::ptr::eq(*mirror, one) && !mirror.is_behind()).collect()
     }
 
+    /// Keeps a file that was verified, where there is a recording.
+    pub(crate) fn keep(&self, request: &FetchRequest, bytes: &[u8]) {
+        if let Some(recording) = &self.recording {
+            recording.keep(request, bytes);
+        }
+    }
+
     /// Asks one copy after the other for a file that is known by its content, until one gives what `verify` takes. An
     /// error of `verify` tells more than one of the network, and "not found" tells least.
     pub(crate) async fn fetch_verified<T, E>(
@@ -155,16 +170,22 @@ impl Transport {
         let (mut refused, mut unreached) = (None, None);
         for (mirror, until) in self.turns(deadline) {
             match mirror.fetch(request, until).await {
-                Ok(bytes) => match verify(bytes) {
-                    Ok(verified) => {
-                        mirror.served();
-                        return Ok(verified);
+                Ok(bytes) => {
+                    let recorded = self.recording.as_ref().map(|_| bytes.clone());
+                    match verify(bytes) {
+                        Ok(verified) => {
+                            mirror.served();
+                            if let Some(bytes) = recorded {
+                                self.keep(request, &bytes);
+                            }
+                            return Ok(verified);
+                        }
+                        Err(error) => {
+                            mirror.failed();
+                            refused = refused.or(Some(error));
+                        }
                     }
-                    Err(error) => {
-                        mirror.failed();
-                        refused = refused.or(Some(error));
-                    }
-                },
+                }
                 // It may lag behind.
                 Err(FetchError::NotFound) => {}
                 Err(error) => {

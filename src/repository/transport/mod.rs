@@ -16,7 +16,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 
@@ -35,7 +35,8 @@ pub(crate) use self::{
     mirrors::Mirror,
     retry::between,
 };
-use crate::tuf::FetchError;
+use super::bundle::Held;
+use crate::tuf::{FetchError, FetchRequest};
 
 /// Where a repository keeps its two kinds of files, as `http://`, `https://` or `file://` URLs of folders, or `oci://` of
 /// repositories in a registry of images.
@@ -59,6 +60,23 @@ impl Locations {
 #[derive(Debug, Clone)]
 pub struct Transport {
     mirrors: Arc<[Mirror]>,
+    recording: Option<Recording>,
+}
+
+/// What was fetched of a repository and was verified. Clones are one recording.
+#[derive(Debug, Clone, Default)]
+pub struct Recording(Arc<Mutex<Held>>);
+
+impl Recording {
+    /// All of it until now.
+    pub fn held(&self) -> Held {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, request: &FetchRequest, bytes: &[u8]) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert((request.base, request.path.clone()), bytes.into());
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +84,7 @@ enum Source {
     Http(Box<Http>),
     Oci(Box<Oci>),
     Folder(Folder),
+    Held(Arc<Held>),
 }
 
 /// Why a repository cannot be fetched from at all: its configuration, never its content.
@@ -162,7 +181,20 @@ impl Transport {
             let targets = targets.as_ref().map(|url| Source::open(url, &clients)).transpose()?;
             Ok(Mirror::new(printable(metadata), Source::open(metadata, &clients)?, targets))
         };
-        Ok(Self { mirrors: places.iter().map(open).collect::<Result<_, Error>>()? })
+        Ok(Self { mirrors: places.iter().map(open).collect::<Result<_, Error>>()?, recording: None })
+    }
+
+    /// A transport to what a bundle holds of a repository, and to nothing else.
+    pub fn to_held(held: Held) -> Self {
+        let held = Arc::new(held);
+        let targets = Some(Source::Held(held.clone()));
+        let mirror = Mirror::new("the bundle".to_owned(), Source::Held(held), targets);
+        Self { mirrors: Arc::new([mirror]), recording: None }
+    }
+
+    /// The same, with everything that is verified kept in a recording.
+    pub fn recorded(self, recording: &Recording) -> Self {
+        Self { recording: Some(recording.clone()), ..self }
     }
 }
 

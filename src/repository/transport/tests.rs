@@ -998,7 +998,8 @@ fn a_place_in_a_registry_is_read_as_images_are_named() {
         place("oci://docker.io/docker/tuf-metadata:v1"),
         is("https://registry-1.docker.io/", "docker/tuf-metadata", "v1")
     );
-    for url in ["oci://r.example", "https://r.example/tuf", "oci://r.example/Tuf", "oci://r.example/a:b:c", "oci://acme/tuf"]
+    for url in
+        ["oci://r.example", "https://r.example/tuf", "oci://r.example/Tuf", "oci://r.example/a:b:c", "oci://acme/tuf"]
     {
         assert!(matches!(place(url), Err(Error::BadUrl { .. })), "{url}");
     }
