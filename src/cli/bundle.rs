@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::verify::{read_beside, read_policy, summary};
@@ -28,6 +29,7 @@ use crate::{
         store::write_atomically,
         transport::Recording,
     },
+    tuf::fetch::FetchBase,
     verdict::{Class, Verdict},
     verifier::{Question, TagUse, Verifier, Via, World, named_files},
 };
@@ -42,6 +44,8 @@ pub enum Command {
     Export(Export),
     /// Verify a bundle and take it into a state, from which `verify --state` judges: all of it or nothing
     Import(Import),
+    /// Verify a bundle and write one repository of it into a folder that a web server may serve to clusters
+    Unpack(Unpack),
 }
 
 /// `bundle export`.
@@ -78,12 +82,33 @@ pub struct Import {
     bundle: PathBuf,
 }
 
+/// `bundle unpack`.
+#[derive(Debug, clap::Args)]
+pub struct Unpack {
+    /// The policy; the roots that it names are files beside it
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The repository, if the bundle has several
+    #[arg(long, value_name = "NAME")]
+    repository: Option<RepositoryName>,
+    /// The namespace that the images are to run in
+    #[arg(long, short, default_value = "default", value_name = "NAME")]
+    namespace: String,
+    /// The bundle to read
+    #[arg(value_name = "FILE")]
+    bundle: PathBuf,
+    /// The folder: metadata/ and targets/ in it are what is served
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
 /// Does it. Returns the exit code: 1 where an image is refused.
 pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
     super::runtime()?.block_on(async {
         match command {
             Command::Export(args) => export(args, now, out).await,
             Command::Import(args) => import(args, now, out).await,
+            Command::Unpack(args) => unpack(args, now, out).await,
         }
     })
 }
@@ -126,11 +151,7 @@ async fn export(args: &Export, now: Timestamp, out: &mut dyn Write) -> anyhow::R
 async fn import(args: &Import, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
     let place = Judging::new(&args.policy, &args.namespace, now)?;
     let name = || args.bundle.display().to_string();
-    let bundle = Bundle::read(&read(&args.bundle)?).with_context(name)?;
-    for repository in bundle.repositories.keys() {
-        let known = place.policy.repositories().contains_key(repository);
-        ensure!(known, "{}: it has files of the repository {repository}, which the policy does not name", name());
-    }
+    let bundle = place.read(&args.bundle)?;
     // First beside the state and with what that remembers: what is refused there has changed nothing here.
     let trial = tempfile::tempdir()?;
     copy_metadata(&args.state, trial.path())?;
@@ -161,6 +182,45 @@ async fn import(args: &Import, now: Timestamp, out: &mut dyn Write) -> anyhow::R
     Ok(code)
 }
 
+async fn unpack(args: &Unpack, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let place = Judging::new(&args.policy, &args.namespace, now)?;
+    let bundle = place.read(&args.bundle)?;
+    let mut named =
+        bundle.repositories.iter().filter(|(name, _)| args.repository.as_ref().is_none_or(|wanted| wanted == *name));
+    let (Some((name, held)), None) = (named.next(), named.next()) else {
+        let known: Vec<&str> = bundle.repositories.keys().map(RepositoryName::as_str).collect();
+        bail!("{}: name one of its repositories with --repository: {}", args.bundle.display(), known.join(", "));
+    };
+    let world = place.world(None, Via::Bundle(&bundle)).await?;
+    place.take_in(&world, &bundle).await.with_context(|| args.bundle.display().to_string())?;
+    let is_plain = |path: &str| {
+        let plain = |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() < 256;
+        path.split('/').all(plain) && !path.contains(['\\', '\0'])
+    };
+    if let Some((_, path)) = held.keys().find(|(_, path)| !is_plain(path)) {
+        bail!("{}: {path:?} is not the path of a file below a folder", args.bundle.display());
+    }
+    let served = args.dir.join("metadata/timestamp.json");
+    let version = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok()?.pointer("/signed/version")?.as_u64();
+    let key = (FetchBase::Metadata, "timestamp.json".to_owned());
+    let timestamp = held.get(&key).context("the bundle has no timestamp")?;
+    if let Ok(before) = fs::read(&served) {
+        let (before, after) = (version(&before), version(timestamp));
+        ensure!(before <= after, "{}: timestamp v{} is served there", args.dir.display(), before.unwrap_or_default());
+    }
+    let others = held.iter().filter(|(other, _)| **other != key);
+    // What is named is there before what names it.
+    for ((base, path), bytes) in others.chain([(&key, timestamp)]) {
+        let folder = if *base == FetchBase::Metadata { "metadata" } else { "targets" };
+        let file = absolute(&args.dir.join(folder).join(path))?;
+        let parent = file.parent().context("a file is in a folder")?;
+        fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        write_atomically(&file, bytes).with_context(|| file.display().to_string())?;
+    }
+    writeln!(out, "{}: {} files of {name}", args.dir.display(), held.len())?;
+    Ok(0)
+}
+
 /// A policy, and how images are judged by it.
 struct Judging<'a> {
     policy: Arc<Policy>,
@@ -173,6 +233,17 @@ impl<'a> Judging<'a> {
     fn new(policy: &Path, namespace: &'a str, now: Timestamp) -> anyhow::Result<Self> {
         let roots = policy.parent().unwrap_or(Path::new(".")).to_owned();
         Ok(Self { policy: Arc::new(read_policy(policy)?), roots, namespace, now })
+    }
+
+    /// A bundle of repositories that the policy names.
+    fn read(&self, path: &Path) -> anyhow::Result<Bundle> {
+        let name = || path.display().to_string();
+        let bundle = Bundle::read(&read(path)?).with_context(name)?;
+        for repository in bundle.repositories.keys() {
+            let known = self.policy.repositories().contains_key(repository);
+            ensure!(known, "{}: it has files of the repository {repository}, which the policy does not name", name());
+        }
+        Ok(bundle)
     }
 
     async fn world(&self, state: Option<&Path>, via: Via<'_>) -> anyhow::Result<World> {

@@ -35,7 +35,7 @@ pub struct Args {
     /// The folder that keeps the trusted metadata
     #[arg(long, value_name = "DIR")]
     metadata_dir: PathBuf,
-    /// Where the repository's metadata is: http(s):// or file://
+    /// Where the repository's metadata is: http(s)://, file:// or oci://
     #[arg(long, value_name = "URL")]
     metadata_url: Option<String>,
     /// A target to download; repeatable

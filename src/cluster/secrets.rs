@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(secrets.read("tuf").await, Err(missing));
         let mut secret = Secret::default();
         secret.metadata.name = Some("tuf".into());
-        let values = [("host", "tuf.example"), ("token", "s3cret"), ("ca.crt", "x")];
+        let values = [("host", "tuf.example"), ("tls.key", "s3cret"), ("ca.crt", "x")];
         secret.data =
             Some(BTreeMap::from(values.map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec())))));
         server.put_secret(&secret);

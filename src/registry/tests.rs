@@ -154,6 +154,15 @@ async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed(
     let own = Server::start(move |request, own| behave(request, format!("https://{own}/token"))).await;
     assert_eq!(resolve(own.settings()).await.unwrap(), HEX);
 
+    // It is good for the next question, too.
+    let registry = Registry::new(own.settings()).unwrap();
+    let image = Repository::parse(&format!("{}/team/app", own.host)).unwrap();
+    let before = own.asked.load(Ordering::SeqCst);
+    for _ in 0..2 {
+        assert!(registry.ask(image.path(), &Tag::latest()).await.is_ok());
+    }
+    assert_eq!(own.asked.load(Ordering::SeqCst) - before, 4, "refused, token, answer; answer");
+
     // Elsewhere: to where it may not, nothing is sent.
     let elsewhere = Server::start(|_, _| "{\"token\": \"t0ken\"}".into_response()).await;
     let there = elsewhere.host.clone();

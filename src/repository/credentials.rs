@@ -369,6 +369,30 @@ pub(crate) mod tests {
         }
     }
 
+    #[test]
+    fn a_client_certificate_comes_with_its_key_alone_or_beside_a_token() {
+        let made = rcgen::generate_simple_self_signed(["webhook".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let login = |data: &[(&str, &str)]| {
+            let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
+            read_login(&data, "tuf.example:8443").map(|(login, shown)| {
+                assert_eq!(login.has_certificate(), shown.is_some());
+                (login.header.is_some(), shown.is_some())
+            })
+        };
+        let (crt, pem) = (("tls.crt", certificate.as_str()), ("tls.key", key.as_str()));
+        assert_eq!(login(&[HOST, crt, pem]), Ok((false, true)));
+        assert_eq!(login(&[HOST, crt, pem, ("token", "s3cret")]), Ok((true, true)));
+        assert_eq!(login(&[crt, pem]), Err(Fault::NoHost), "a certificate is for a host, too");
+        assert_eq!(login(&[HOST, crt]), Err(Fault::HalfCertificate));
+        assert_eq!(login(&[HOST, pem]), Err(Fault::HalfCertificate));
+        assert_eq!(login(&[HOST, crt, ("tls.key", "no key")]), Err(Fault::NoPem("tls.key")));
+        assert_eq!(login(&[HOST, ("tls.crt", "none"), pem]), Err(Fault::NoPem("tls.crt")));
+        assert_eq!(login(&[HOST, ("tls.crt", &key), pem]), Err(Fault::NoPem("tls.crt")));
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        assert_eq!(login(&[HOST, crt, ("tls.key", &other)]), Err(Fault::OtherKey));
+    }
+
     fn credentials(kept: &Arc<Kept>) -> Credentials {
         Credentials::new(kept.clone(), "tuf", "tuf.example")
     }

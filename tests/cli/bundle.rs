@@ -195,3 +195,39 @@ fn a_bundle_that_is_not_whole_or_not_signed_as_it_is_changes_nothing() {
     fs::copy(dir.join("other/metadata/1.root.json"), dir.join("inside/acme.root.json")).unwrap();
     refused("under another root", &["[tuf/signature-threshold] "]);
 }
+
+#[test]
+fn a_bundle_is_unpacked_into_a_folder_that_a_cluster_reads() {
+    let (_temp, dir, good) = sides();
+    let unpack = |file: &str| run(&dir, &["bundle", "unpack", "--policy", "inside/policy.yaml", file, "inside/served"]);
+    assert_eq!(export(&dir, "old.bundle", &["1.0"]).code, Some(0));
+    let ran = unpack("old.bundle");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let policy = fs::read_to_string(dir.join("inside/policy.yaml")).unwrap();
+    let served = policy.replace("file:///nowhere/at/all", &format!("file://{}/inside/served", dir.display()));
+    fs::write(dir.join("inside/served.yaml"), served).unwrap();
+    let verify = |image: &str| run(&dir, &["verify", "--policy", "inside/served.yaml", image]).code;
+    assert_eq!(verify(&format!("{NAME}:1.0")), Some(0));
+    assert_ne!(verify(&good), Some(0), "it was not carried in");
+
+    // The next one is added, and the older one does not come back.
+    assert_eq!(run(&dir, &["repo", "sign", "kept/repository", "images"]).code, Some(0));
+    let ran = run(&dir, &["bundle", "export", "--policy", "kept/policy.yaml", "--image", &good, "new.bundle"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert_eq!(unpack("new.bundle").code, Some(0));
+    assert_eq!((verify(&good), verify(&format!("{NAME}:1.0"))), (Some(0), Some(0)));
+    let ran = unpack("old.bundle");
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains(" is served there"), "{}", ran.err);
+
+    // A path that leads out, in a bundle that is whole otherwise.
+    let line = "file acme targets 1 ../../out\n";
+    changed(&dir, "new.bundle", |bytes| {
+        let at = bytes.windows(18).position(|window| window == b"file acme targets ").unwrap();
+        bytes.splice(at..at, format!("{line}x\n").into_bytes());
+    });
+    let ran = unpack("changed");
+    assert_eq!(ran.code, Some(2), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("\"../../out\" is not the path of a file below a folder"), "{}", ran.err);
+    assert!(!dir.join("out").exists() && !dir.join("inside/out").exists());
+}

@@ -484,6 +484,16 @@ fn refuses_locations_that_are_none() {
         assert_eq!(error, Error::Unbound { host: host.into() });
         assert_eq!(error.code(), "policy/bad-credentials");
     }
+    // Those of a registry may be for whoever gives its tokens, if that host is listed.
+    let of_registry = |tokens: Option<&str>| {
+        let credentials = Some(Credentials::new(Kept::with(&[]), "tuf", "auth.example"));
+        let access = Access { credentials, tokens: tokens.map(str::to_owned), ..Access::default() };
+        let locations = Locations { metadata: "oci://r.example/tuf".to_owned(), targets: None };
+        Transport::open(&locations, &access).map(|_| ())
+    };
+    assert_eq!(of_registry(None), Err(Error::Unbound { host: "r.example".into() }));
+    assert_eq!(of_registry(Some("other.example")), Err(Error::Unbound { host: "r.example".into() }));
+    assert_ne!(of_registry(Some("auth.example")), Err(Error::Unbound { host: "r.example".into() }));
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(matches!(bundle(broken), Err(Error::BadCaBundle { .. })));
 }
