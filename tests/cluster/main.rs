@@ -28,5 +28,6 @@ mod registry;
 mod stale;
 mod support;
 mod traces;
+mod transports;
 mod verdicts;
 mod words;

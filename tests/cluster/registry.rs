@@ -21,15 +21,15 @@ use crate::support::{
 /// `ann` with the password `s3cret`, as htpasswd writes it.
 const PASSWORDS: &str = "ann:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
 
-struct Registry {
-    host: String,
+pub(crate) struct Registry {
+    pub(crate) host: String,
     storage: PathBuf,
     process: Process,
 }
 
 impl Registry {
-    fn start(cluster: &Cluster) -> Self {
-        let folder = cluster.folder("registry");
+    pub(crate) fn start(cluster: &Cluster, name: &str) -> Self {
+        let folder = cluster.folder(name);
         let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
         cluster.authority().server(&["127.0.0.1"], &certificate, &key);
         fs::write(folder.join("passwords"), PASSWORDS).unwrap();
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 }
@@ -77,7 +77,7 @@ impl Registry {
 fn a_registry_says_what_a_tag_names_and_the_functionaries_whether_that_may_run() {
     let (cluster, images) = (Cluster::shared(), Images::shared());
     let name = "registry";
-    let registry = Registry::start(cluster);
+    let registry = Registry::start(cluster, name);
     let host = &registry.host;
     // No tag target of the repository has these names.
     registry.put("moved", &manifest("good"));
