@@ -216,3 +216,27 @@ async fn an_address_that_is_not_public_is_not_reached_unless_the_policy_says_so(
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test]
+async fn a_registry_that_wants_an_upload_elsewhere_gets_nothing() {
+    use crate::registry::push::{Destination, Error, Files, push};
+    let elsewhere = Server::start(|_, _| StatusCode::CREATED.into_response()).await;
+    let there = elsewhere.host.clone();
+    let server = Server::start(move |request, _| match *request.method() {
+        Method::POST => (StatusCode::ACCEPTED, [("location", format!("https://{there}/upload"))]).into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    })
+    .await;
+    let destination = |targets: &str| Destination {
+        metadata: format!("oci://{}/tuf/metadata", server.host),
+        targets: format!("oci://{targets}/tuf/targets"),
+        tokens: None,
+        ca_bundle: Some(server.authority.clone().into_bytes()),
+        credentials: None,
+    };
+    let files = Files { metadata: [("1.root.json".to_owned(), b"root".to_vec())].into(), ..Files::default() };
+    let refused = Error::Refused(format!("{} wants an upload elsewhere", server.host));
+    assert_eq!(push(&destination(&server.host), &files).await, Err(refused));
+    assert_eq!(elsewhere.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(push(&destination("other.example"), &files).await, Err(Error::TwoRegistries));
+}

@@ -46,6 +46,9 @@ impl Repository {
         let name = self.name().as_str();
         let refreshed = self.refresh(now).await;
         self.count_alerts(metrics);
+        for (copy, serves) in self.transport.copies() {
+            metrics.copy_serves(name, copy, serves);
+        }
         match refreshed {
             Ok(generation) => {
                 let unchanged = before.is_some_and(|before| Arc::ptr_eq(&before, &generation));

@@ -94,7 +94,7 @@ async fn newer_root<'a>(
     let asked = others.iter().map(|mirror| async { (*mirror, mirror.fetch(&request, until).await) });
     for (mirror, answer) in futures::future::join_all(asked).await {
         match answer {
-            Err(FetchError::NotFound) => {}
+            Err(FetchError::NotFound) => mirror.served(),
             Err(_) => mirror.failed(),
             Ok(bytes) => match begin().supply(Ok(bytes)) {
                 Ok(changes) => {

@@ -14,7 +14,7 @@ use prometheus_client::{
 use super::audit::AuditMetrics;
 mod labels;
 
-use self::labels::{Alert, Connection, Load, Path, Refresh, Repository, Role, Sent};
+use self::labels::{Alert, Connection, Copy, Load, Path, Refresh, Repository, Role, Sent};
 pub use self::labels::{Answer, ConnectionError, Decision, Glass, LoadOutcome, RefreshOutcome};
 
 /// What the answer to [`Metrics::render`] is to be labelled as.
@@ -36,6 +36,7 @@ pub struct Metrics {
     connection_errors: Family<Connection, Counter>,
     refreshes: Family<Refresh, Counter>,
     refreshed: Family<Repository, Gauge>,
+    copies: Family<Copy, Gauge>,
     versions: Family<Role, Gauge>,
     expires: Family<Role, Gauge>,
     trust_alerts: Family<Alert, Counter>,
@@ -62,6 +63,7 @@ impl Default for Metrics {
             connection_errors: Family::default(),
             refreshes: Family::default(),
             refreshed: Family::default(),
+            copies: Family::default(),
             versions: Family::default(),
             expires: Family::default(),
             trust_alerts: Family::default(),
@@ -109,6 +111,11 @@ impl Metrics {
             "repository_last_success_timestamp_seconds",
             "When a refresh of a TUF repository last succeeded",
             self.refreshed.clone(),
+        );
+        registry.register(
+            "repository_copy_serves",
+            "Whether a copy of a TUF repository has served what it was last asked for",
+            self.copies.clone(),
         );
         registry.register("repository_version", "The trusted version of a role's metadata", self.versions.clone());
         registry.register(
@@ -211,6 +218,12 @@ impl Metrics {
         }
     }
 
+    /// Whether a copy of a repository has served what it was last asked for, or gave nothing that verifies.
+    pub fn copy_serves(&self, repository: &str, copy: &str, serves: bool) {
+        let copy = Copy { repository: repository.to_owned(), copy: copy.to_owned() };
+        self.copies.get_or_create(&copy).set(i64::from(serves));
+    }
+
     /// This version of a role's metadata is trusted, until `expires`. For the four top-level roles and delegated *layout* roles; image
     /// roles may be thousands.
     pub fn trusted(&self, repository: &str, role: &str, version: u64, expires: Timestamp) {
@@ -275,6 +288,7 @@ mod tests {
         metrics.refreshed("acme", RefreshOutcome::Unavailable, at(10));
         metrics.refreshed("acme", RefreshOutcome::Updated, at(20));
         metrics.refreshed("acme", RefreshOutcome::Refused, at(30));
+        metrics.copy_serves("acme", "https://tuf.example/metadata/", false);
         metrics.trusted("acme", "timestamp", 7, at(40));
         metrics.trust_alert("acme", "trust/equivocation");
         metrics.policy_loaded(LoadOutcome::Loaded, at(50));
@@ -293,6 +307,7 @@ mod tests {
             "pratique_connection_errors_total{error=\"handshake\"} 1",
             "pratique_repository_refreshes_total{repository=\"acme\",outcome=\"refused\"} 1",
             "pratique_repository_last_success_timestamp_seconds{repository=\"acme\"} 20",
+            "pratique_repository_copy_serves{repository=\"acme\",copy=\"https://tuf.example/metadata/\"} 0",
             "pratique_repository_expiry_timestamp_seconds{repository=\"acme\",role=\"timestamp\"} 40",
             "pratique_trust_alerts_total{repository=\"acme\",code=\"trust/equivocation\"} 1",
             "pratique_policy_loads_total{outcome=\"kept\"} 1",

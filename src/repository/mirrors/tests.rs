@@ -134,6 +134,10 @@ async fn where_one_copy_is_dead_silent_or_drips_the_next_one_is_asked_within_the
         assert_eq!(refreshed.map(|trusted| trusted.timestamp().version), Ok(1), "{bad}");
         // From now on it costs nothing.
         assert!(order(&client)[1].starts_with(&bad), "{:?}", order(&client));
+        // As the second one it is only asked for a newer root, and is told apart from the one that serves.
+        let client = published.client(&[copy.clone(), bad.clone()]);
+        assert_eq!(versions(&client).await, Ok((1, 1)), "{bad}");
+        assert_eq!(client.transport.copies().map(|(_, serves)| serves).collect::<Vec<_>>(), [true, false], "{bad}");
         // And as the only one it is an outage.
         let client = published.client(std::slice::from_ref(&bad));
         let deadline = Instant::now() + Duration::from_millis(300);

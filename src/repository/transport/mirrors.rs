@@ -141,6 +141,11 @@ impl Transport {
         turns
     }
 
+    /// Each copy, and whether it has served what it was last asked for.
+    pub(crate) fn copies(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.mirrors.iter().map(|mirror| (mirror.name(), mirror.health().failures == 0))
+    }
+
     /// Whether there is more than one copy.
     pub(crate) fn has_mirrors(&self) -> bool {
         self.mirrors.len() > 1

@@ -143,6 +143,12 @@ pub(super) struct Repository {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Copy {
+    pub(super) repository: String,
+    pub(super) copy: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Role {
     pub(super) repository: String,
     pub(super) role: String,
