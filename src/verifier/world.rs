@@ -61,7 +61,7 @@ pub enum Via<'a> {
     Policy,
     /// From there, and what is verified is kept in a recording for each repository.
     Recorded(&'a BTreeMap<RepositoryName, Recording>),
-    /// From a bundle alone. Nobody is contacted.
+    /// From a bundle alone. No repository is contacted.
     Bundle(&'a Bundle),
 }
 
