@@ -284,9 +284,13 @@ fn an_epoch_is_counted_up_to_forget_and_never_down() {
 #[test]
 fn another_root_is_believed_only_where_what_is_remembered_leads_to_it() {
     let installation = Installation::new("memory-pin");
-    for _ in 0..16 {
-        installation.chain.publish(|publisher| publisher.renew("root").unwrap());
-    }
+    installation.chain.publish(|publisher| {
+        for _ in 0..15 {
+            publisher.renew("root").unwrap();
+            publisher.commit().unwrap();
+        }
+        publisher.renew("root").unwrap();
+    });
     let pod = release(&installation, "one");
     let old = installation.copy("old");
     release(&installation, "two");
