@@ -23,8 +23,16 @@ pub struct JsonError(pub String);
 /// Invalid JSON or UTF-8, a byte order mark, lone surrogates, duplicate members, numbers that are not integers in
 /// the range of `i64` and `u64`, more than [`MAX_DEPTH`] levels, bytes after the document.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_within(bytes, 0)
+}
+
+/// Reads one value that stands `depth` containers deep in its document.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
+    let value = Strict { depth }.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
     deserializer.end().map_err(|error| JsonError(error.to_string()))?;
     Ok(value)
 }

@@ -4,6 +4,7 @@
 //! envelopes, and the one rule of every threshold: distinct **key material** over verified signatures.
 //! No primitive is implemented here: ed25519-dalek, aws-lc-rs and sha2 do the mathematics.
 
+pub mod canonical;
 pub mod digest;
 pub mod dsse;
 pub mod json;

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::{
     crypto::Sha256,
-    tuf::{Limits, RoleName},
+    tuf::{FileBytes, Limits, RoleName},
 };
 
 #[cfg(test)]
@@ -203,13 +203,14 @@ impl Store {
 
 impl Writer {
     /// Keeps the metadata file `name` (see [`file_name`]), the exact bytes that were received.
-    pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        let name = metadata_name(name)?;
+    pub async fn put(&self, name: &str, bytes: impl Into<FileBytes>) -> Result<(), Error> {
+        let (name, bytes) = (metadata_name(name)?, bytes.into());
         self.store.blocking(move |dir| write(&dir.join(name), &bytes)).await
     }
 
     /// Keeps one root of the chain.
-    pub async fn put_root(&self, version: u64, bytes: Vec<u8>) -> Result<(), Error> {
+    pub async fn put_root(&self, version: u64, bytes: impl Into<FileBytes>) -> Result<(), Error> {
+        let bytes = bytes.into();
         self.store.blocking(move |dir| write(&dir.join(root_name(version)), &bytes)).await
     }
 

@@ -84,9 +84,13 @@ impl Repository {
                 Some(store) => store.metadata(&request.file_name, request.fetch.max_bytes).await,
                 None => None,
             };
-            let supplied = cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &bytes, now).is_ok());
+            let supplied =
+                cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &Arc::new(bytes), now).is_ok());
             if !supplied {
-                let verify = |bytes: Vec<u8>| roles.supply(&generation.trusted, &request, &bytes, now).map(|()| bytes);
+                let verify = |bytes: Vec<u8>| {
+                    let bytes = Arc::new(bytes);
+                    roles.supply(&generation.trusted, &request, &bytes, now).map(|()| bytes)
+                };
                 let fetched =
                     self.transport.fetch_verified(&request.fetch, deadline, verify, |cause| request.failed(cause));
                 let bytes = fetched.await?;
@@ -115,7 +119,13 @@ impl Repository {
         let request = generation.trusted.target_request(target);
         let verify = |bytes: Vec<u8>| target.verify(&bytes).map(|()| bytes);
         let failed = |cause| tuf::Error::fetching(tuf::What::Target(target.path.clone()), cause);
-        let bytes = self.transport.fetch_verified(&request, deadline, verify, failed).await?;
+        let mut fetched = self.transport.fetch_verified(&request, deadline, verify, failed).await;
+        if let (Err(tuf::Error::Missing { .. }), Some(other)) =
+            (&fetched, generation.trusted.target_request_by_sha512(target))
+        {
+            fetched = self.transport.fetch_verified(&other, deadline, verify, failed).await;
+        }
+        let bytes = fetched?;
         if let Some(store) = &self.store
             && target.hashes.sha256().is_some()
         {

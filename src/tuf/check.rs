@@ -9,6 +9,7 @@ use super::{
     limits::Settings,
     metadata::{Header, MetaFile, Root, Signed, Targets},
     name::Role,
+    stored::FileBytes,
     verify::{Authority, Verified},
 };
 
@@ -80,7 +81,7 @@ impl MetaFile {
 /// 5.6.2 to 5.6.5, the same for the top-level role and for every delegated one.
 pub(super) fn verify_targets(
     role: &Role,
-    bytes: &[u8],
+    bytes: &FileBytes,
     listed: &MetaFile,
     authority: Authority<'_>,
     now: Timestamp,

@@ -10,6 +10,7 @@ use super::{
     error::What,
     metadata::{DelegatedRole, MetaFile, Targets},
     name::{Role, RoleChain},
+    stored::FileBytes,
     trusted::{FileInfo, TopLevel, Trusted},
     verify::{Authority, Signers, Verified},
 };
@@ -58,7 +59,7 @@ impl Delegated {
         &mut self,
         trusted: &Trusted,
         request: &RoleRequest,
-        bytes: &[u8],
+        bytes: &FileBytes,
         now: Timestamp,
     ) -> Result<(), Error> {
         let (delegator_chain, delegator) = &request.delegator;

@@ -11,7 +11,7 @@ use super::{
     metadata::{Body, Root, Signed},
     name::Role,
     roots::{Roots, Seen},
-    stored::{Notice, Stored},
+    stored::{FileBytes, Notice, Stored},
 };
 
 impl Stored {
@@ -53,7 +53,7 @@ impl Stored {
     }
 }
 
-fn same_root(one: &Arc<[u8]>, other: &Arc<[u8]>) -> Result<Arc<[u8]>, Error> {
+fn same_root(one: &FileBytes, other: &FileBytes) -> Result<FileBytes, Error> {
     if one == other {
         return Ok(one.clone());
     }

@@ -163,7 +163,10 @@ impl Walk<'_> {
             sha256: file.sha256(),
             expires: file.header().expires,
         });
-        Ok(file.targets.get(&self.path.path).cloned())
+        file.targets.get(&self.path.path).map_err(|error| {
+            let error = error.within("targets").within("signed");
+            Error::Malformed { role, at: error.at, why: error.why }
+        })
     }
 
     /// Goes down one delegation that covers the path.

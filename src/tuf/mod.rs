@@ -39,7 +39,7 @@ pub use metadata::TargetFile;
 pub use name::{Role, RoleChain, RoleName, TargetPath};
 pub use refresh::Refresh;
 pub use remembered::{Joined, MemoryFault, Remembered};
-pub use stored::{Notice, Persist, Stored};
+pub use stored::{FileBytes, Notice, Persist, Stored};
 pub use trusted::{FileInfo, TopLevel, Trusted};
 pub use verify::{Rejection, Signers};
 

@@ -17,7 +17,7 @@ use super::{
     limits::Settings,
     name::{Role, RoleChain},
     roots::Roots,
-    stored::{Notice, Persist, Stored},
+    stored::{FileBytes, Notice, Persist, Stored},
     trusted::Trusted,
     workflow::{Snapshots, TargetsFiles, Timestamps},
 };
@@ -75,6 +75,7 @@ impl Refresh {
     /// Takes what became of the request that [`Refresh::next`] gives, and returns what is to be stored at once. After an
     /// error the refresh has ended; what was returned earlier stays verified and stored.
     pub fn supply(&mut self, fetched: Result<Vec<u8>, FetchError>) -> Result<Vec<Persist>, Error> {
+        let fetched = fetched.map(Arc::new);
         let state = mem::replace(&mut self.state, State::Failed(Error::Unfinished));
         let mut persist = Vec::new();
         match self.advance(state, fetched, &mut persist) {
@@ -106,10 +107,10 @@ impl Refresh {
     fn advance(
         &mut self,
         state: State,
-        fetched: Result<Vec<u8>, FetchError>,
+        fetched: Result<FileBytes, FetchError>,
         persist: &mut Vec<Persist>,
     ) -> Result<State, Error> {
-        let needed = |role: Role, fetched: Result<Vec<u8>, FetchError>| {
+        let needed = |role: Role, fetched: Result<FileBytes, FetchError>| {
             fetched.map_err(|cause| Error::fetching(What::Role(role), cause))
         };
         match state {

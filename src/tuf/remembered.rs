@@ -187,8 +187,8 @@ impl Remembered {
             (newest, after) = (next, rest);
             before.push(next.clone());
         }
-        let mine = Signed::<Root>::parse(&Role::Root, pinned_root)?;
-        let theirs = Signed::<Root>::parse(&Role::Root, newest)?;
+        let mine = Signed::<Root>::parse(&Role::Root, &Arc::new(pinned_root.to_vec()))?;
+        let theirs = Signed::<Root>::parse(&Role::Root, &Arc::new(newest.to_vec()))?;
         let replaced = || Error::RootReplaced {
             pinned: (pinned.version(), mine.sha256),
             remembered: (known.version(), theirs.sha256),
@@ -214,7 +214,9 @@ impl Remembered {
 /// How many roots, and the versions of timestamp and snapshot: 0 where there is none.
 fn versions(stored: &Stored) -> (usize, u64, u64) {
     fn version<T: Body>(role: &Role, bytes: Option<&Vec<u8>>) -> u64 {
-        bytes.and_then(|bytes| Signed::<T>::parse(role, bytes).ok()).map_or(0, |file| file.body.header().version)
+        bytes
+            .and_then(|bytes| Signed::<T>::parse(role, &Arc::new(bytes.clone())).ok())
+            .map_or(0, |file| file.body.header().version)
     }
     (
         stored.roots.len(),

@@ -8,7 +8,7 @@ use super::{
     limits::Settings,
     metadata::{Body, MetaFile, Root, Signed, Snapshot, Targets, Timestamp},
     name::Role,
-    stored::{Notice, Stored},
+    stored::{FileBytes, Notice, Stored},
     trusted::Trusted,
     verify::{Authority, RoleKeys, Verified},
     workflow::Timestamps,
@@ -18,7 +18,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Kept<T> {
     pub(super) file: Verified<T>,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) bytes: FileBytes,
 }
 
 /// A verified file of an earlier refresh.
@@ -33,7 +33,7 @@ pub(super) struct Seen<T> {
 #[derive(Debug, Clone)]
 pub(super) enum SeenTargets {
     Nothing,
-    Unverified(Vec<u8>),
+    Unverified(FileBytes),
     Verified { file: Arc<Verified<Targets>>, listed: MetaFile, root: Arc<Verified<Root>> },
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Roots {
     pub(super) settings: Arc<Settings>,
     pub(super) root: Arc<Verified<Root>>,
     /// The bytes of every root after the pinned one.
-    pub(super) chain: Vec<Arc<[u8]>>,
+    pub(super) chain: Vec<FileBytes>,
     /// The roots since keys of timestamp or snapshot were last taken away, the newest last.
     era: Vec<Arc<Verified<Root>>>,
     /// The version of the root under which `is_current` was found out.
@@ -70,7 +70,7 @@ pub(super) struct Roots {
 impl Roots {
     /// 5.2: the root that was handed out out of band. It must be signed by its own keys.
     pub(super) fn pinned(bytes: &[u8], settings: Arc<Settings>) -> Result<Self, Error> {
-        let root = Signed::<Root>::parse(&Role::Root, bytes)
+        let root = Signed::<Root>::parse(&Role::Root, &Arc::new(bytes.to_vec()))
             .and_then(|file| file.verify_by_itself(&Role::Root, |root| root.authority(&root.root)))
             .map_err(|error| Error::PinnedRoot(Box::new(error)))?;
         let root = Arc::new(root);
@@ -109,7 +109,7 @@ impl Roots {
     pub(super) fn remember(&mut self, stored: Stored) -> Vec<Notice> {
         let mut notices = Vec::new();
         for bytes in &stored.roots {
-            match self.step(bytes) {
+            match self.step(&Arc::new(bytes.clone())) {
                 Ok(_) => {}
                 // The pinned root has caught up with it.
                 Err(Error::VersionMismatch { expected, actual, .. }) if actual < expected => {}
@@ -121,7 +121,7 @@ impl Roots {
         self.timestamp = self.recall(stored.timestamp, &Role::Timestamp, |root| &root.timestamp, &mut notices);
         self.snapshot = self.recall(stored.snapshot, &Role::Snapshot, |root| &root.snapshot, &mut notices);
         self.recalled_under = self.version();
-        self.targets = stored.targets.map_or(SeenTargets::Nothing, SeenTargets::Unverified);
+        self.targets = stored.targets.map_or(SeenTargets::Nothing, |bytes| SeenTargets::Unverified(Arc::new(bytes)));
         notices
     }
 
@@ -132,7 +132,7 @@ impl Roots {
         signers: impl Fn(&Root) -> &RoleKeys,
         notices: &mut Vec<Notice>,
     ) -> Option<Seen<T>> {
-        let bytes = bytes?;
+        let bytes = Arc::new(bytes?);
         let recalled = Signed::<T>::parse(role, &bytes).and_then(|file| {
             let fits = |root: &Verified<Root>| file.check(role, root.authority(signers(root)));
             let newest = fits(&self.root);
@@ -142,7 +142,7 @@ impl Roots {
                 Err(error) => self.era.iter().rev().find(|root| fits(root).is_ok()).ok_or(error)?,
             };
             let file = file.verify(role, witness.authority(signers(witness)))?;
-            Ok(Seen { kept: Arc::new(Kept { file, bytes: bytes.into() }), is_current })
+            Ok(Seen { kept: Arc::new(Kept { file, bytes }), is_current })
         });
         recalled.map_err(|error| notices.push(Notice::Ignored { role: role.clone(), error })).ok()
     }
@@ -159,7 +159,7 @@ impl Roots {
     }
 
     /// 5.3.4 to 5.3.9, 5.3.11: one root after the other. Says whether timestamp and snapshot are forgotten by it.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Result<bool, Error> {
+    pub(super) fn step(&mut self, bytes: &FileBytes) -> Result<bool, Error> {
         let file = Signed::<Root>::parse(&Role::Root, bytes)?;
         // 5.3.5: exactly the next version. First, so that a root already known is recognised as such.
         let (present, actual) = (self.version(), file.body.header.version);
@@ -179,7 +179,7 @@ impl Roots {
             self.snapshot = None;
         }
         self.era.push(root.clone());
-        self.chain.push(bytes.into());
+        self.chain.push(bytes.clone());
         self.root = root;
         Ok(forgets)
     }

@@ -1,7 +1,12 @@
 //! What is handed in from and out to whoever keeps files between runs.
 
+use std::sync::Arc;
+
 use super::{Error, name::Role};
 use crate::crypto::Sha256;
+
+/// The bytes of one file, shared by whoever stores them and whoever looks things up in them: a targets file may be large.
+pub type FileBytes = Arc<Vec<u8>>;
 
 /// Bytes that an earlier run stored. None of them is believed: each is verified again, and what does not verify is
 /// ignored. What does is at least a floor for versions, also when it has expired.
@@ -21,7 +26,7 @@ impl Stored {
     /// The same after one of the changes that [`Refresh::supply`](super::Refresh::supply) returns.
     pub fn with(mut self, change: Persist) -> Self {
         let (file_name, bytes) = match change {
-            Persist::Store { file_name, bytes, .. } => (file_name, Some(bytes)),
+            Persist::Store { file_name, bytes, .. } => (file_name, Some(Arc::unwrap_or_clone(bytes))),
             Persist::Remove { file_name } => (file_name, None),
         };
         match file_name {
@@ -44,7 +49,7 @@ pub enum Persist {
         /// Its version, for stores that keep every root.
         version: u64,
         /// Exactly the bytes that were received.
-        bytes: Vec<u8>,
+        bytes: FileBytes,
     },
     /// A file is no longer to be remembered (TUF 5.3.11). It comes before the root that says so: were that root stored
     /// beside a forgotten file, the file would count again in the next run.

@@ -62,9 +62,62 @@ pub(crate) fn sign(signed: &Value, seeds: &[u8]) -> Vec<u8> {
     file(signed, signatures)
 }
 
-/// The bytes of a file with any signatures.
+/// The bytes of a file with any signatures. Odd versions are written in canonical form and even ones are not, so that both
+/// ways of reading a file are used.
 pub(crate) fn file(signed: &Value, signatures: Vec<Value>) -> Vec<u8> {
-    serde_json::to_vec_pretty(&json!({"signatures": signatures, "signed": signed})).unwrap()
+    let is_odd = signed["version"].as_u64().is_some_and(|version| version % 2 == 1);
+    // Control characters are canonical, and no JSON.
+    match is_odd && !strict::canonical(signed).iter().any(u8::is_ascii_control) {
+        true => canonical_file(signed, signatures),
+        false => serde_json::to_vec_pretty(&json!({"signatures": signatures, "signed": signed})).unwrap(),
+    }
+}
+
+/// The same with the signed part in canonical form.
+pub(crate) fn canonical_file(signed: &Value, signatures: Vec<Value>) -> Vec<u8> {
+    let signatures = Value::from(signatures).to_string();
+    [b"{\"signatures\":", signatures.as_bytes(), b",\"signed\":", &strict::canonical(signed), b"}"].concat()
+}
+
+/// Every document that differs from `value` by one odd value in one place.
+pub(crate) fn bent(value: &Value) -> Vec<Value> {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(u64::MAX),
+        json!(""),
+        json!("é/.."),
+        json!([]),
+        json!({}),
+    ];
+    let mut all: Vec<Value> = odd.into_iter().filter(|odd| odd != value).collect();
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let with = |member: Option<Value>| {
+                    let mut changed = members.clone();
+                    changed.remove(name);
+                    changed.extend(member.map(|member| (name.clone(), member)));
+                    Value::Object(changed)
+                };
+                all.push(with(None));
+                all.extend(bent(member).into_iter().map(|member| with(Some(member))));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                for replacement in bent(item) {
+                    let mut changed = items.clone();
+                    changed[index] = replacement;
+                    all.push(Value::Array(changed));
+                }
+            }
+        }
+        _ => {}
+    }
+    all
 }
 
 /// What a targets role lists about `content`.
@@ -319,7 +372,7 @@ impl Client {
             match lookup(&self.roles, self.now)? {
                 Lookup::Needs(request) => {
                     let bytes = self.fetch(repo, &request.fetch).map_err(|cause| request.failed(cause))?;
-                    self.roles.supply(trusted, &request, &bytes, self.now)?;
+                    self.roles.supply(trusted, &request, &std::sync::Arc::new(bytes), self.now)?;
                 }
                 ended => return Ok(ended),
             }

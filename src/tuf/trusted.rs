@@ -12,7 +12,7 @@ use super::{
     metadata::{self, Header, Root, Snapshot, TargetFile, Targets},
     name::{Role, RoleChain, percent_encoded},
     roots::{Kept, Roots},
-    stored::{Notice, Stored},
+    stored::{FileBytes, Notice, Stored},
     verify::{Signers, Verified},
 };
 use crate::crypto::Sha256;
@@ -23,7 +23,7 @@ pub struct Trusted {
     pub(super) settings: Arc<Settings>,
     pub(super) root: Arc<Verified<Root>>,
     /// The bytes of every root after the pinned one.
-    pub(super) chain: Vec<Arc<[u8]>>,
+    pub(super) chain: Vec<FileBytes>,
     pub(super) timestamp: Arc<Kept<metadata::Timestamp>>,
     pub(super) snapshot: Arc<Kept<Snapshot>>,
     pub(super) targets: Arc<Verified<Targets>>,
@@ -175,16 +175,22 @@ impl Trusted {
 
     /// What to fetch for a target. With consistent snapshots its hash stands before the last segment of its path (6.2).
     pub fn target_request(&self, target: &TargetFile) -> FetchRequest {
+        let hash = target.hashes.sha256().map(|hash| hash.to_string()).or_else(|| target.hashes.sha512_hex());
+        self.target_request_by(target, &hash.unwrap_or_default())
+    }
+
+    /// What to fetch where the repository has no file of that name: a target may be kept under any one of its hashes.
+    pub fn target_request_by_sha512(&self, target: &TargetFile) -> Option<FetchRequest> {
+        let is_another = self.root.consistent_snapshot && target.hashes.sha256().is_some();
+        Some(self.target_request_by(target, &target.hashes.sha512_hex().filter(|_| is_another)?))
+    }
+
+    fn target_request_by(&self, target: &TargetFile, hash: &str) -> FetchRequest {
         let path = target.path.as_str();
-        let named = if self.root.consistent_snapshot {
-            let hash = target.hashes.sha256().map(|hash| hash.to_string()).or_else(|| target.hashes.sha512_hex());
-            let hash = hash.unwrap_or_default();
-            match path.rsplit_once('/') {
-                Some((folders, name)) => format!("{folders}/{hash}.{name}"),
-                None => format!("{hash}.{path}"),
-            }
-        } else {
-            path.to_owned()
+        let named = match (self.root.consistent_snapshot, path.rsplit_once('/')) {
+            (false, _) => path.to_owned(),
+            (true, Some((folders, name))) => format!("{folders}/{hash}.{name}"),
+            (true, None) => format!("{hash}.{path}"),
         };
         let limit = self.settings.limits.target_bytes;
         FetchRequest {

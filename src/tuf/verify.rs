@@ -17,7 +17,7 @@ use super::{
     },
     name::Role,
 };
-use crate::crypto::{KeyError, KeyId, Material, PublicKey, Quorum, Sha256};
+use crate::crypto::{KeyError, KeyId, Material, PublicKey, Quorum, Sha256, canonical::Reader};
 
 /// The keys of a root or of a targets role, by key id. Key ids are opaque (TAP 12).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,11 @@ impl Keys {
             read::map(|keyid, value| Ok((KeyId::from(keyid), Key::read(value).unwrap_or(Key::Misshapen))))(value)?;
         Ok(Self(Arc::new(keys)))
     }
+
+    /// The same of canonical JSON.
+    pub(super) fn read_in_place(reader: &mut Reader<'_>) -> Option<Self> {
+        Self::read(reader.value()?).ok()
+    }
 }
 
 /// The key ids of a role and how many distinct keys of them must sign (TUF 4.3, 4.5).
@@ -68,6 +73,20 @@ pub(super) struct RoleKeys {
 impl RoleKeys {
     pub(super) fn read(value: Value) -> Result<Self, Misshapen> {
         Self::take(&mut Members::of(value)?)
+    }
+
+    /// The key ids and the threshold as they were read in place, in one with `before` where they are the same.
+    pub(super) fn of(keyids: &[&str], threshold: u64, before: Option<&Self>) -> Option<Self> {
+        let threshold = NonZeroU32::new(u32::try_from(threshold).ok()?)?;
+        let is_same = |known: &&Self| {
+            known.threshold == threshold && known.keyids.iter().map(KeyId::as_str).eq(keyids.iter().copied())
+        };
+        Some(
+            before.filter(is_same).cloned().unwrap_or_else(|| Self {
+                keyids: Arc::new(keyids.iter().copied().map(KeyId::from).collect()),
+                threshold,
+            }),
+        )
     }
 
     pub(super) fn take(members: &mut Members) -> Result<Self, Misshapen> {
@@ -208,7 +227,7 @@ impl<T> Signed<T> {
         let mut counted: BTreeMap<Material, KeyId> = BTreeMap::new();
         let mut rejected = Vec::new();
         for signature in &self.signatures {
-            match authority.verify(&signature.keyid, &signature.sig, &self.canonical) {
+            match authority.verify(&signature.keyid, &signature.sig, self.canonical.as_slice()) {
                 Ok(material) => match counted.get(&material) {
                     Some(first) => rejected.push((signature.keyid.clone(), Rejection::SameKeyAs(first.clone()))),
                     None => {

@@ -11,7 +11,7 @@ use super::{
     metadata::{Signed, Snapshot, Targets, Timestamp},
     name::{Role, RoleChain, RoleName},
     roots::{Kept, Roots, Seen, SeenTargets},
-    stored::{Notice, Persist},
+    stored::{FileBytes, Notice, Persist},
     trusted::Trusted,
     verify::Verified,
 };
@@ -37,7 +37,7 @@ impl Timestamps {
     /// 5.4.2 to 5.4.5. Says also whether the bytes are a new timestamp, to be stored.
     pub(super) fn offer(
         mut self,
-        bytes: Vec<u8>,
+        bytes: FileBytes,
         now: jiff::Timestamp,
         notices: &mut Vec<Notice>,
     ) -> Result<(Snapshots, bool), Error> {
@@ -62,7 +62,7 @@ impl Timestamps {
             // 5.4.3.2
             not_older(&Role::Snapshot, kept.file.snapshot.version, file.snapshot.version)?;
         }
-        let kept = Arc::new(Kept { file, bytes: bytes.into() });
+        let kept = Arc::new(Kept { file, bytes });
         Ok((self.accept(kept, now)?, true))
     }
 
@@ -92,7 +92,7 @@ pub(super) struct Snapshots {
 impl Snapshots {
     pub(super) fn timestamp_to_store(&self) -> Persist {
         let version = self.timestamp.file.header.version;
-        Persist::Store { file_name: "timestamp.json", version, bytes: self.timestamp.bytes.to_vec() }
+        Persist::Store { file_name: "timestamp.json", version, bytes: self.timestamp.bytes.clone() }
     }
 
     pub(super) fn request(&self) -> FetchRequest {
@@ -130,13 +130,13 @@ impl Snapshots {
     pub(super) fn only_stored(self, now: jiff::Timestamp, notices: &mut Vec<Notice>) -> Result<TargetsFiles, Error> {
         self.stored(now, notices).or_else(|this| {
             let seen = this.before.snapshot.as_ref().filter(|seen| seen.is_current);
-            let bytes = seen.ok_or(Error::NotStored { role: Role::Snapshot })?.kept.bytes.to_vec();
+            let bytes = seen.ok_or(Error::NotStored { role: Role::Snapshot })?.kept.bytes.clone();
             this.offer(bytes, now)
         })
     }
 
     /// 5.5.2 to 5.5.7.
-    pub(super) fn offer(mut self, bytes: Vec<u8>, now: jiff::Timestamp) -> Result<TargetsFiles, Error> {
+    pub(super) fn offer(mut self, bytes: FileBytes, now: jiff::Timestamp) -> Result<TargetsFiles, Error> {
         let role = &Role::Snapshot;
         let root = &self.before.root;
         let listed = &self.timestamp.file.snapshot;
@@ -161,7 +161,7 @@ impl Snapshots {
         }
         // 5.5.6
         fresh(role, file.header(), now, &self.before.settings)?;
-        let snapshot = Arc::new(Kept { file, bytes: bytes.into() });
+        let snapshot = Arc::new(Kept { file, bytes });
         Ok(TargetsFiles { before: self.before, timestamp: self.timestamp, snapshot })
     }
 }
@@ -177,7 +177,7 @@ pub(super) struct TargetsFiles {
 impl TargetsFiles {
     pub(super) fn snapshot_to_store(&self) -> Persist {
         let version = self.snapshot.file.header.version;
-        Persist::Store { file_name: "snapshot.json", version, bytes: self.snapshot.bytes.to_vec() }
+        Persist::Store { file_name: "snapshot.json", version, bytes: self.snapshot.bytes.clone() }
     }
 
     pub(super) fn request(&self) -> FetchRequest {
@@ -223,12 +223,12 @@ impl TargetsFiles {
     }
 
     /// 5.6.2 to 5.6.6.
-    pub(super) fn offer(self, bytes: &[u8], now: jiff::Timestamp) -> Result<Trusted, Error> {
+    pub(super) fn offer(self, bytes: &FileBytes, now: jiff::Timestamp) -> Result<Trusted, Error> {
         let targets = Arc::new(self.verify(bytes, now)?);
         Ok(self.trust(targets))
     }
 
-    fn verify(&self, bytes: &[u8], now: jiff::Timestamp) -> Result<Verified<Targets>, Error> {
+    fn verify(&self, bytes: &FileBytes, now: jiff::Timestamp) -> Result<Verified<Targets>, Error> {
         let root = &self.before.root;
         let authority = root.authority(&root.targets);
         verify_targets(&top(), bytes, &self.snapshot.file.targets, authority, now, &self.before.settings)

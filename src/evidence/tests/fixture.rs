@@ -267,7 +267,7 @@ impl Fixture {
                 match need {
                     Need::Role(request) => {
                         let bytes = self.read(&request.fetch).unwrap();
-                        roles.supply(&trusted, &request, &bytes, at)?;
+                        roles.supply(&trusted, &request, &Arc::new(bytes), at)?;
                     }
                     Need::File(target) => {
                         let bytes = self.read(&trusted.target_request(&target)).unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Body, Header,
     delegation::Delegations,
+    in_place::{Large, ListedInPlace},
     read::{self, Members, Misshapen},
     version,
 };
@@ -36,7 +37,7 @@ pub struct Root {
 impl Body for Root {
     const TYPE: &'static str = "root";
 
-    fn read(header: Header, members: &mut Members) -> Result<Self, Misshapen> {
+    fn read(header: Header, members: &mut Members, _: Large) -> Result<Self, Misshapen> {
         let consistent_snapshot = members.optional("consistent_snapshot", read::flag)?.unwrap_or(false);
         let keys = members.required("keys", Keys::read)?;
         members.required("roles", |value| {
@@ -70,7 +71,7 @@ pub struct MetaFile {
 }
 
 impl MetaFile {
-    fn read(value: Value) -> Result<Self, Misshapen> {
+    pub(super) fn read(value: Value) -> Result<Self, Misshapen> {
         let mut members = Members::of(value)?;
         Ok(Self {
             version: members.required("version", version)?,
@@ -91,7 +92,7 @@ pub struct Timestamp {
 impl Body for Timestamp {
     const TYPE: &'static str = "timestamp";
 
-    fn read(header: Header, members: &mut Members) -> Result<Self, Misshapen> {
+    fn read(header: Header, members: &mut Members, _: Large) -> Result<Self, Misshapen> {
         let snapshot =
             members.required("meta", |value| Members::of(value)?.required("snapshot.json", MetaFile::read))?;
         Ok(Self { header, snapshot })
@@ -121,9 +122,13 @@ impl Snapshot {
 
 impl Body for Snapshot {
     const TYPE: &'static str = "snapshot";
+    const LARGE: &'static [&'static str] = &["meta"];
 
-    fn read(header: Header, members: &mut Members) -> Result<Self, Misshapen> {
-        let meta = members.required("meta", read::map(|name, value| Ok((name.to_owned(), MetaFile::read(value)?))))?;
+    fn read(header: Header, members: &mut Members, large: Large) -> Result<Self, Misshapen> {
+        let meta = match large.meta {
+            Some(meta) => meta,
+            None => members.required("meta", read::map(|name, value| Ok((name.to_owned(), MetaFile::read(value)?))))?,
+        };
         let targets = meta
             .get("targets.json")
             .cloned()
@@ -141,24 +146,49 @@ impl Body for Snapshot {
 pub struct Targets {
     pub(in crate::tuf) header: Header,
     /// The target files this role lists.
-    pub targets: BTreeMap<TargetPath, Arc<TargetFile>>,
+    pub(in crate::tuf) targets: TargetList,
     /// To whom it delegates.
     pub delegations: Option<Delegations>,
 }
 
 impl Body for Targets {
     const TYPE: &'static str = "targets";
+    const LARGE: &'static [&'static str] = &["targets", "delegations"];
 
-    fn read(header: Header, members: &mut Members) -> Result<Self, Misshapen> {
+    fn read(header: Header, members: &mut Members, large: Large) -> Result<Self, Misshapen> {
+        let targets = match large.targets {
+            Some(listed) => TargetList::InPlace(listed),
+            None => TargetList::Read(members.required("targets", read::map(TargetFile::read))?),
+        };
         Ok(Self {
             header,
-            targets: members.required("targets", read::map(TargetFile::read))?,
-            delegations: members.optional("delegations", Delegations::read)?,
+            targets,
+            delegations: match large.delegations {
+                Some(delegations) => Some(delegations),
+                None => members.optional("delegations", Delegations::read)?,
+            },
         })
     }
 
     fn header(&self) -> Header {
         self.header
+    }
+}
+
+/// The target files of one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::tuf) enum TargetList {
+    Read(BTreeMap<TargetPath, Arc<TargetFile>>),
+    InPlace(ListedInPlace),
+}
+
+impl TargetList {
+    /// What is listed about `path`, if anything is.
+    pub(in crate::tuf) fn get(&self, path: &TargetPath) -> Result<Option<Arc<TargetFile>>, Misshapen> {
+        match self {
+            Self::Read(targets) => Ok(targets.get(path).cloned()),
+            Self::InPlace(listed) => listed.get(path),
+        }
     }
 }
 
@@ -191,7 +221,7 @@ impl TargetFile {
         Error::fetching(What::Target(self.path.clone()), cause)
     }
 
-    fn read(name: &str, value: Value) -> Result<(TargetPath, Arc<Self>), Misshapen> {
+    pub(super) fn read(name: &str, value: Value) -> Result<(TargetPath, Arc<Self>), Misshapen> {
         let mut members = Members::of(value)?;
         let path = TargetPath::from(name);
         let file = Self {

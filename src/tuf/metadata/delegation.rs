@@ -1,12 +1,12 @@
 //! To whom a targets role delegates which paths (TUF 4.5, DELEGATIONS; TAP 15).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::read::{self, Members, Misshapen};
 use crate::{
-    crypto::Sha256,
+    crypto::{Sha256, canonical::Reader},
     pattern::TufPattern,
     tuf::{
         name::{RoleName, TargetPath},
@@ -51,6 +51,22 @@ impl Delegations {
             (None, None) => return Err(Misshapen::new("neither roles nor succinct_roles")),
         };
         Ok(Self { keys, roles })
+    }
+
+    /// The same of canonical JSON; none if it is better read in the ordinary way, which also says what is wrong with it.
+    pub(super) fn read_in_place(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut keys = None;
+        let mut listed = None;
+        reader.object(|reader, name| {
+            match name.raw() {
+                b"keys" => keys = Some(Keys::read_in_place(reader)?),
+                b"roles" => listed = Some(listed_in_place(reader)?),
+                b"succinct_roles" => return None,
+                _ => reader.skip()?,
+            }
+            Some(())
+        })?;
+        Some(Self { keys: keys?, roles: Roles::Listed(ListedRoles::of(listed?).ok()?) })
     }
 
     /// The roles that may speak about `path`, in the order of priority.
@@ -100,17 +116,21 @@ struct ListedRole {
 struct ListedRoles {
     roles: Vec<ListedRole>,
     patterns: Vec<(usize, Vec<TufPattern>)>,
-    prefixes: BTreeMap<Box<str>, Vec<usize>>,
+    /// In order, each with the place of its role.
+    prefixes: Vec<(String, usize)>,
     prefix_lengths: BTreeSet<usize>,
 }
 
 impl ListedRoles {
     fn read(value: Value) -> Result<Self, Misshapen> {
-        let listed = read::list(listed_role)(value)?;
+        Self::of(read::list(listed_role)(value)?)
+    }
+
+    fn of(listed: Vec<(ListedRole, Paths)>) -> Result<Self, Misshapen> {
         let mut all = Self {
             roles: Vec::with_capacity(listed.len()),
             patterns: Vec::new(),
-            prefixes: BTreeMap::new(),
+            prefixes: Vec::new(),
             prefix_lengths: BTreeSet::new(),
         };
         let mut names = BTreeSet::new();
@@ -123,12 +143,13 @@ impl ListedRoles {
                 Paths::HashPrefixes(prefixes) => {
                     for prefix in prefixes {
                         all.prefix_lengths.insert(prefix.len());
-                        all.prefixes.entry(prefix.into()).or_default().push(index);
+                        all.prefixes.push((prefix, index));
                     }
                 }
             }
             all.roles.push(role);
         }
+        all.prefixes.sort();
         Ok(all)
     }
 
@@ -142,9 +163,12 @@ impl ListedRoles {
         let by_prefix = self
             .prefix_lengths
             .iter()
-            .filter_map(|&length| self.prefixes.get(path.hex.get(..length)?))
-            .flatten()
-            .copied();
+            .filter_map(|&length| path.hex.get(..length))
+            .flat_map(|prefix| {
+                let from = self.prefixes.partition_point(|(listed, _)| listed.as_str() < prefix);
+                self.prefixes.iter().skip(from).take_while(move |(listed, _)| listed == prefix)
+            })
+            .map(|(_, index)| *index);
         let in_order: BTreeSet<usize> = by_pattern.chain(by_prefix).collect();
         in_order.into_iter().filter_map(|index| self.roles.get(index))
     }
@@ -157,18 +181,67 @@ enum Paths {
 
 fn listed_role(value: Value) -> Result<(ListedRole, Paths), Misshapen> {
     let mut members = Members::of(value)?;
-    let name = members.required("name", role_name)?;
+    let name = members.required("name", |value| role_name(&read::text(value)?))?;
     let terminating = members.required("terminating", read::flag)?;
     let patterns = members.optional("paths", read::list(|value| Ok(TufPattern::new(&read::text(value)?))))?;
-    let prefixes = members.optional("path_hash_prefixes", read::list(hash_prefix))?;
-    // TUF 4.5: exactly one of the two.
-    let paths = match (patterns, prefixes) {
-        (Some(patterns), None) => Paths::Patterns(patterns),
-        (None, Some(prefixes)) => Paths::HashPrefixes(prefixes),
-        (Some(_), Some(_)) => return Err(Misshapen::new("both paths and path_hash_prefixes")),
-        (None, None) => return Err(Misshapen::new("neither paths nor path_hash_prefixes")),
-    };
+    let prefixes =
+        members.optional("path_hash_prefixes", read::list(|value| read::text(value).and_then(hash_prefix)))?;
+    let paths = Paths::of(patterns, prefixes)?;
     Ok((ListedRole { name, terminating, signers: RoleKeys::take(&mut members)? }, paths))
+}
+
+impl Paths {
+    /// TUF 4.5: exactly one of the two.
+    fn of(patterns: Option<Vec<TufPattern>>, prefixes: Option<Vec<String>>) -> Result<Self, Misshapen> {
+        match (patterns, prefixes) {
+            (Some(patterns), None) => Ok(Self::Patterns(patterns)),
+            (None, Some(prefixes)) => Ok(Self::HashPrefixes(prefixes)),
+            (Some(_), Some(_)) => Err(Misshapen::new("both paths and path_hash_prefixes")),
+            (None, None) => Err(Misshapen::new("neither paths nor path_hash_prefixes")),
+        }
+    }
+}
+
+fn listed_in_place(reader: &mut Reader<'_>) -> Option<Vec<(ListedRole, Paths)>> {
+    let mut listed = Vec::new();
+    // Bins of one repository have the same keys: they are held once.
+    let mut before: Option<RoleKeys> = None;
+    reader.array(|reader| {
+        let (mut name, mut terminating, mut keyids, mut threshold) = (None, None, None, None);
+        let (mut patterns, mut prefixes) = (None, None);
+        reader.object(|reader, member| {
+            match member.raw() {
+                b"name" => name = Some(role_name(reader.string()?.plain()?).ok()?),
+                b"terminating" => terminating = Some(reader.flag()?),
+                b"keyids" => keyids = Some(texts(reader)?),
+                b"threshold" => threshold = Some(reader.unsigned()?),
+                b"paths" => patterns = Some(texts(reader)?.into_iter().map(TufPattern::new).collect()),
+                b"path_hash_prefixes" => {
+                    let checked = texts(reader)?.into_iter().map(|prefix| hash_prefix(prefix.to_owned()).ok());
+                    prefixes = Some(checked.collect::<Option<_>>()?);
+                }
+                _ => reader.skip()?,
+            }
+            Some(())
+        })?;
+        let signers = RoleKeys::of(&keyids?, threshold?, before.as_ref())?;
+        before = Some(signers.clone());
+        listed.push((
+            ListedRole { name: name?, terminating: terminating?, signers },
+            Paths::of(patterns, prefixes).ok()?,
+        ));
+        Some(())
+    })?;
+    Some(listed)
+}
+
+fn texts<'a>(reader: &mut Reader<'a>) -> Option<Vec<&'a str>> {
+    let mut found = Vec::new();
+    reader.array(|reader| {
+        found.push(reader.string()?.plain()?);
+        Some(())
+    })?;
+    Some(found)
 }
 
 /// A target path and its SHA-256, computed once a lookup.
@@ -186,19 +259,17 @@ impl HashedPath {
 }
 
 /// TUF 3.1.2: the four top-level roles cannot be delegated to; else a delegated file could stand in for one of them.
-fn role_name(value: Value) -> Result<RoleName, Misshapen> {
-    let name = read::text(value)?;
-    match name.as_str() {
+fn role_name(name: &str) -> Result<RoleName, Misshapen> {
+    match name {
         "" => Err(Misshapen::new("a role needs a name")),
         "root" | "timestamp" | "snapshot" | "targets" => {
             Err(Misshapen::new(format!("{name:?} is a top-level role and cannot be delegated to")))
         }
-        _ => Ok(RoleName::from(name.as_str())),
+        _ => Ok(RoleName::from(name)),
     }
 }
 
-fn hash_prefix(value: Value) -> Result<String, Misshapen> {
-    let prefix = read::text(value)?;
+fn hash_prefix(prefix: String) -> Result<String, Misshapen> {
     let is_hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hex || !(1..=64).contains(&prefix.len()) {
         return Err(Misshapen::new(format!("{prefix:?} is not 1 to 64 lower-case hex digits")));

@@ -1,22 +1,25 @@
 //! What the files of a TUF repository say (TUF 4), parsed and **not** verified.
 //!
 //! A file is read once: strict JSON, then this model and the canonical bytes of the same value. Signatures are
-//! verified over those bytes, so members that this program does not know stay signed.
+//! verified over those bytes, so members that this program does not know stay signed. Where the bytes that came are
+//! canonical already, they are verified, and their targets looked up, as they stand.
 
 mod body;
 mod delegation;
+mod in_place;
 pub(super) mod read;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use body::{MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp};
 pub use delegation::DelegatedRole;
 pub(super) use delegation::HashedPath;
 
-use super::{Error, name::Role};
+use super::{Error, name::Role, stored::FileBytes};
 use crate::crypto::{KeyId, Sha256, json};
+use in_place::{InPlace, Large};
 use read::{Members, Misshapen};
 
 /// The three members that every `signed` part has.
@@ -33,8 +36,11 @@ pub(super) trait Body: Sized {
     /// Its `_type`.
     const TYPE: &'static str;
 
-    /// Reads what follows the header.
-    fn read(header: Header, members: &mut Members) -> Result<Self, Misshapen>;
+    /// Its members that are large in large repositories, and may be read in place.
+    const LARGE: &'static [&'static str] = &[];
+
+    /// Reads what follows the header. What is in `large` is not among the members.
+    fn read(header: Header, members: &mut Members, large: Large) -> Result<Self, Misshapen>;
 
     /// The header it was read with.
     fn header(&self) -> Header;
@@ -45,7 +51,7 @@ pub(super) trait Body: Sized {
 pub(super) struct Signed<T> {
     pub(super) body: T,
     /// The canonical form of `signed`: what signatures cover.
-    pub(super) canonical: Vec<u8>,
+    pub(super) canonical: Canonical,
     pub(super) signatures: Vec<Signature>,
     pub(super) sha256: Sha256,
     pub(super) length: u64,
@@ -58,21 +64,68 @@ pub(super) struct Signature {
     pub(super) sig: String,
 }
 
+/// Canonical bytes, in the file they came in or of their own.
+#[derive(Debug, Clone)]
+pub(super) struct Canonical {
+    file: FileBytes,
+    range: Range<usize>,
+}
+
+impl Canonical {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.file.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Canonical {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Canonical {}
+
 impl<T: Body> Signed<T> {
     /// Reads one file that is to be `role`.
-    pub(super) fn parse(role: &Role, bytes: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(role: &Role, file: &FileBytes) -> Result<Self, Error> {
+        match InPlace::read(file, T::LARGE) {
+            Some(InPlace { signatures, signed, members, large }) => {
+                let canonical = Canonical { file: file.clone(), range: signed };
+                Self::build(role, file, signatures, canonical, Ok(members), large)
+            }
+            None => Self::parse_anew(role, file),
+        }
+    }
+
+    /// The same for a file of any form, by writing its canonical form.
+    fn parse_anew(role: &Role, bytes: &FileBytes) -> Result<Self, Error> {
         let malformed = |error: Misshapen| Error::Malformed { role: role.clone(), at: error.at, why: error.why };
         let document = json::parse(bytes).map_err(|error| malformed(Misshapen::new(error.to_string())))?;
         let mut file = Members::of(document).map_err(malformed)?;
-        let signatures = file.required("signatures", read::list(signature)).map_err(malformed)?;
+        let signatures = file.required("signatures", Ok).map_err(malformed)?;
+        let signed = file.required("signed", Ok);
+        let canonical = json::canonical(signed.as_ref().unwrap_or(&Value::Null));
+        let canonical = Canonical { range: 0..canonical.len(), file: Arc::new(canonical) };
+        let members = signed.and_then(|signed| read::object(signed).map_err(|error| error.within("signed")));
+        Self::build(role, bytes, signatures, canonical, members, Large::default())
+    }
+
+    fn build(
+        role: &Role,
+        bytes: &[u8],
+        signatures: Value,
+        canonical: Canonical,
+        signed: Result<Map<String, Value>, Misshapen>,
+        large: Large,
+    ) -> Result<Self, Error> {
+        let malformed = |error: Misshapen| Error::Malformed { role: role.clone(), at: error.at, why: error.why };
+        let signatures = read::list(signature)(signatures).map_err(|error| malformed(error.within("signatures")))?;
         // TUF 4.2.1: the key id must be unique in `signatures`.
         let mut keyids = BTreeSet::new();
         if let Some(Signature { keyid, .. }) = signatures.iter().find(|signature| !keyids.insert(&signature.keyid)) {
             return Err(Error::RepeatedSignature { role: role.clone(), keyid: keyid.clone() });
         }
-        let signed = file.required("signed", Ok).map_err(malformed)?;
-        let canonical = json::canonical(&signed);
-        let body = read_signed(role, signed).map_err(|refusal| match refusal {
+        let body = read_signed(role, signed.map_err(malformed)?, large).map_err(|refusal| match refusal {
             Refusal::Shape(error) => malformed(error.within("signed")),
             Refusal::Other(error) => error,
         })?;
@@ -91,8 +144,8 @@ impl From<Misshapen> for Refusal {
     }
 }
 
-fn read_signed<T: Body>(role: &Role, signed: Value) -> Result<T, Refusal> {
-    let mut members = Members::of(signed)?;
+fn read_signed<T: Body>(role: &Role, signed: Map<String, Value>, large: Large) -> Result<T, Refusal> {
+    let mut members = Members::from(signed);
     let found = members.required("_type", read::text)?;
     if found != T::TYPE {
         return Err(Refusal::Other(Error::WrongType {
@@ -107,7 +160,7 @@ fn read_signed<T: Body>(role: &Role, signed: Value) -> Result<T, Refusal> {
     }
     let header =
         Header { version: members.required("version", version)?, expires: members.required("expires", instant)? };
-    Ok(T::read(header, &mut members)?)
+    Ok(T::read(header, &mut members, large)?)
 }
 
 /// TUF 4.3, SPEC_VERSION: a client refuses another major version. `1.0` is what the oldest tools wrote.

@@ -40,6 +40,12 @@ pub(crate) fn clipped(mut text: String) -> String {
 /// The members of an object, taken out one by one. What is never taken is unknown and ignored (TUF 4).
 pub(crate) struct Members(Map<String, Value>);
 
+impl From<Map<String, Value>> for Members {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+}
+
 impl Members {
     pub(crate) fn of(value: Value) -> Result<Self, Misshapen> {
         match value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::tuf::testing::{Client, Repo, key_object, keyid, sign};
+use crate::tuf::testing::{Client, Repo, bent, key_object, keyid, sign};
 
 /// A repository that uses every feature of the format.
 fn repo() -> Repo {
@@ -22,47 +22,6 @@ fn repo() -> Repo {
     repo.role("team")["targets"]["team/x"]["custom"] = json!({"in-toto": []});
     repo.publish_all();
     repo
-}
-
-/// Every document that differs from `value` by one odd value in one place.
-fn bent(value: &Value) -> Vec<Value> {
-    let odd = [
-        json!(null),
-        json!(true),
-        json!(0),
-        json!(-1),
-        json!(u64::MAX),
-        json!(""),
-        json!("é/.."),
-        json!([]),
-        json!({}),
-    ];
-    let mut all: Vec<Value> = odd.into_iter().filter(|odd| odd != value).collect();
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let with = |member: Option<Value>| {
-                    let mut changed = members.clone();
-                    changed.remove(name);
-                    changed.extend(member.map(|member| (name.clone(), member)));
-                    Value::Object(changed)
-                };
-                all.push(with(None));
-                all.extend(bent(member).into_iter().map(|member| with(Some(member))));
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                for replacement in bent(item) {
-                    let mut changed = items.clone();
-                    changed[index] = replacement;
-                    all.push(Value::Array(changed));
-                }
-            }
-        }
-        _ => {}
-    }
-    all
 }
 
 #[test]

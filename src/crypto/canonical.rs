@@ -1,0 +1,353 @@
+//! Canonical JSON read where it stands, without a copy.
+//!
+//! Most tools write the signed part of their metadata in the very form in which it is signed. [`Reader`] goes through such
+//! bytes once and says whether they are exactly what [`json::canonical`](super::json::canonical) makes of them; then they
+//! can be verified, and looked things up in, as they are.
+//!
+//! It accepts no more than [`json::parse`](super::json::parse) followed by that comparison does, and gives no reason for
+//! what it does not accept: whoever gets `None` reads the bytes in the ordinary way, and has the reason from there.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::json::{self, MAX_DEPTH};
+
+/// Goes through one canonical value.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+/// A string between its quotes, as written: `"` and `\` stand behind a `\`, all else stands for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written<'a>(&'a [u8]);
+
+impl<'a> Written<'a> {
+    /// The string between the quotes that stand around `raw` in a canonical document.
+    pub fn new(raw: &'a [u8]) -> Self {
+        Self(raw)
+    }
+
+    /// The bytes as written.
+    pub fn raw(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The bytes that are meant.
+    fn meant(self) -> impl Iterator<Item = u8> + 'a {
+        let mut bytes = self.0.iter().copied();
+        std::iter::from_fn(move || match bytes.next()? {
+            b'\\' => bytes.next(),
+            byte => Some(byte),
+        })
+    }
+
+    /// What is meant, if it is written as it is meant.
+    pub fn plain(self) -> Option<&'a str> {
+        if self.is_plain() { std::str::from_utf8(self.0).ok() } else { None }
+    }
+
+    fn is_plain(self) -> bool {
+        !self.0.contains(&b'\\')
+    }
+
+    /// The order of what is meant, by code points, in which members stand.
+    pub fn compare(self, other: Self) -> Ordering {
+        match self.is_plain() && other.is_plain() {
+            true => self.0.cmp(other.0),
+            false => self.meant().cmp(other.meant()),
+        }
+    }
+
+    /// The order of what is meant and `text`.
+    pub fn compare_to(self, text: &str) -> Ordering {
+        match self.is_plain() {
+            true => self.0.cmp(text.as_bytes()),
+            false => self.meant().cmp(text.bytes()),
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the beginning of `text`, which stands `depth` containers deep in its document.
+    pub fn new(text: &'a str, depth: usize) -> Self {
+        Self { text: text.as_bytes(), at: 0, depth }
+    }
+
+    /// How many bytes have been gone through.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte.
+    pub fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Goes over `wanted`, if that is next.
+    pub fn byte(&mut self, wanted: u8) -> Option<()> {
+        (self.peek()? == wanted).then(|| self.at += 1)
+    }
+
+    /// An object. `member` goes over the value of each member; their names are in order, so none stands twice.
+    pub fn object(&mut self, mut member: impl FnMut(&mut Self, Written<'a>) -> Option<()>) -> Option<()> {
+        self.byte(b'{')?;
+        self.enter()?;
+        let mut before: Option<Written<'a>> = None;
+        while self.peek()? != b'}' {
+            if before.is_some() {
+                self.byte(b',')?;
+            }
+            let name = self.string()?;
+            if before.is_some_and(|before| before.compare(name) != Ordering::Less) {
+                return None;
+            }
+            before = Some(name);
+            self.byte(b':')?;
+            member(self, name)?;
+        }
+        self.leave(b'}')
+    }
+
+    /// Any value.
+    pub fn skip(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'{' => self.object(|reader, _| reader.skip()),
+            b'[' => self.array(Self::skip),
+            b'"' => self.string().map(drop),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            b'-' => self.negative(),
+            _ => self.unsigned().map(drop),
+        }
+    }
+
+    /// Any value, read.
+    pub fn value(&mut self) -> Option<Value> {
+        let (from, depth) = (self.at, self.depth);
+        self.skip()?;
+        json::parse_within(self.text.get(from..self.at)?, depth).ok()
+    }
+
+    /// A string. Control characters, though canonical JSON has them, are not JSON.
+    pub fn string(&mut self) -> Option<Written<'a>> {
+        let ends = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
+        self.byte(b'"')?;
+        let start = self.at;
+        loop {
+            let rest = self.text.get(self.at..)?;
+            // Whole blocks first: without a branch for each byte they are compared all at once.
+            let (blocks, _) = rest.as_chunks::<16>();
+            let clear = blocks.iter().take_while(|block| !block.iter().fold(false, |any, &byte| any | ends(byte)));
+            let clear = clear.count() * 16;
+            self.at += clear + rest.get(clear..)?.iter().position(|&byte| ends(byte))?;
+            match self.peek()? {
+                b'"' => break,
+                b'\\' if matches!(self.text.get(self.at + 1)?, b'"' | b'\\') => self.at += 2,
+                _ => return None,
+            }
+        }
+        let written = Written(self.text.get(start..self.at)?);
+        self.byte(b'"')?;
+        Some(written)
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self) -> Option<bool> {
+        match self.peek()? {
+            b't' => self.word(b"true").map(|()| true),
+            _ => self.word(b"false").map(|()| false),
+        }
+    }
+
+    /// An integer that is not negative.
+    pub fn unsigned(&mut self) -> Option<u64> {
+        let rest = self.text.get(self.at..)?;
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = rest.get(..length)?;
+        if length > 1 && digits.first() == Some(&b'0') {
+            return None;
+        }
+        self.at += length;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// `-0` is none: it is read as a fraction.
+    fn negative(&mut self) -> Option<()> {
+        self.byte(b'-')?;
+        let magnitude = self.unsigned()?;
+        (1..=i64::MIN.unsigned_abs()).contains(&magnitude).then_some(())
+    }
+
+    /// An array. `item` goes over each of its values.
+    pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.byte(b'[')?;
+        self.enter()?;
+        let mut is_first = true;
+        while self.peek()? != b']' {
+            if !is_first {
+                self.byte(b',')?;
+            }
+            is_first = false;
+            item(self)?;
+        }
+        self.leave(b']')
+    }
+
+    fn enter(&mut self) -> Option<()> {
+        (self.depth < MAX_DEPTH).then(|| self.depth += 1)
+    }
+
+    fn leave(&mut self, end: u8) -> Option<()> {
+        self.depth -= 1;
+        self.byte(end)
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.text.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Map;
+
+    use super::*;
+
+    /// Whether the reader takes `text` for one canonical value.
+    fn is_canonical(text: &str) -> bool {
+        let mut reader = Reader::new(text, 0);
+        reader.skip().is_some() && reader.at() == text.len()
+    }
+
+    /// The same by reading and writing.
+    fn is_canonical_by_definition(text: &str) -> bool {
+        json::parse(text.as_bytes()).is_ok_and(|value| json::canonical(&value) == text.as_bytes())
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        // Rich in what is special, and long enough for whole blocks.
+        proptest::collection::vec(
+            prop_oneof![
+                4 => any::<char>(),
+                4 => Just('"'), 4 => Just('\\'), 2 => Just('\u{7f}'), 1 => Just('\n'), 4 => Just('\u{301}'), 9 => Just('a')
+            ],
+            0..40,
+        )
+        .prop_map(String::from_iter)
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-2i64..2).prop_map(Value::from),
+            any_text().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::vec((any_text(), inner), 0..6)
+                    .prop_map(|members| Value::Object(Map::from_iter(members))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_bytes_of_any_value_are_taken_as_the_definition_takes_them(value in any_value()) {
+            let text = String::from_utf8(json::canonical(&value)).unwrap();
+            prop_assert_eq!(is_canonical(&text), is_canonical_by_definition(&text));
+        }
+
+        #[test]
+        fn what_serde_writes_is_taken_only_where_it_is_canonical(value in any_value()) {
+            let text = value.to_string();
+            prop_assert_eq!(is_canonical(&text), is_canonical_by_definition(&text));
+        }
+
+        #[test]
+        fn one_changed_byte_is_judged_as_by_the_definition(value in any_value(), at: usize, byte in 0u8..128) {
+            let mut bytes = json::canonical(&value);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(text) = String::from_utf8(bytes) {
+                prop_assert_eq!(is_canonical(&text), is_canonical_by_definition(&text));
+            }
+        }
+
+        #[test]
+        fn any_characters_of_json_are_judged_as_by_the_definition(text in r#"[\[\]{}:,"\\0-9aeE.+ \ntruefalsn-]{0,24}"#) {
+            prop_assert_eq!(is_canonical(&text), is_canonical_by_definition(&text));
+        }
+
+        #[test]
+        fn names_compare_as_what_they_mean(one in any_text(), other in any_text()) {
+            let written = |text: &String| json::canonical(&Value::from(text.as_str()));
+            let (a, b) = (written(&one), written(&other));
+            let inner = |bytes: &[u8]| bytes[1..bytes.len() - 1].to_vec();
+            let (a, b) = (inner(&a), inner(&b));
+            prop_assert_eq!(Written(&a).compare(Written(&b)), one.cmp(&other));
+            prop_assert_eq!(Written(&a).compare_to(&other), one.cmp(&other));
+        }
+    }
+
+    #[test]
+    fn every_way_of_not_being_canonical_is_seen() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"b":1,"a":1}"#,
+            r#"{"\"":1,"!":1}"#,
+            r#"{"a" :1}"#,
+            r#"{"a":1 }"#,
+            r#"{"a":1,}"#,
+            r#"{,"a":1}"#,
+            r#"{"a"}"#,
+            r#"["a""b"]"#,
+            "[1,]",
+            "[,1]",
+            "[1 ,2]",
+            "01",
+            "-0",
+            "-",
+            "",
+            "+1",
+            "1.0",
+            "1e3",
+            "18446744073709551616",
+            "-9223372036854775809",
+            "nul",
+            "truer",
+            "\"\\n\"",
+            "\"\\u0041\"",
+            "\"\\/\"",
+            "\"\n\"",
+            "\"0123456789abcdef\u{1f}\"",
+            "\"0123456789abcdef\\x0123456789abcdef\"",
+            "\"open",
+            "\"open\\",
+        ] {
+            assert!(!is_canonical(text), "{text}");
+        }
+        for text in ["0", "18446744073709551615", "-9223372036854775808", "\"\u{7f}e\u{301}\"", r#""\\\"""#, "[]", "{}"]
+        {
+            assert!(is_canonical(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_counted_from_where_the_text_stands() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let is_taken = |text: &str, depth| Reader::new(text, depth).skip().is_some();
+        assert!(is_taken(&nested(MAX_DEPTH), 0) && !is_taken(&nested(MAX_DEPTH), 1));
+        assert!(!is_taken(&nested(MAX_DEPTH + 1), 0));
+        assert!(json::parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+    }
+}
