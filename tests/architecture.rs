@@ -148,6 +148,41 @@ fn each_row_names_only_modules_that_stand_above_it() {
     }
 }
 
+/// The table of attacks in docs/tuf.md names tests that are there, and every numbered one.
+#[test]
+fn the_attacks_of_the_documentation_are_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/tuf.md")).unwrap();
+    let (_, table) = page.split_once("## What is tried against it").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>())
+        .filter(|cells| cells.get(1).is_some_and(|number| number.parse::<u32>().is_ok()))
+        .collect();
+    assert_eq!(rows.len(), 30, "rows");
+    let code: String = rust_files(&root.join("src")).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let is_test = |name: &str| {
+        ["#[test]\n", "#[tokio::test]\n", "#[tokio::test(start_paused = true)]\n"]
+            .iter()
+            .flat_map(|attribute| ["fn", "async fn"].map(|word| format!("{attribute}{word} {name}(")))
+            .chain([format!("#[test]\n    fn {name}(")])
+            .any(|wanted| code.contains(&wanted))
+    };
+    let mut named = Vec::new();
+    for cells in &rows {
+        let tests = cells[4].split(", ").filter(|cell| !cell.is_empty());
+        for test in tests.map(|cell| cell.trim_matches('`')) {
+            assert!(is_test(test), "{test} in row {} is no test", cells[1]);
+            named.push(test);
+        }
+    }
+    let numbered = fs::read_to_string(root.join("src/tuf/tests/attacks.rs")).unwrap();
+    for line in numbered.lines().filter_map(|line| line.strip_prefix("fn attack_")) {
+        let name = format!("attack_{}", line.split('(').next().unwrap());
+        assert!(named.contains(&name.as_str()), "{name} is not in docs/tuf.md");
+    }
+}
+
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

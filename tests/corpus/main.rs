@@ -1,4 +1,4 @@
-//! Does the in-toto verifier judge as the reference implementations do?
+//! Does the in-toto verifier judge as the reference implementations do, and the TUF client a repository of production?
 //!
 //! Runs the cases and vectors under `$PRATIQUE_SHARED/corpus`: supply chains with the verdicts of in-toto-python and
 //! in-toto-golang, and the verdict that is wanted here. Without that folder there is nothing to hold against.
@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "tests read files and fail by panicking")]
 
 mod cases;
+mod datadog;
 mod vectors;
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The client against a repository in memory: one module for each thing that an attacker, or an accident, may do to it.
 
+mod attacks;
 mod basic;
 mod delegations;
 mod expiry;
@@ -12,3 +13,4 @@ mod search;
 mod signatures;
 mod stored;
 mod substitution;
+mod tolerance;
