@@ -183,7 +183,7 @@ impl Remembered {
         while known.version() < pinned.version()
             && let Some((next, rest)) = after.split_first()
         {
-            known.step(next)?;
+            known.step(&Arc::new(next.clone()))?;
             (newest, after) = (next, rest);
             before.push(next.clone());
         }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod book;
+mod builds;
 mod bundle;
 mod demo;
 mod documents;
