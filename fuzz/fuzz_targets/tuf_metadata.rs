@@ -11,7 +11,8 @@ use serde_json::json;
 fuzz_target!(|bytes: &[u8]| {
     let _ = root_version(bytes);
     let role = json!({"keyids": [KEYID], "threshold": 1});
-    let root = sign_value(&json!({"_type": "root", "spec_version": "1.0", "version": 1, "expires": "2100-01-01T00:00:00Z",
+    let root =
+        sign_value(&json!({"_type": "root", "spec_version": "1.0", "version": 1, "expires": "2100-01-01T00:00:00Z",
         "consistent_snapshot": true, "keys": {KEYID: key_object()},
         "roles": {"root": role, "timestamp": role, "snapshot": role, "targets": role}}));
     let now = Timestamp::UNIX_EPOCH;
