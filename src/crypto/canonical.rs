@@ -1,10 +1,10 @@
 //! Canonical JSON read where it stands, without a copy.
 //!
 //! Most tools write the signed part of their metadata in the very form in which it is signed. [`Reader`] goes through such
-//! bytes once and says whether they are exactly what [`json::canonical`](super::json::canonical) makes of them; then they
+//! bytes once and says whether they are exactly what [`json::canonical`] makes of them; then they
 //! can be verified, and looked things up in, as they are.
 //!
-//! It accepts no more than [`json::parse`](super::json::parse) followed by that comparison does, and gives no reason for
+//! It accepts no more than [`json::parse`] followed by that comparison does, and gives no reason for
 //! what it does not accept: whoever gets `None` reads the bytes in the ordinary way, and has the reason from there.
 
 use std::cmp::Ordering;
