@@ -75,7 +75,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let resolver = Arc::new(Resolver::default());
     let certificate = certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?;
-    let Wired { world, mut tasks, cluster, changed: _ } = args.source.follow(&health, &metrics).await?;
+    let Wired { world, mut tasks, cluster, client, changed: _ } = args.source.follow(&health, &metrics).await?;
     tasks.push(certificate);
 
     let settings = Settings { listen: args.listen, observe: args.health_listen, limits: Limits::default() };
@@ -95,7 +95,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let verifier = Arc::new(Verifier::new(budget));
     if let Some(digests) = args.digests_configmap.as_deref() {
         let (namespace, name) = namespaced(digests)?;
-        let client = kube::Client::try_default().await.context("the API server")?;
+        let client = match client {
+            Some(client) => client,
+            None => kube::Client::try_default().await.context("the API server")?,
+        };
         let verifier = verifier.clone();
         tasks.push(tokio::spawn(async move {
             digests::follow(client, &namespace, &name, |list| verifier.in_use().replace(list)).await;

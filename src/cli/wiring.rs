@@ -97,6 +97,8 @@ pub(super) struct Wired {
     pub(super) changed: Arc<Notify>,
     /// The API server, where the policy comes from one.
     pub(super) cluster: Option<Cluster>,
+    /// A client of it, for whatever else is asked there.
+    pub(super) client: Option<kube::Client>,
     /// What looks after them.
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
@@ -119,7 +121,11 @@ impl Args {
         let memories = self.memories(&roots, told.as_ref().map(|(cluster, _)| &cluster.events))?;
         let cluster = told.as_ref().map(|(cluster, _)| cluster.clone());
         let events = told.map(|(cluster, regarding)| (cluster.events, regarding));
-        if let Roots::ConfigMap { client, .. } = &roots {
+        let client = match &roots {
+            Roots::ConfigMap { client, .. } => Some(client.clone()),
+            Roots::Folder(_) => None,
+        };
+        if let Some(client) = &client {
             let health = health.clone();
             let told = move |compared| match compared {
                 Ok(()) => health.ready(Part::Clock),
@@ -142,7 +148,7 @@ impl Args {
             refreshing: BTreeMap::new(),
         };
         tasks.push(tokio::spawn(builder.run()));
-        Ok(Wired { world, changed, cluster, tasks })
+        Ok(Wired { world, changed, cluster, client, tasks })
     }
 }
 
