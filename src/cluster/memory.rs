@@ -38,7 +38,10 @@ use super::{
     one,
 };
 use crate::{
-    repository::memory::{Alert, Join, Kept, Memories, Memory, MemoryError},
+    repository::{
+        memory::{Alert, Join, Kept, Memories, Memory, MemoryError},
+        transport::between,
+    },
     tuf::{
         Remembered,
         codec::{self, CodecError, Encoded, Head},
@@ -55,7 +58,8 @@ const WRITING: &str = "writing";
 const ATTEMPTS: u32 = 12;
 /// How often a reader looks again for parts that the head names and that were not there when it looked for them.
 const LOOKS: u32 = 4;
-/// For as long as somebody else may be writing.
+/// For as long as somebody else may be writing, at the longest and at the least half of it: two who met are not to meet
+/// again.
 const PAUSE: Duration = Duration::from_millis(50);
 const FIELD_MANAGER: &str = "pratique-trust";
 
@@ -120,7 +124,7 @@ impl Memory for ObjectsOf {
     async fn update(&self, join: &Join<'_>) -> Result<(), MemoryError> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                tokio::time::sleep(jittered(PAUSE)).await;
+                tokio::time::sleep(between(PAUSE / 2, PAUSE)).await;
             }
             let seen = self.look().await?;
             // Somebody who was interrupted never ends.
@@ -265,7 +269,7 @@ impl ObjectsOf {
                     // It was written between the two looks.
                     Err(CodecError::NotThePart { .. }) if looks < LOOKS => {
                         looks += 1;
-                        tokio::time::sleep(jittered(PAUSE)).await;
+                        tokio::time::sleep(between(PAUSE / 2, PAUSE)).await;
                         continue;
                     }
                     decoded => (Some(head), decoded.map_err(|error| format!("{place}: {error}"))),
@@ -354,12 +358,4 @@ fn decode(head: &Head, parts: &[Option<ConfigMap>]) -> Result<Remembered, CodecE
 
 fn is_being_written(head: &ConfigMap) -> bool {
     head.data.as_ref().is_some_and(|data| data.contains_key(WRITING))
-}
-
-/// Between half and all of a pause, so that two who met do not meet again.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [255];
-    // Without randomness they may meet again.
-    let _ = aws_lc_rs::rand::fill(&mut byte);
-    pause.mul_f64(0.5 + 0.5 * f64::from(byte[0]) / 255.0)
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::*;
-use crate::repository::credentials::tests::Kept;
+use crate::repository::{credentials::tests::Kept, transport::testing};
 
 const HEX: &str = "9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e";
 
@@ -26,15 +26,7 @@ struct Server {
 
 impl Server {
     async fn start(answer: impl Fn(&Request, &str) -> Answer + Clone + Send + Sync + 'static) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+        let (config, authority) = testing::localhost();
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -45,9 +37,8 @@ impl Server {
             counted.fetch_add(1, Ordering::SeqCst);
             std::future::ready(answer(&request, &own))
         });
-        let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
         tokio::spawn(axum_server::from_tcp_rustls(listener, config).unwrap().serve(app.into_make_service()));
-        Self { host, authority: made.cert.pem(), asked }
+        Self { host, authority, asked }
     }
 
     fn settings(&self) -> Settings {

@@ -14,6 +14,8 @@ pub(crate) mod oci;
 mod redirect;
 mod retry;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -865,15 +865,7 @@ async fn a_mirror_at_another_host_is_shown_neither_certificate_nor_token() {
 
 /// A registry with these manifests and blobs, and what it was asked, over TLS.
 async fn registry(things: Vec<(&'static str, String)>) -> (Place, String, Arc<std::sync::Mutex<Vec<String>>>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
+    let (config, pem) = testing::localhost();
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
     let noted = asked.clone();
     let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
@@ -889,12 +881,11 @@ async fn registry(things: Vec<(&'static str, String)>) -> (Place, String, Arc<st
         })
     });
     let handle = axum_server::Handle::new();
-    let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
     let server =
         axum_server::bind_rustls(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), config).handle(handle.clone());
     tokio::spawn(server.serve(app.into_make_service()));
     let port = handle.listening().await.unwrap().port();
-    (oci::place_of(&format!("oci://localhost:{port}/acme/tuf")).unwrap(), made.cert.pem(), asked)
+    (oci::place_of(&format!("oci://localhost:{port}/acme/tuf")).unwrap(), pem, asked)
 }
 
 fn of_registry(place: &Place, pem: &str, redirects: Redirects) -> Transport {
