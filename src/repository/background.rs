@@ -40,12 +40,19 @@ impl Repository {
         }
     }
 
+    /// Adds what went over the network since this was last asked.
+    pub fn count_traffic(&self, metrics: &Metrics) {
+        let (requests, bytes) = self.transport.take_traffic();
+        metrics.transferred(self.name().as_str(), requests, bytes);
+    }
+
     /// One refresh, counted and logged. Whether it succeeded.
     pub async fn refresh_and_tell(&self, metrics: &Metrics, now: Timestamp) -> bool {
         let before = self.generation();
         let name = self.name().as_str();
         let refreshed = self.refresh(now).await;
         self.count_alerts(metrics);
+        self.count_traffic(metrics);
         for (copy, serves) in self.transport.copies() {
             metrics.copy_serves(name, copy, serves);
         }

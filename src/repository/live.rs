@@ -22,14 +22,8 @@ use super::{
 };
 use crate::{
     evidence::{NoSeparation, RepositoryName, separation},
-    tuf::{self, Delegated, Notice, Persist, Refresh, RoleChain, Settings, Stored, Trusted},
+    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, RoleChain, Settings, Stored, Trusted},
 };
-
-/// How long one refresh may take in all, whatever the repository does.
-pub const REFRESH_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long the judgement of one image may take, whoever waits for it.
-pub const JUDGEMENT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A refresh that a review asks for comes no sooner than this after the one before it.
 const MISS_INTERVAL: Duration = Duration::from_secs(2);
@@ -164,6 +158,11 @@ impl Repository {
         &self.pinned_root
     }
 
+    /// What it is bounded by.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
     /// The trusted set in use, if any refresh or the cache gave one.
     pub fn generation(&self) -> Option<Arc<Generation>> {
         self.current.load_full()
@@ -263,7 +262,7 @@ impl Repository {
 
     async fn run_refresh(&self, now: Timestamp) -> Result<Trusted, Error> {
         self.check_memory()?;
-        let deadline = Instant::now() + REFRESH_DEADLINE;
+        let deadline = Instant::now() + self.settings.limits.refresh_time;
         // Held from before the first byte is read until after the last is written: two processes on one folder must
         // not replace each other's newer files by older ones.
         let writer = match &self.store {

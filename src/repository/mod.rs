@@ -15,4 +15,4 @@ pub mod store;
 mod supply;
 pub mod transport;
 
-pub use live::{Error as RepositoryError, Generation, JUDGEMENT_DEADLINE, Lapsed, Repository};
+pub use live::{Error as RepositoryError, Generation, Lapsed, Repository};

@@ -37,6 +37,8 @@ pub struct Metrics {
     refreshes: Family<Refresh, Counter>,
     refreshed: Family<Repository, Gauge>,
     copies: Family<Copy, Gauge>,
+    requests: Family<Repository, Counter>,
+    bytes: Family<Repository, Counter>,
     versions: Family<Role, Gauge>,
     expires: Family<Role, Gauge>,
     trust_alerts: Family<Alert, Counter>,
@@ -64,6 +66,8 @@ impl Default for Metrics {
             refreshes: Family::default(),
             refreshed: Family::default(),
             copies: Family::default(),
+            requests: Family::default(),
+            bytes: Family::default(),
             versions: Family::default(),
             expires: Family::default(),
             trust_alerts: Family::default(),
@@ -116,6 +120,16 @@ impl Metrics {
             "repository_copy_serves",
             "Whether a copy of a TUF repository has served what it was last asked for",
             self.copies.clone(),
+        );
+        registry.register(
+            "repository_requests",
+            "Requests sent to the servers of a TUF repository",
+            self.requests.clone(),
+        );
+        registry.register(
+            "repository_received_bytes",
+            "Bytes of the bodies that servers of a TUF repository sent",
+            self.bytes.clone(),
         );
         registry.register("repository_version", "The trusted version of a role's metadata", self.versions.clone());
         registry.register(
@@ -224,6 +238,13 @@ impl Metrics {
         self.copies.get_or_create(&copy).set(i64::from(serves));
     }
 
+    /// So many requests were sent to a repository's servers since the last time, and so many bytes of bodies came.
+    pub fn transferred(&self, repository: &str, requests: u64, bytes: u64) {
+        let repository = Repository { repository: repository.to_owned() };
+        self.requests.get_or_create(&repository).inc_by(requests);
+        self.bytes.get_or_create(&repository).inc_by(bytes);
+    }
+
     /// This version of a role's metadata is trusted, until `expires`. For the four top-level roles and delegated *layout* roles; image
     /// roles may be thousands.
     pub fn trusted(&self, repository: &str, role: &str, version: u64, expires: Timestamp) {
@@ -289,6 +310,8 @@ mod tests {
         metrics.refreshed("acme", RefreshOutcome::Updated, at(20));
         metrics.refreshed("acme", RefreshOutcome::Refused, at(30));
         metrics.copy_serves("acme", "https://tuf.example/metadata/", false);
+        metrics.transferred("acme", 2, 700);
+        metrics.transferred("acme", 1, 70);
         metrics.trusted("acme", "timestamp", 7, at(40));
         metrics.trust_alert("acme", "trust/equivocation");
         metrics.policy_loaded(LoadOutcome::Loaded, at(50));
@@ -308,6 +331,8 @@ mod tests {
             "pratique_repository_refreshes_total{repository=\"acme\",outcome=\"refused\"} 1",
             "pratique_repository_last_success_timestamp_seconds{repository=\"acme\"} 20",
             "pratique_repository_copy_serves{repository=\"acme\",copy=\"https://tuf.example/metadata/\"} 0",
+            "pratique_repository_requests_total{repository=\"acme\"} 3",
+            "pratique_repository_received_bytes_total{repository=\"acme\"} 770",
             "pratique_repository_expiry_timestamp_seconds{repository=\"acme\",role=\"timestamp\"} 40",
             "pratique_trust_alerts_total{repository=\"acme\",code=\"trust/equivocation\"} 1",
             "pratique_policy_loads_total{outcome=\"kept\"} 1",

@@ -1,6 +1,6 @@
 //! The caps on everything a repository may make this program read, walk or keep.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 
@@ -25,6 +25,10 @@ pub struct Limits {
     pub delegation_depth: usize,
     /// Bytes of one target file (layout, link, key, manifest).
     pub target_bytes: u64,
+    /// Time of one refresh in all, whatever the repository does.
+    pub refresh_time: Duration,
+    /// Time for everything that one judgement fetches, whoever waits for it.
+    pub judgement_time: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +42,8 @@ impl Default for Limits {
             roles_visited: 64,
             delegation_depth: 16,
             target_bytes: 32 << 20,
+            refresh_time: Duration::from_secs(20),
+            judgement_time: Duration::from_secs(20),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     image::{Reference, Repository as ImageName, Tag},
     policy::TufRepository,
     registry::Registry,
-    repository::{Generation, JUDGEMENT_DEADLINE, Repository, RepositoryError},
+    repository::{Generation, Repository, RepositoryError},
     tuf::{self, TargetPath},
     verdict::{Cause, Context, Pinning, Refusal, Staleness},
 };
@@ -232,7 +232,7 @@ impl Case<'_> {
         let (repository, generation, limits) = (self.repository.clone(), generation.clone(), self.limits.clone());
         let (requirement, subject, now) = (self.requirement.clone(), key.subject.clone(), self.now);
         async move {
-            let deadline = Instant::now() + JUDGEMENT_DEADLINE;
+            let deadline = Instant::now() + repository.limits().judgement_time;
             let judge = |view: View<'_>| judge(&subject, &requirement, view, now, &limits);
             repository.judge(&generation, now, deadline, judge).await
         }

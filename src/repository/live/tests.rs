@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::{
     evidence::{Need, Progress},
-    publish::{Document, Plan, Publisher, Side, SigningKey},
+    publish::{Document, NewFile, Plan, Publisher, Side, SigningKey},
     repository::transport::{Access, Locations},
 };
 
@@ -134,6 +134,97 @@ async fn a_target_file_that_is_not_the_listed_one_is_handed_to_nobody() {
         fs::write(&file, bytes).unwrap();
         assert_eq!(fetch().await, Err(code));
     }
+}
+
+/// A target that changes with each version of the repository; now and then somebody changes the file alone.
+#[tokio::test]
+async fn round_after_round_only_what_is_signed_is_handed_out() {
+    let folder = Folder::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let path = tuf::TargetPath::from("app");
+    let mut before: Option<(Arc<Generation>, String)> = None;
+    for round in 0..11_u8 {
+        let text = format!("version {round}\n");
+        let new = NewFile {
+            path: "app".into(),
+            bytes: text.clone().into(),
+            role: Some("targets".into()),
+            ..NewFile::default()
+        };
+        folder.publish(|publisher| drop(publisher.add_file(&new).unwrap()));
+        let generation = folder.client.refresh(now()).await.unwrap();
+        let file = async |generation: &Arc<Generation>| {
+            let found = folder.client.lookup(generation, &path, now(), deadline).await.unwrap();
+            let tuf::Lookup::Found(found) = found else { panic!("it is listed") };
+            let file = folder.client.file(generation, &found.target, deadline).await;
+            file.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).map_err(|error| error.code())
+        };
+        assert_eq!(file(&generation).await, Ok(text.clone()));
+        // A review that began before has what was signed then.
+        if let Some((older, text)) = &before {
+            assert_eq!(file(older).await.as_ref(), Ok(text));
+        }
+        let served = folder.temp.path().join(format!("targets/{}.app", crate::crypto::Sha256::of(text.as_bytes())));
+        fs::write(&served, format!("version {}\n", (round + 1) % 10)).unwrap();
+        let wrong = if round < 10 { "tuf/hash-mismatch" } else { "tuf/length-mismatch" };
+        assert_eq!(file(&generation).await, Err(wrong), "round {round}");
+        fs::write(&served, &text).unwrap();
+        before = Some((generation, text));
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_ends_when_its_time_is_over() {
+    let folder = Folder::new();
+    // A server that takes connections and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let transport = Transport::open(&Locations::below(&url), &Access::default()).unwrap();
+    let mut settings = Settings::default();
+    settings.limits.refresh_time = Duration::from_millis(50);
+    let client = Repository::new("acme".parse().unwrap(), folder.root.clone(), settings, transport, None).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(15), client.refresh(now())).await.expect("it goes on");
+    assert_eq!(ended.map(drop).unwrap_err().code(), "tuf/unreachable");
+}
+
+/// As old archives have them: target files under their SHA-512 alone.
+#[tokio::test]
+async fn a_target_file_is_found_under_its_other_hash_and_verified_by_all() {
+    let folder = Folder::new();
+    let mut keys = Plan::default().keys_from_seed("live").unwrap();
+    keys.trust(Document::parse(&"root".into(), folder.root.clone()).unwrap());
+    let (mut editor, keys) = Publisher::open(folder.temp.path(), keys, now()).unwrap().into_parts();
+    let hash = |algorithm, bytes: &[u8]| hex::encode(aws_lc_rs::digest::digest(algorithm, bytes));
+    let (sha256, sha512) = (&aws_lc_rs::digest::SHA256, &aws_lc_rs::digest::SHA512);
+    let entry = serde_json::json!({
+        "length": 4, "hashes": {"sha256": hash(sha256, b"app\n"), "sha512": hash(sha512, b"app\n")},
+    });
+    editor.list_target("targets", "dir/app", entry).unwrap();
+    editor.set_version("targets", 2).unwrap();
+    editor.sign("targets", &keys.made_for("targets")).unwrap();
+    let expires = now() + SignedDuration::from_hours(24);
+    editor.draft_snapshot(2, expires).unwrap();
+    editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
+    editor.draft_timestamp(2, expires).unwrap();
+    editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
+    editor.write().unwrap();
+    let generation = folder.client.refresh(now()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let found = folder.client.lookup(&generation, &"dir/app".into(), now(), deadline).await.unwrap();
+    let tuf::Lookup::Found(found) = found else { panic!("it is listed") };
+    let fetch = async || folder.client.file(&generation, &found.target, deadline).await.map_err(|error| error.code());
+    assert_eq!(fetch().await, Err("tuf/missing"));
+    let dir = folder.temp.path().join("targets/dir");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join(format!("{}.app", hash(sha512, b"app\n")));
+    fs::write(&file, "app\n").unwrap();
+    assert_eq!(fetch().await.as_deref(), Ok(&b"app\n"[..]));
+    fs::write(&file, "pap\n").unwrap();
+    assert_eq!(fetch().await, Err("tuf/hash-mismatch"));
+    // What stands under the first hash is not passed over because it is wrong.
+    fs::write(&file, "app\n").unwrap();
+    fs::write(dir.join(format!("{}.app", hash(sha256, b"app\n"))), "pap\n").unwrap();
+    assert_eq!(fetch().await, Err("tuf/hash-mismatch"));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use rustls_native_certs::CertificateResult;
 use super::{
     Error,
     redirect::{Reach, Redirects},
+    traffic::Traffic,
 };
 use crate::repository::credentials::Credentials;
 
@@ -52,10 +53,11 @@ pub(super) struct Clients {
     pub(super) credentials: Option<Credentials>,
     pub(super) redirects: Redirects,
     pub(super) tokens: Option<String>,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// The clients that all folders of one repository share, or `None` where no URL needs one.
-pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>, Error> {
+pub(super) fn clients(urls: &[&Url], access: &Access, traffic: &Arc<Traffic>) -> Result<Option<Clients>, Error> {
     if urls.iter().all(|url| url.scheme() == "file") {
         return Ok(None);
     }
@@ -79,6 +81,7 @@ pub(super) fn clients(urls: &[&Url], access: &Access) -> Result<Option<Clients>,
         credentials,
         redirects,
         tokens: access.tokens.clone(),
+        traffic: traffic.clone(),
     }))
 }
 

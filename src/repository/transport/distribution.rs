@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use reqwest::{
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Reach, challenge::Challenge, failure, host};
+use super::{Reach, challenge::Challenge, failure, host, traffic::Traffic};
 use crate::{repository::credentials::Credentials, tuf::FetchError};
 
 /// Bytes of the answer with a token.
@@ -35,6 +35,7 @@ pub(crate) struct Distribution {
     reach: Reach,
     /// What was let in for a scope, and since when it is known.
     given: Mutex<BTreeMap<String, (HeaderValue, Instant)>>,
+    traffic: Arc<Traffic>,
 }
 
 /// One request.
@@ -75,7 +76,12 @@ impl Distribution {
         credentials: Option<Credentials>,
         reach: Reach,
     ) -> Self {
-        Self { client, base, tokens, credentials, reach, given: Mutex::default() }
+        Self { client, base, tokens, credentials, reach, given: Mutex::default(), traffic: Arc::default() }
+    }
+
+    /// The same, with its requests counted in `traffic`.
+    pub(super) fn counted(self, traffic: &Arc<Traffic>) -> Self {
+        Self { traffic: traffic.clone(), ..self }
     }
 
     /// Where it is.
@@ -158,6 +164,7 @@ impl Distribution {
         }
         let bad = || Fault::Unreachable { why: format!("{place} gave no token"), passing: false };
         let body = body(response, MAX_TOKEN).await?;
+        self.traffic.received(body.len());
         let token: Token = serde_json::from_slice(&body).map_err(|_| bad())?;
         let token = token.token.or(token.access_token).ok_or_else(bad)?;
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| bad())?;
@@ -188,6 +195,7 @@ impl Distribution {
             request = request.header(AUTHORIZATION, value);
         }
         let passing = |error: &reqwest::Error| !super::http::is_final(error);
+        self.traffic.asked();
         request
             .send()
             .await

@@ -16,6 +16,7 @@ use super::{
     is_plain, outside,
     redirect::MAX_HOPS,
     retry::{Attempts, Failed, is_passing},
+    traffic::Traffic,
 };
 use crate::{
     repository::credentials::{Credentials, Login},
@@ -84,7 +85,7 @@ impl Http {
         }
         accept(&response, &place)?;
         let tag = response.headers().get(ETAG).filter(|tag| tag.len() <= MAX_TAG).cloned();
-        let bytes = read_body(response, &place, max_bytes).await?;
+        let bytes = read_body(response, &place, max_bytes, &self.clients.traffic).await?;
         if let Some(name) = name {
             let entry = tag.map(|tag| Kept { tag, bytes: bytes.as_slice().into() });
             match entry {
@@ -134,6 +135,7 @@ impl Http {
             Some(kept) => request.header(IF_NONE_MATCH, kept.tag.clone()),
             None => request,
         };
+        self.clients.traffic.asked();
         request.send().await.map_err(|error| failed(&self.base, error))
     }
 
@@ -162,6 +164,7 @@ impl Clients {
         for _ in 0..MAX_HOPS {
             let Some(target) = self.redirected(&response)? else { break };
             let request = self.elsewhere.get(target.clone());
+            self.traffic.asked();
             response = request.send().await.map_err(|error| failed(&target, error))?;
         }
         Ok(response)
@@ -182,12 +185,18 @@ impl Clients {
 }
 
 /// A whole body. What the head says about its length is a hint at best, so the bytes are counted as they come.
-pub(super) async fn read_body(mut response: Response, place: &Url, max_bytes: u64) -> Result<Vec<u8>, Failed> {
+pub(super) async fn read_body(
+    mut response: Response,
+    place: &Url,
+    max_bytes: u64,
+    traffic: &Traffic,
+) -> Result<Vec<u8>, Failed> {
     if response.content_length().is_some_and(|length| length > max_bytes) {
         return Err(too_large(max_bytes));
     }
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(place, error))? {
+        traffic.received(chunk.len());
         if !fits(bytes.len().saturating_add(chunk.len()), max_bytes) {
             return Err(too_large(max_bytes));
         }

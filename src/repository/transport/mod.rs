@@ -17,6 +17,7 @@ mod retry;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +32,7 @@ use self::{
     file::Folder,
     http::Http,
     oci::{Oci, Place},
+    traffic::Traffic,
 };
 pub(crate) use self::{
     client::{client_of, failure, host},
@@ -63,6 +65,7 @@ impl Locations {
 pub struct Transport {
     mirrors: Arc<[Mirror]>,
     recording: Option<Recording>,
+    traffic: Arc<Traffic>,
 }
 
 /// What was fetched of a repository and was verified. Clones are one recording.
@@ -178,12 +181,13 @@ impl Transport {
         }
         let urls: Vec<&Url> =
             places.iter().flat_map(|(metadata, targets)| [Some(metadata), targets.as_ref()]).flatten().collect();
-        let clients = client::clients(&urls, access)?;
+        let traffic = Arc::<Traffic>::default();
+        let clients = client::clients(&urls, access, &traffic)?;
         let open = |(metadata, targets): &(Url, Option<Url>)| {
             let targets = targets.as_ref().map(|url| Source::open(url, &clients)).transpose()?;
             Ok(Mirror::new(printable(metadata), Source::open(metadata, &clients)?, targets))
         };
-        Ok(Self { mirrors: places.iter().map(open).collect::<Result<_, Error>>()?, recording: None })
+        Ok(Self { mirrors: places.iter().map(open).collect::<Result<_, Error>>()?, recording: None, traffic })
     }
 
     /// A transport to what a bundle holds of a repository, and to nothing else.
@@ -191,7 +195,12 @@ impl Transport {
         let held = Arc::new(held);
         let targets = Some(Source::Held(held.clone()));
         let mirror = Mirror::new("the bundle".to_owned(), Source::Held(held), targets);
-        Self { mirrors: Arc::new([mirror]), recording: None }
+        Self { mirrors: Arc::new([mirror]), recording: None, traffic: Arc::default() }
+    }
+
+    /// Requests to its servers, and bytes of the bodies of their answers, since this was last asked.
+    pub(crate) fn take_traffic(&self) -> (u64, u64) {
+        self.traffic.take()
     }
 
     /// The same, with everything that is verified kept in a recording.

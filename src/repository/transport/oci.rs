@@ -114,7 +114,8 @@ impl Oci {
         let client = if is_known { clients.known.clone() } else { clients.plain.clone() };
         let (base, tokens) = (place.base.clone(), clients.tokens.clone());
         // That its addresses may be private is for whoever writes the policy to say, and he names both hosts.
-        let registry = Arc::new(Distribution::new(client, base, tokens, credentials, Reach::Private));
+        let registry =
+            Arc::new(Distribution::new(client, base, tokens, credentials, Reach::Private).counted(&clients.traffic));
         Self { registry, clients, place, known: Arc::default() }
     }
 
@@ -210,7 +211,7 @@ impl Oci {
         let head = timeout_at(patience, self.head(what, accept));
         let response = head.await.unwrap_or(Err(Failed { error: FetchError::TimedOut, passing: true }))?;
         let place = response.url().clone();
-        read_body(response, &place, limit).await
+        read_body(response, &place, limit, &self.clients.traffic).await
     }
 
     async fn head(&self, what: &str, accept: &'static str) -> Result<Response, Failed> {

@@ -72,10 +72,12 @@ impl Attempts {
     /// # Errors
     /// There is none: it would not help, or time or attempts have run out.
     pub(super) async fn pause_after(&mut self, failed: Failed) -> Result<(), FetchError> {
+        if !failed.passing || self.left == 0 {
+            return Err(failed.error);
+        }
         let pause = between(self.pause.mul_f64(0.5), self.pause.mul_f64(1.5));
         self.pause = self.pause.saturating_mul(2);
-        let again_at = Instant::now().checked_add(pause).filter(|at| *at < self.deadline);
-        match again_at.filter(|_| failed.passing && self.left > 0) {
+        match Instant::now().checked_add(pause).filter(|at| *at < self.deadline) {
             Some(at) => tokio::time::sleep_until(at).await,
             // What went wrong tells more than that time ran out.
             None => return Err(failed.error),
@@ -86,10 +88,8 @@ impl Attempts {
 
 /// A random time between two, so that clients do not come all at once.
 pub(crate) fn between(low: Duration, high: Duration) -> Duration {
-    let mut byte = [128];
-    // Without randomness they come together, which costs the server a little and nobody else anything.
-    let _ = aws_lc_rs::rand::fill(&mut byte);
-    low.saturating_add(high.saturating_sub(low).mul_f64(f64::from(byte[0]) / 255.0))
+    // Nobody gains by foreseeing it, so it is not taken from the cryptographic generator, which takes long to start.
+    low.saturating_add(high.saturating_sub(low).mul_f64(fastrand::f64()))
 }
 
 #[cfg(test)]

@@ -651,6 +651,21 @@ async fn asks_again_where_the_server_is_busy_or_the_connection_breaks() {
 }
 
 #[tokio::test]
+async fn every_request_and_every_byte_that_came_is_counted_once() {
+    let (url, _) = one_after_the_other(&[BUSY, GOOD]).await;
+    let transport = open(&url);
+    transport.fetch(&metadata("root.json", 9), later()).await.unwrap();
+    assert_eq!(transport.take_traffic(), (2, 2));
+    assert_eq!(transport.take_traffic(), (0, 0));
+    // Where redirects lead, and what comes of a body before it is cut off.
+    let end = answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nlong\r\n").await;
+    let transport = following(&redirecting(&end).await, &end, None);
+    let limit = FetchError::TooLarge { limit: 3 };
+    assert_eq!(transport.fetch(&metadata("root.json", 3), later()).await, Err(limit));
+    assert_eq!(transport.take_traffic(), (2, 4));
+}
+
+#[tokio::test]
 async fn asks_again_on_another_connection_where_one_is_silent() {
     let (url, asked) = one_after_the_other(&["silence", GOOD]).await;
     let deadline = Instant::now() + Duration::from_secs(2);
@@ -932,6 +947,8 @@ async fn a_registry_is_read_in_the_layout_that_mirrors_of_other_makers_write() {
     assert_eq!(fetch(&metadata("timestamp.json", 99)).await.unwrap(), b"timestamp");
     // That there is nothing new takes two requests.
     assert_eq!(*asked.lock().unwrap(), ["manifests/latest", blob("timestamp")]);
+    let received = layers(&[entry("1.root.json", "root"), entry("timestamp.json", "timestamp")]).len() + 9;
+    assert_eq!(transport.take_traffic(), (2, u64::try_from(received).unwrap()));
     assert_eq!(fetch(&metadata("1.root.json", 99)).await.unwrap(), b"root");
     assert_eq!(fetch(&metadata("3.team-a.json", 99)).await.unwrap(), b"role");
     assert_eq!(fetch(&metadata("2.team-a.json", 99)).await, Err(FetchError::NotFound));
