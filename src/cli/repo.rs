@@ -4,6 +4,7 @@
 
 mod args;
 mod content;
+mod lint;
 mod offline;
 mod push;
 mod signer;
@@ -32,12 +33,12 @@ use crate::{
 use signer::Program;
 
 pub use args::{
-    Add, AddImage, AddLayout, Adopt, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, NewKeys,
-    Preset, Push, Renew, RetireLayout, Revoke, Rotate, Sign, Signer,
+    Add, AddImage, AddLayout, Adopt, Command, Common, Delegate, Export, ImportSignatures, Init, KeyScheme, Lint,
+    NewKeys, Preset, Push, Renew, RetireLayout, Revoke, Rotate, Sign, Signer,
 };
 
 /// Does it. What the user is to know goes to `out`. The exit code is 1 where something expires soon that could not be
-/// renewed, and else 0.
+/// renewed, or a layout says what its author hardly means, and else 0.
 pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Init(args) => init(&args, now, out),
@@ -46,6 +47,7 @@ pub fn run(command: Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Res
         Command::Add(args) => content::add(args, now, out),
         Command::Adopt(args) => upkeep::adopt(args, now, out),
         Command::Renew(args) => return upkeep::renew(&args, now, out),
+        Command::Lint(args) => return lint::run(&args, out),
         Command::Sign(args) => sign(&args, now, out),
         Command::ImportSignatures(args) => offline::import(&args, now, out),
         Command::Revoke(args) => revoke(&args, now, out),

@@ -175,6 +175,7 @@ fn supply_chain(
     }
     let bound = bind(&verified, subject, requirement)?;
     Ok(SupplyChainProof {
+        loose: in_toto::loose(&verified, &bound.step),
         layout: evidence.layout.target.path.clone(),
         layout_chain: evidence.layout.chain,
         layout_keys: layout.key_paths,

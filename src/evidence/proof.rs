@@ -48,6 +48,7 @@ pub(super) struct SupplyChainProof {
     pub(super) bound_step: String,
     pub(super) bound_artifact: String,
     pub(super) verified: in_toto::Verified,
+    pub(super) loose: Vec<in_toto::Lint>,
 }
 
 /// Who made one step of the supply chain.
@@ -103,6 +104,11 @@ impl Proof {
     /// What in-toto verified, with its trail.
     pub fn verified(&self) -> Option<&in_toto::Verified> {
         self.supply_chain.as_ref().map(|proof| &proof.verified)
+    }
+
+    /// What the layout leaves loose about this image: allowed, and seldom wanted.
+    pub fn loose(&self) -> &[in_toto::Lint] {
+        self.supply_chain.as_ref().map_or(&[], |proof| &proof.loose)
     }
 
     /// Who made which step, in the order of the step names.

@@ -1,7 +1,18 @@
 //! Does this layout say what its author means? Not part of verification: what is found here is allowed, and seldom
 //! wanted.
 
-use super::{envelope::Envelope, error::Error, layout::Layout, limits::Limits, link::Side, name::StepName, rule::Rule};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    envelope::Envelope,
+    error::Error,
+    layout::{Layout, Step},
+    limits::Limits,
+    link::Side,
+    name::StepName,
+    rule::{Match, Rule},
+    verified::{RuleTrail, Verified},
+};
 use crate::pattern::Fnmatch;
 
 /// Something in a layout that is allowed and seldom wanted.
@@ -10,6 +21,22 @@ pub enum Lint {
     /// The final product may have files that no rule names.
     #[error("rules for products of the last step, {:?}, do not end in DISALLOW *: what they do not name is allowed", .0.as_str())]
     OpenProducts(StepName),
+    /// What this step did has nothing to do with the final product, as far as the rules go: another product would do.
+    #[error("step {:?} is not chained to the final product: no MATCH leads from there to what it recorded", .0.as_str())]
+    Unchained(StepName),
+    /// A `MATCH` against the very list that it is applied to: it consumes whatever is there and compares nothing.
+    #[error("{:?}, {side}: {rule} compares the list with itself, so that it proves nothing", .item.as_str())]
+    MatchesItself {
+        /// The step or inspection.
+        item: StepName,
+        /// Which of its lists.
+        side: Side,
+        /// The rule.
+        rule: Rule,
+    },
+    /// One stolen key is enough to forge this step.
+    #[error("step {:?} needs one functionary: whoever has the key of one can make the link alone", .0.as_str())]
+    SingleFunctionary(StepName),
     /// A `MATCH` that nothing follows up: what it does not match is allowed all the same.
     #[error("{:?}, {side}: no DISALLOW follows {rule}, so that it demands nothing", .item.as_str())]
     Toothless {
@@ -44,6 +71,13 @@ pub enum Lint {
     },
 }
 
+impl Lint {
+    /// Whether it is worth knowing and no mistake.
+    pub fn is_note(&self) -> bool {
+        matches!(self, Self::SingleFunctionary(_))
+    }
+}
+
 /// Looks through a layout, whoever signed it.
 ///
 /// # Errors
@@ -63,30 +97,93 @@ pub fn lint(layout: &[u8], limits: &Limits) -> Result<Vec<Lint>, Error> {
         look(&inspection.name, Side::Products, &inspection.expected_products, &all, &mut lints);
     }
     lints.extend(open_products(&layout));
+    lints.extend(unchained(&layout));
+    let alone = layout.steps.iter().filter(|step| step.threshold.get() == 1);
+    lints.extend(alone.map(|step| Lint::SingleFunctionary(step.name.clone())));
     Ok(lints)
+}
+
+/// What is loose about a supply chain that was verified, as seen from the step that the product is bound to.
+pub fn loose(verified: &Verified, bound: &str) -> Vec<Lint> {
+    let matched = |rules: &[RuleTrail]| -> Vec<String> {
+        let consuming = rules.iter().filter(|trail| !trail.consumed.is_empty());
+        consuming.filter_map(|trail| Some(trail.rule.as_match()?.step.clone())).collect()
+    };
+    let steps = verified.steps().iter();
+    let seen = steps.map(|(name, step)| (name.as_str(), [matched(&step.material_rules), matched(&step.product_rules)]));
+    let seen: BTreeMap<&str, Vec<String>> = seen.map(|(name, sides)| (name, sides.concat())).collect();
+    let inspections = verified.inspections().iter();
+    let roots = inspections.flat_map(|inspection| [&inspection.material_rules, &inspection.product_rules]);
+    let roots = roots.flat_map(|rules| matched(rules)).chain([bound.to_owned()]);
+    let reached = reach(roots, |step| seen.get(step).cloned().unwrap_or_default());
+    let mut lints: Vec<Lint> =
+        verified.order().iter().filter(|name| !reached.contains(name.as_str())).cloned().map(Lint::Unchained).collect();
+    if let Some((name, step)) = verified.steps().get_key_value(bound)
+        && !step.product_rules.last().is_some_and(|trail| is_closing(&trail.rule))
+    {
+        lints.push(Lint::OpenProducts(name.clone()));
+    }
+    lints
+}
+
+/// Everything that can be reached from `roots`.
+fn reach(roots: impl IntoIterator<Item = String>, next: impl Fn(&str) -> Vec<String>) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<String> = roots.into_iter().collect();
+    while let Some(name) = open.pop() {
+        if !reached.contains(&name) {
+            open.extend(next(&name));
+            reached.insert(name);
+        }
+    }
+    reached
 }
 
 fn open_products(layout: &Layout) -> Option<Lint> {
     let last = layout.steps.last()?;
-    let is_closed = last.expected_products.last() == Some(&Rule::Disallow(Fnmatch::new("*")));
+    let is_closed = last.expected_products.last().is_some_and(is_closing);
     (!is_closed).then(|| Lint::OpenProducts(last.name.clone()))
+}
+
+fn is_closing(rule: &Rule) -> bool {
+    *rule == Rule::Disallow(Fnmatch::new("*"))
+}
+
+fn unchained(layout: &Layout) -> Vec<Lint> {
+    let matched =
+        |rules: &[Rule]| rules.iter().filter_map(|rule| Some(rule.as_match()?.step.clone())).collect::<Vec<_>>();
+    let of_step = |step: &Step| [matched(&step.expected_materials), matched(&step.expected_products)].concat();
+    let inspections = layout.inspections.iter();
+    let roots = inspections.flat_map(|inspection| [&inspection.expected_materials, &inspection.expected_products]);
+    let roots = roots.flat_map(|rules| matched(rules)).chain(layout.steps.last().map(|step| step.name.to_string()));
+    let reached = reach(roots, |name| {
+        layout.steps.iter().find(|step| step.name.as_str() == name).map(of_step).unwrap_or_default()
+    });
+    let steps = layout.steps.iter().map(|step| &step.name);
+    steps.filter(|name| !reached.contains(name.as_str())).cloned().map(Lint::Unchained).collect()
 }
 
 /// `visible` are the names that a `MATCH` of this list can refer to.
 fn look(item: &StepName, side: Side, rules: &[Rule], visible: &[&str], lints: &mut Vec<Lint>) {
-    let item = || item.clone();
     let last_disallow = rules.iter().rposition(|rule| matches!(rule, Rule::Disallow(_)));
     for (index, rule) in rules.iter().enumerate() {
         if rule.pattern().is_some_and(|pattern| !pattern.is_portable()) {
-            lints.push(Lint::Dialect { item: item(), side, rule: rule.clone() });
+            lints.push(Lint::Dialect { item: item.clone(), side, rule: rule.clone() });
         }
-        let Rule::Match(matching) = rule else { continue };
+        let Some(matching) = rule.as_match() else { continue };
+        if is_itself(item.as_str(), side, matching) {
+            lints.push(Lint::MatchesItself { item: item.clone(), side, rule: rule.clone() });
+        }
         if !visible.contains(&matching.step.as_str()) {
             let step = matching.step.clone();
-            lints.push(Lint::UnknownStep { item: item(), side, rule: rule.clone(), step });
+            lints.push(Lint::UnknownStep { item: item.clone(), side, rule: rule.clone(), step });
         }
         if last_disallow.is_none_or(|disallow| disallow < index) {
-            lints.push(Lint::Toothless { item: item(), side, rule: rule.clone() });
+            lints.push(Lint::Toothless { item: item.clone(), side, rule: rule.clone() });
         }
     }
+}
+
+fn is_itself(item: &str, side: Side, matching: &Match) -> bool {
+    matching.step == item && matching.side == side && matching.source == matching.destination
 }

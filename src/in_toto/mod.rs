@@ -37,7 +37,7 @@ pub use functionary::{Finding, FunctionaryFinding, LayoutKey, LayoutKeyError};
 pub use layout::Inspection;
 pub use limits::Limits;
 pub use link::{Artifacts, Digests, Recorded, Side};
-pub use lint::{Lint, lint};
+pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use verified::{RuleTrail, Verified, VerifiedInspection, VerifiedStep};

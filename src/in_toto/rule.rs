@@ -42,6 +42,14 @@ pub struct Match {
 }
 
 impl Rule {
+    /// The rule, if it is a `MATCH`.
+    pub fn as_match(&self) -> Option<&Match> {
+        match self {
+            Self::Match(rule) => Some(rule),
+            _ => None,
+        }
+    }
+
     /// Reads the list of words that a layout writes for a rule; keywords in any case. `None` for anything else.
     pub(super) fn parse(value: &Value) -> Option<Self> {
         let words: Vec<&str> = value.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;

@@ -3,12 +3,12 @@
 mod agreement;
 mod budget;
 mod cache;
+mod care;
 mod case;
 mod in_use;
 mod lapsed;
 mod manifest;
 mod rule;
-mod soon;
 mod world;
 
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     TagUse, Verifier, World,
+    care::{ends_soon, loose},
     case::{Asked, Case, Proven},
-    soon::ends_soon,
 };
 use crate::{
     crypto::Sha256,
@@ -136,15 +136,20 @@ impl ByRule<'_> {
                 Ok(case) => case.prove(tag, &mut refusal).await,
                 Err(cause) => Err(cause),
             };
-            (refusal, proof.map(|proven| (self.soon(part, &proven), proven)))
+            (
+                refusal,
+                proof
+                    .map(|proven| (self.soon(part, &proven).into_iter().chain(loose(&proven.proof)).collect(), proven)),
+            )
         }))
         .await;
         let (mut proofs, mut notes) = (Vec::new(), Notes::default());
         let mut worst: Option<(Refusal, Cause)> = None;
         for (noted, proof) in judged {
             match proof {
-                Ok((soon, proven)) => {
-                    notes.warnings.extend(soon);
+                Ok((warnings, proven)) => {
+                    let warnings: Vec<String> = warnings;
+                    notes.warnings.extend(warnings);
                     refusal.digest = noted.digest;
                     proofs.push(proven.proof);
                     notes.stale.extend(proven.stale);

@@ -31,13 +31,17 @@ struct Folder {
 
 impl Folder {
     fn new() -> Self {
+        Self::with_products(&[&format!("CREATE {NAME}"), "DISALLOW *"])
+    }
+
+    /// The same under a layout with these rules for products.
+    fn with_products(products: &[&str]) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let (owner, builder) = (SigningKey::ed25519_from_seed([1; 32]), SigningKey::ed25519_from_seed([2; 32]));
         let plan = Plan::default();
         let keys = plan.keys_from_seed("verifier").unwrap();
         let mut publisher = Publisher::init(&temp.path().join("repository"), keys, &plan, now()).unwrap();
-        let products = [&format!("CREATE {NAME}") as &str, "DISALLOW *"];
-        let step = Step::new("build").functionary(&builder).unwrap().products(&products);
+        let step = Step::new("build").functionary(&builder).unwrap().products(products);
         let layout = NewLayout {
             path: LAYOUT.to_owned(),
             bytes: Layout::new(now() + DAY * 90).step(step).sign(Format::Metablock, &[&owner]).unwrap(),
@@ -147,6 +151,18 @@ async fn a_verdict_in_memory_ends_with_what_it_stands_on() {
     let soon = now() + DAY - SignedDuration::from_secs(1);
     assert_eq!(code(&verifier.verify(&world, &question, soon, deadline).await), "proof");
     assert_eq!(code(&verifier.verify(&world, &question, now() + DAY, deadline).await), "tuf/expired");
+}
+
+#[tokio::test]
+async fn users_are_warned_of_a_layout_that_leaves_something_loose() {
+    let folder = Folder::with_products(&[&format!("CREATE {NAME}")]);
+    let verdict = judge(&folder.world("").await, &folder.image, TagUse::NamesNow, now()).await;
+    assert_eq!(code(&verdict), "proof", "{verdict:?}");
+    let said = format!(
+        "layout {LAYOUT}: rules for products of the last step, \"build\", do not end in DISALLOW *: what they do not \
+         name is allowed; pratique repo lint says more"
+    );
+    assert_eq!(verdict.to_json()["warnings"], serde_json::json!([said]));
 }
 
 #[tokio::test]

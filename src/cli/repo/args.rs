@@ -18,6 +18,8 @@ pub enum Command {
     Init(Init),
     /// Publish a layout and the keys that verify it (offline keys)
     AddLayout(AddLayout),
+    /// Look for what layouts allow though their author hardly means it; exit code 1 if there is any
+    Lint(Lint),
     /// Publish an image with its layout and links (online keys)
     AddImage(AddImage),
     /// Publish a plain file, with a layout and links if it has any (online keys)
@@ -42,6 +44,14 @@ pub enum Command {
     Push(Push),
     /// Show roles, versions, expiries and which of their keys are at hand
     Status(Common),
+}
+
+/// Layouts to look through.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Files of layouts, signed or not
+    #[arg(required = true, value_name = "LAYOUT")]
+    pub(in crate::cli::repo) layouts: Vec<PathBuf>,
 }
 
 /// Where the repository and its keys are.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Add, AddImage, AddLayout, read};
+use super::{Add, AddImage, AddLayout, lint, read};
 use crate::{
     crypto::{Sha256, json},
     image::{
@@ -28,14 +28,17 @@ const MAX_SUBLAYOUTS: usize = 8;
 pub(super) fn add_layout(args: AddLayout, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut publisher = args.common.open(now)?;
     let keys = args.public_keys.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    let bytes = read(&args.layout)?;
     publisher.add_layout(NewLayout {
         path: args.path,
-        bytes: read(&args.layout)?,
+        bytes: bytes.clone(),
         keys,
         images: args.images,
         role: args.role,
     })?;
-    args.export.finish(publisher, out).map(drop)
+    args.export.finish(publisher, out)?;
+    // It is published all the same: what is found is allowed, and may be meant.
+    lint::say(&args.layout, &bytes, out).map(drop)
 }
 
 pub(super) fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {

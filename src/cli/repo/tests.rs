@@ -53,6 +53,30 @@ fn folder() -> TempDir {
 }
 
 #[test]
+fn what_a_layout_leaves_loose_is_said() {
+    let temp = folder();
+    let (path, layout) = (temp.path().join("root.layout"), temp.path().display().to_string() + "/root.layout");
+    let open = format!(
+        "{layout}: warning: rules for products of the last step, \"build\", do not end in DISALLOW *: what they do not \
+         name is allowed\n"
+    );
+    let alone = format!(
+        "{layout}: note: step \"build\" needs one functionary: whoever has the key of one can make the link alone\n"
+    );
+    assert_eq!(repo(&temp, "lint $/root.layout"), Ok(format!("{open}{alone}exit code 1\n")));
+    // It is published all the same.
+    let out = repo(&temp, &format!("add-layout $/repo $/root.layout --key $/owner.pub --path {LAYOUT} --image {NAME}"));
+    assert!(out.as_ref().unwrap().ends_with(&format!("{open}{alone}")), "{out:?}");
+    // One file that is no layout is an error, and no verdict.
+    fs::write(&path, "{}").unwrap();
+    assert!(repo(&temp, "lint $/root.layout").unwrap_err().contains("root.layout: [in-toto/malformed] layout: "));
+    let (owner, builder) = (SigningKey::ed25519_from_seed([1; 32]), SigningKey::ed25519_from_seed([2; 32]));
+    let step = Step::new("build").functionary(&builder).unwrap().products(&["CREATE *", "DISALLOW *"]);
+    fs::write(&path, Layout::new(now()).step(step).sign(Format::Dsse, &[&owner]).unwrap()).unwrap();
+    assert_eq!(repo(&temp, "lint $/root.layout"), Ok(alone), "a note is no mistake");
+}
+
+#[test]
 fn an_image_is_published_and_revoked() {
     let temp = folder();
     repo(&temp, &format!("add-layout $/repo $/root.layout --key $/owner.pub --path {LAYOUT} --image {NAME}")).unwrap();

@@ -1,4 +1,4 @@
-//! What a proof stands on and people have to renew soon.
+//! What people have to look after soon, though the image is admitted: what expires, and what a layout leaves loose.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -31,4 +31,11 @@ pub(super) fn ends_soon(
     soon.then(|| {
         format!("{what} of {} expires at {expires:.0}, and the image is refused from then on", proof.repository())
     })
+}
+
+/// What the layout of a proof leaves loose, for whoever may mend it.
+pub(super) fn loose(proof: &Proof) -> Option<String> {
+    let found: Vec<String> = proof.loose().iter().map(ToString::to_string).collect();
+    let layout = proof.layout().filter(|_| !found.is_empty())?;
+    Some(format!("layout {layout}: {}; pratique repo lint says more", found.join("; ")))
 }
