@@ -117,7 +117,7 @@ fn keys(paths: &[PathBuf], types: &[String]) -> anyhow::Result<Vec<LayoutKey>> {
     for (index, path) in paths.iter().enumerate() {
         const MAX_KEY_BYTES: usize = 64 << 10;
         let key = LayoutKey::parse(&read(path, MAX_KEY_BYTES)?).with_context(|| path.display().to_string())?;
-        let found = key.key().scheme().keytype();
+        let found = key.key().keytype();
         if let Some(expected) = types.get(index).filter(|expected| *expected != found) {
             bail!("{}: the key's type is {found}, not {expected}", path.display());
         }
