@@ -216,11 +216,11 @@ impl PublicKey {
     }
 
     /// An RSA key of modulus and exponent, as OpenPGP writes them: big-endian, with or without leading zeros.
-    pub(super) fn rsa_pkcs1v15_sha256(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn rsa_pkcs1v15(scheme: Scheme, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
         let trim = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
         let numbers = lc::RsaPublicKeyComponents { n: trim(modulus), e: trim(exponent) };
         let der = aws_lc_rs::encoding::AsDer::as_der(&numbers).map_err(|_| KeyError::Malformed("rsa"))?;
-        Self::from_spki(der.as_ref(), Some(Scheme::RsaPkcs1v15Sha256))
+        Self::from_spki(der.as_ref(), Some(scheme))
     }
 
     fn from_spki(der: &[u8], wanted: Option<Scheme>) -> Result<Self, KeyError> {

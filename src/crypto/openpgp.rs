@@ -1,6 +1,8 @@
 //! OpenPGP keys and signatures in the form that in-toto writes them (securesystemslib's JSON): the numbers of a key and,
 //! for a signature, its value beside the hashed part of its packet (RFC 4880, 5.2.3).
 //!
+//! Key files may also be OpenPGP certificates, as `gpg --export` writes them.
+//!
 //! Trust is in-toto's alone: a key counts because a layout lists it, not because anyone certified it.
 
 use std::iter;
@@ -8,7 +10,10 @@ use std::iter;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{KeyError, KeyId, Material, PublicKey, Sha256};
+use super::{KeyError, KeyId, Material, PublicKey, Scheme, Sha256};
+
+mod certificate;
+mod packets;
 
 /// A key with its subkeys: one functionary, whichever of them signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Key {
     public: PublicKey,
     created: Option<Timestamp>,
     expires: Option<Timestamp>,
+    /// Whether its owner made it for signing. in-toto's own form does not say.
+    signs: bool,
 }
 
 /// The algorithms that are verified, each with SHA-256 and nothing else.
@@ -37,6 +44,22 @@ enum Algorithm {
     },
     /// Ed25519 over the hash of the message, as OpenPGP has it (RFC 4880bis).
     EdDsa,
+}
+
+impl Algorithm {
+    fn rsa(modulus: &[u8]) -> Self {
+        Self::Rsa { length: modulus.iter().skip_while(|byte| **byte == 0).count() }
+    }
+
+    /// The value of a signature as the libraries want it. OpenPGP writes a number without its leading zeros, and an RSA
+    /// signature has as many bytes as the modulus.
+    fn padded(self, value: &[u8]) -> Vec<u8> {
+        let zeros = match self {
+            Self::Rsa { length } => length.saturating_sub(value.len()),
+            Self::EdDsa => 0,
+        };
+        [&vec![0; zeros], value].concat()
+    }
 }
 
 /// A signature over a document.
@@ -62,6 +85,24 @@ pub enum Unusable {
         /// `method` as written.
         method: String,
     },
+    /// A key of another algorithm, by its number (RFC 4880, 9.1).
+    #[error("OpenPGP keys of algorithm {0} are not supported")]
+    Algorithm(u8),
+    /// A file that is not one certificate.
+    #[error("it is not an OpenPGP certificate: it should have {0}")]
+    Packets(&'static str),
+    /// A key of another version.
+    #[error("the OpenPGP key is not of version 4")]
+    Version,
+    /// A key that was revoked.
+    #[error("the OpenPGP key is revoked")]
+    Revoked,
+    /// A key whose owner says nothing about it.
+    #[error("the OpenPGP key has no signature of its own, by which its owner says what it is for")]
+    NoSelfSignature,
+    /// A key whose owner's last word cannot be trusted.
+    #[error("the newest signature of the OpenPGP key on itself is not valid by SHA-256, SHA-384 or SHA-512")]
+    SelfSignature,
     /// A member that is absent, of another type or out of range.
     #[error("the OpenPGP key has no usable value at {0}")]
     Member(&'static str),
@@ -90,6 +131,9 @@ pub enum Rejected {
     /// The signature is of another kind than in-toto's.
     #[error("not a version 4 OpenPGP signature of a binary document by the key's algorithm with SHA-256")]
     Headers,
+    /// Its owner made the key for other uses.
+    #[error("the key is not for signing")]
+    NotForSigning,
     /// The key has expired.
     #[error("the key expired at {0}")]
     Expired(Timestamp),
@@ -158,8 +202,7 @@ impl Key {
         let (algorithm, public) = match (kind, method) {
             ("rsa", "pgp+rsa-pkcsv1.5") => {
                 let (n, e) = (number("/keyval/public/n")?, number("/keyval/public/e")?);
-                let length = n.iter().skip_while(|byte| **byte == 0).count();
-                (Algorithm::Rsa { length }, PublicKey::rsa_pkcs1v15_sha256(&n, &e)?)
+                (Algorithm::rsa(&n), PublicKey::rsa_pkcs1v15(Scheme::RsaPkcs1v15Sha256, &n, &e)?)
             }
             ("eddsa", "pgp+eddsa-ed25519") => {
                 let point = number("/keyval/public/q")?;
@@ -193,7 +236,7 @@ impl Key {
                 Some(end.map_err(|_| Unusable::Member("/validity_period"))?)
             }
         };
-        Ok(Self { id: KeyId::from(text("/keyid")?), algorithm, public, created, expires })
+        Ok(Self { id: KeyId::from(text("/keyid")?), algorithm, public, created, expires, signs: true })
     }
 
     /// Its id: the fingerprint, taken as a name.
@@ -216,6 +259,9 @@ impl Key {
     /// # Errors
     /// The first reason why it does not count.
     pub fn verify(&self, message: &[u8], signature: &Signature, now: Timestamp) -> Result<(), Rejected> {
+        if !self.signs {
+            return Err(Rejected::NotForSigning);
+        }
         // Stricter than the reference, which does not look at the beginning of a key (GHSA-jjgp-whrp-gq8m).
         if let Some(created) = self.created.filter(|created| *created > now) {
             return Err(Rejected::Future(created));
@@ -232,11 +278,7 @@ impl Key {
         signed.extend_from_slice(&[4, 0xff]);
         signed.extend_from_slice(&length.to_be_bytes());
         match self.algorithm {
-            // A number is written without leading zeros, and a signature has as many bytes as the modulus.
-            Algorithm::Rsa { length } => {
-                let zeros = vec![0; length.saturating_sub(value.len())];
-                self.public.verify(&signed, &[&zeros, value.as_slice()].concat())
-            }
+            Algorithm::Rsa { .. } => self.public.verify(&signed, &self.algorithm.padded(value)),
             Algorithm::EdDsa => self.public.verify(Sha256::of(&signed).as_bytes(), value),
         }
         .map_err(|_| Rejected::Invalid)

@@ -92,8 +92,8 @@ pub struct LayoutKey {
 /// A key file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutKeyError {
-    /// Neither a PEM nor JSON.
-    #[error("neither a PEM public key nor a securesystemslib key object")]
+    /// Neither a PEM, JSON nor OpenPGP.
+    #[error("neither a PEM public key, a key object of securesystemslib nor an OpenPGP certificate")]
     Unknown,
     /// JSON that is not a key object.
     #[error("the key object has no text at {0}")]
@@ -112,11 +112,17 @@ impl LayoutKey {
         Self { ids: vec![keyid], key: key.into() }
     }
 
-    /// Reads a key file: a PEM SPKI, or in JSON a securesystemslib key object or in-toto's form of an OpenPGP key.
+    /// Reads a key file: a PEM SPKI; in JSON a securesystemslib key object or in-toto's form of an OpenPGP key; or an
+    /// OpenPGP certificate, armoured or not.
     ///
     /// # Errors
     /// Another file, or a key that cannot be used.
     pub fn parse(bytes: &[u8]) -> Result<Self, LayoutKeyError> {
+        // The first byte of a packet has the highest bit set, which no text begins with.
+        let is_packet = bytes.first().is_some_and(|first| first & 0x80 != 0);
+        if is_packet || bytes.trim_ascii_start().starts_with(b"-----BEGIN PGP ") {
+            return Ok(openpgp::Certificate::from_file(bytes)?.into());
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| LayoutKeyError::Unknown)?;
         if text.trim_start().starts_with("-----BEGIN ") {
             return Self::from_pem(text);

@@ -203,3 +203,5 @@ fn subkeys_are_listed_under_their_own_ids() {
     let many: serde_json::Map<_, _> = (0..33).map(|seed| (hex::encode([seed; 20]), eddsa_object(seed))).collect();
     assert_eq!(refusal(Value::Object(many)), Unusable::TooManySubkeys { found: 33, limit: 32 });
 }
+
+mod certificates;

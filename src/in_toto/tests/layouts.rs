@@ -295,7 +295,7 @@ fn key_files_of_other_forms_are_refused() {
     let gpg = br#"{"method": "pgp+eddsa-ed25519"}"#;
     assert_eq!(LayoutKey::parse(gpg), Err(openpgp::Unusable::Member("/type").into()));
     assert_eq!(LayoutKey::parse(b"ssh-ed25519 AAAA"), Err(LayoutKeyError::Unknown));
-    assert_eq!(LayoutKey::parse(b"\xff"), Err(LayoutKeyError::Unknown));
+    assert_eq!(LayoutKey::parse(b"\x7f"), Err(LayoutKeyError::Unknown));
     assert_eq!(LayoutKey::parse(b"{}"), Err(LayoutKeyError::Member("/keyval/public")));
 }
 
