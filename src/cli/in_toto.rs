@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the command line reads files")]
 
 mod inspections;
+mod keyring;
 #[cfg(test)]
 mod tests;
 
@@ -32,16 +33,16 @@ pub struct Args {
     /// The layout that says how the product had to be made
     #[arg(short, long, value_name = "PATH")]
     layout: PathBuf,
-    /// Keys of which each must have signed the layout: PEM or securesystemslib JSON
+    /// Keys of which each must have signed the layout: PEM, securesystemslib JSON or OpenPGP
     #[arg(short = 'k', long, visible_alias = "verification-keys", value_name = "PATH", num_args = 1..)]
     layout_keys: Vec<PathBuf>,
     /// The types of the keys in the same order (rsa, ed25519, ecdsa); the files say it as well
     #[arg(short = 't', long, value_name = "TYPE", num_args = 1..)]
     key_types: Vec<String>,
-    /// OpenPGP keys of which each must have signed the layout: not supported yet
+    /// Ids of OpenPGP keys, in the keyring of gpg, of which each must have signed the layout
     #[arg(short, long, value_name = "ID", num_args = 1..)]
     gpg: Vec<String>,
-    /// The keyring of --gpg: not supported yet
+    /// The folder of gpg's keyring; by default the one that gpg takes
     #[arg(long, value_name = "PATH")]
     gpg_home: Option<PathBuf>,
     /// The folder with the links
@@ -82,9 +83,14 @@ type Judged = (Result<Verified, in_toto::Error>, Vec<Lint>);
 
 fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
     let limits = Limits::default();
-    ensure!(args.gpg.is_empty() && args.gpg_home.is_none(), "OpenPGP keys (--gpg, --gpg-home) are not supported yet");
-    ensure!(!args.layout_keys.is_empty(), "no key is given: name at least one with --layout-keys");
-    let keys = keys(&args.layout_keys, &args.key_types)?;
+    ensure!(
+        !args.layout_keys.is_empty() || !args.gpg.is_empty(),
+        "no key is given: name at least one with --layout-keys or --gpg"
+    );
+    let mut keys = keys(&args.layout_keys, &args.key_types)?;
+    for id in &args.gpg {
+        keys.push(keyring::export(id, args.gpg_home.as_deref())?);
+    }
     let layout = read(&args.layout, limits.layout_bytes)?;
     let parameters: Option<BTreeMap<String, String>> = match &args.substitution_parameters {
         None => None,
@@ -117,7 +123,7 @@ fn keys(paths: &[PathBuf], types: &[String]) -> anyhow::Result<Vec<LayoutKey>> {
     for (index, path) in paths.iter().enumerate() {
         const MAX_KEY_BYTES: usize = 64 << 10;
         let key = LayoutKey::parse(&read(path, MAX_KEY_BYTES)?).with_context(|| path.display().to_string())?;
-        let found = key.key().scheme().keytype();
+        let found = key.key().keytype();
         if let Some(expected) = types.get(index).filter(|expected| *expected != found) {
             bail!("{}: the key's type is {found}, not {expected}", path.display());
         }

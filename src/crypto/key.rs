@@ -206,13 +206,21 @@ impl PublicKey {
         Self::from_spki(&pem_block(text)?, None)
     }
 
-    fn ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
+    pub(super) fn ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Malformed("ed25519"))?;
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
         let material = Material::of("ed25519", &[bytes]);
         Ok(Self { scheme: Scheme::Ed25519, material, inner: Inner::Ed25519(Box::new(key)) })
+    }
+
+    /// An RSA key of modulus and exponent, as OpenPGP writes them: big-endian, with or without leading zeros.
+    pub(super) fn rsa_pkcs1v15(scheme: Scheme, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let trim = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+        let numbers = lc::RsaPublicKeyComponents { n: trim(modulus), e: trim(exponent) };
+        let der = aws_lc_rs::encoding::AsDer::as_der(&numbers).map_err(|_| KeyError::Malformed("rsa"))?;
+        Self::from_spki(der.as_ref(), Some(scheme))
     }
 
     fn from_spki(der: &[u8], wanted: Option<Scheme>) -> Result<Self, KeyError> {

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod dsse;
 pub mod json;
 pub mod key;
+pub mod openpgp;
 pub mod quorum;
 
 pub use digest::{Hashes, Sha256};

@@ -168,8 +168,12 @@ fn supply_chain(
         walk.now,
         &walk.limits.in_toto,
     )?;
-    let expires = verified.earliest_expiry();
+    let expires = verified.layouts_expire();
     walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
+    for key in verified.keys_expire() {
+        let step = key.step.as_ref().map(ToString::to_string);
+        walk.expires(Ends::Key { keyid: key.keyid.clone(), step }, key.expires);
+    }
     if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {
         return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
     }

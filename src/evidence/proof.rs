@@ -38,6 +38,13 @@ pub enum Ends {
     },
     /// The layout, or a sublayout of it.
     Layout(TargetPath),
+    /// An OpenPGP key without whose signature there would be too few.
+    Key {
+        /// The key.
+        keyid: KeyId,
+        /// The step that it signed for; `None`: the layout.
+        step: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -76,6 +76,14 @@ pub(super) fn of(
                 let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
                 Ending { at: *at, code: error.code(), what: error.to_string(), renewal: Renewal::People }
             }
+            Ends::Key { keyid, step } => {
+                let (code, signed) = match step {
+                    Some(step) => ("in-toto/threshold-not-met", format!("step {step:?}")),
+                    None => ("in-toto/layout-signature", "the layout".to_owned()),
+                };
+                let what = format!("key {keyid}, which signed {signed}, expired at {at}");
+                Ending { at: *at, code, what, renewal: Renewal::People }
+            }
         });
     }
     endings.retain(&comes);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use super::{functionary::LayoutKey, layout::Inspection, link::Recorded};
+use super::{key::LayoutKey, layout::Inspection, link::Recorded};
 
 /// What is judged.
 #[derive(Debug, Clone)]

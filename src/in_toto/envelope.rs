@@ -1,17 +1,19 @@
 //! What do these bytes say, and who signed them? Metablocks (in-toto 4.1) and DSSE envelopes (ITE-5) behind one type.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
     error::{Error, Problem},
     fields::{Form, Object, Source},
-    functionary::LayoutKey,
+    functionary::Signer,
+    key::FunctionaryKey,
     layout::Layout,
     limits::Limits,
     link::Link,
     metablock,
 };
-use crate::crypto::{KeyId, dsse, json};
+use crate::crypto::{KeyId, dsse, json, openpgp};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
@@ -26,8 +28,21 @@ pub(super) struct Envelope {
 
 pub(super) struct Signature {
     pub keyid: KeyId,
-    /// `None` when the value cannot be a signature by a plain key: not hex, or one in OpenPGP's form.
-    pub bytes: Option<Vec<u8>>,
+    /// `None` when the value cannot be a signature: it is not hex.
+    pub value: Option<SignatureValue>,
+}
+
+pub(super) enum SignatureValue {
+    Plain(Vec<u8>),
+    OpenPgp(openpgp::Signature),
+}
+
+/// A signature that was verified.
+pub(super) struct Signed {
+    /// The id of the key that made it.
+    pub by: KeyId,
+    /// When that key expires, if it does.
+    pub expires: Option<Timestamp>,
 }
 
 /// What a file holds.
@@ -45,6 +60,12 @@ pub enum SignatureProblem {
     /// There is one, and it does not verify.
     #[error("signature invalid")]
     Invalid,
+    /// There is one, by a key of the same functionary that may not sign this.
+    #[error("signed by another key of theirs, which is not authorised")]
+    NotAuthorised,
+    /// There is one by an OpenPGP key that does not count.
+    #[error(transparent)]
+    OpenPgp(#[from] openpgp::Rejected),
 }
 
 /// Whether a file holds a layout, whoever signed it. Bytes that are no envelope are no layout.
@@ -88,17 +109,33 @@ impl Envelope {
             if signatures.iter().any(|earlier| earlier.keyid == keyid) {
                 return Err(source.malformed("signatures", Problem::DuplicateSignature(keyid)));
             }
-            signatures.push(Signature { keyid, bytes: Some(signature.sig) });
+            signatures.push(Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) });
         }
         Ok(Self { form: Form::Dsse, payload, signed, signatures })
     }
 
-    /// Verifies the signature of `key`: the first one that bears an id of the key, as the reference does it. In a DSSE
-    /// envelope there is no second.
-    pub(super) fn verify(&self, key: &LayoutKey) -> Result<(), SignatureProblem> {
-        let signature = self.signatures.iter().find(|signature| key.is_called(&signature.keyid));
-        let bytes = signature.ok_or(SignatureProblem::Missing)?.bytes.as_ref().ok_or(SignatureProblem::Invalid)?;
-        key.key().verify(&self.signed, bytes).map_err(|_| SignatureProblem::Invalid)
+    /// Verifies the signature of `signer`: the first one that bears an id of theirs, as the reference does it. In a
+    /// DSSE envelope no id stands twice.
+    pub(super) fn verify(&self, signer: &Signer<'_>, now: Timestamp) -> Result<Signed, SignatureProblem> {
+        let theirs = |signature: &&Signature| signer.ids.contains(&&signature.keyid);
+        let Signature { keyid, value } = self.signatures.iter().find(theirs).ok_or(SignatureProblem::Missing)?;
+        if !signer.allowed.contains(&keyid) {
+            return Err(SignatureProblem::NotAuthorised);
+        }
+        let expires = match (signer.key, value) {
+            (FunctionaryKey::Plain(key), Some(SignatureValue::Plain(value))) => {
+                key.verify(&self.signed, value).map_err(|_| SignatureProblem::Invalid)?;
+                None
+            }
+            // Only in a Metablock are there such signatures.
+            (FunctionaryKey::OpenPgp(certificate), Some(SignatureValue::OpenPgp(signature))) => {
+                let key = certificate.key(keyid).ok_or(SignatureProblem::Missing)?;
+                key.verify(&self.signed, signature, now)?;
+                key.expires()
+            }
+            _ => return Err(SignatureProblem::Invalid),
+        };
+        Ok(Signed { by: keyid.clone(), expires })
     }
 
     /// Reads the payload.

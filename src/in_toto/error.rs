@@ -11,7 +11,7 @@ use super::{
     link::{Digests, Side, show},
     name::StepName,
 };
-use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError};
+use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError, openpgp};
 
 /// Why a supply chain was refused: the first check that failed, in the order of the specification's workflow (5.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +109,14 @@ pub enum Error {
         /// The functionary.
         keyid: KeyId,
     },
+    /// A sublayout stands under the name of a subkey. The reference finds no key for it and refuses.
+    #[error("the sublayout for step {:?} is named for {keyid}, a subkey; sublayouts are named for a master key", .step.as_str())]
+    SublayoutBySubkey {
+        /// The step.
+        step: StepName,
+        /// The subkey.
+        keyid: KeyId,
+    },
     /// Sublayouts stand within sublayouts deeper than allowed.
     #[error("{keyid} handed in a sublayout for step {:?} at depth {depth}, at most {allowed} are allowed", .step.as_str())]
     SublayoutTooDeep {
@@ -175,12 +183,13 @@ impl Error {
             Self::NoLayoutKeys => "in-toto/no-layout-keys",
             Self::LayoutSignature { .. } => "in-toto/layout-signature",
             Self::LayoutExpired { .. } => "in-toto/layout-expired",
+            Self::UnsupportedKey { problem: KeyProblem::OpenPgp(openpgp::Unusable::Dsa), .. } => "in-toto/dsa-key",
             Self::UnsupportedKey { .. } => "in-toto/unsupported-key",
             Self::Parameter { .. } => "in-toto/parameter",
             Self::ThresholdNotMet { .. } => "in-toto/threshold-not-met",
             Self::StepNameMismatch { .. } => "in-toto/step-name-mismatch",
             Self::LinkDisagreement(_) => "in-toto/link-disagreement",
-            Self::SublayoutDenied { .. } => "in-toto/sublayout-denied",
+            Self::SublayoutDenied { .. } | Self::SublayoutBySubkey { .. } => "in-toto/sublayout-denied",
             Self::SublayoutTooDeep { .. } => "in-toto/sublayout-too-deep",
             Self::Sublayout { error, .. } => error.code(),
             Self::UncleanArtifact { .. } => "in-toto/unclean-artifact",
@@ -266,6 +275,9 @@ pub enum Problem {
         /// The `keyid` within.
         own: KeyId,
     },
+    /// The id of a subkey that another key has as well.
+    #[error("key id {0} stands for two keys")]
+    DuplicateKeyId(KeyId),
     /// A rule in no form that the specification has.
     #[error("{0} is not a rule")]
     Rule(String),
@@ -275,8 +287,8 @@ pub enum Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyProblem {
     /// An OpenPGP key in in-toto's own JSON form.
-    #[error("OpenPGP keys are not supported")]
-    OpenPgp,
+    #[error(transparent)]
+    OpenPgp(#[from] openpgp::Unusable),
     /// Another type, or a value that is not a key.
     #[error(transparent)]
     Key(#[from] KeyError),

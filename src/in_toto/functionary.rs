@@ -1,162 +1,124 @@
-//! Keys that sign layouts and links, and what was found of each functionary.
+//! The functionaries of a layout: their keys, and what was found of each.
 
 use std::{collections::BTreeMap, fmt};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     envelope::SignatureProblem,
-    error::{Error, KeyProblem, Problem},
+    error::{Error, Problem},
     fields::{Object, Source},
+    key::{FunctionaryKey, Persons, is_openpgp},
 };
-use crate::crypto::{KeyError, KeyId, PublicKey, Sha256, json as strict};
+use crate::crypto::{KeyId, Material, PublicKey, openpgp};
 
-/// A key with the ids under which its signatures may stand.
-///
-/// An id is an opaque name. A key object brings its own; a bare PEM has none, and goes by any id that the reference
-/// implementations compute for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayoutKey {
-    ids: Vec<KeyId>,
-    key: PublicKey,
+/// The keys of a layout, by the ids under which it lists them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys {
+    listed: BTreeMap<KeyId, FunctionaryKey>,
+    /// The id of each subkey and the one under which its master is listed.
+    masters: BTreeMap<KeyId, KeyId>,
+    persons: Persons,
 }
 
-/// A key file that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LayoutKeyError {
-    /// Neither a PEM nor JSON.
-    #[error("neither a PEM public key nor a securesystemslib key object")]
-    Unknown,
-    /// JSON that is not a key object.
-    #[error("the key object has no text at {0}")]
-    Member(&'static str),
-    /// An OpenPGP key.
-    #[error("OpenPGP keys are not supported")]
-    OpenPgp,
-    /// A key that cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-impl LayoutKey {
-    /// A key that goes by exactly one id.
-    pub fn new(keyid: KeyId, key: PublicKey) -> Self {
-        Self { ids: vec![keyid], key }
-    }
-
-    /// Reads a key file: a PEM SPKI or a securesystemslib key object in JSON.
-    pub fn parse(bytes: &[u8]) -> Result<Self, LayoutKeyError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| LayoutKeyError::Unknown)?;
-        if text.contains("-----BEGIN PGP ") {
-            return Err(LayoutKeyError::OpenPgp);
+impl Keys {
+    /// Reads the keys of a layout (in-toto 4.2.1, 4.3). One that cannot be used refuses the layout, even when no step
+    /// names it: the reference does the same.
+    pub(super) fn parse(source: Source<'_>, layout: &Object<'_>) -> Result<Self, Error> {
+        let members = layout.object("keys")?;
+        source.limit("keys", members.len(), source.limits.keys)?;
+        let mut keys = Self::default();
+        for (id, value) in members {
+            let at = layout.at(&format!("keys.{id}"));
+            let keyid = parse_id(source, &at, id)?;
+            let key = parse_key(source, at, &keyid, value)?;
+            keys.listed.insert(keyid, key);
         }
-        if text.trim_start().starts_with("-----BEGIN ") {
-            return Self::from_pem(text);
-        }
-        Self::from_object(&strict::parse(bytes).map_err(|_| LayoutKeyError::Unknown)?)
-    }
-
-    /// Reads a PEM SPKI.
-    pub fn from_pem(text: &str) -> Result<Self, LayoutKeyError> {
-        let key = PublicKey::from_pem(text)?;
-        let block = pem::parse(text).map_err(|_| KeyError::NotPem)?;
-        let public = match key.scheme().keytype() {
-            "ed25519" => hex::encode(block.contents().get(12..).unwrap_or_default()),
-            _ => pem::encode_config(&block, pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)),
-        };
-        Ok(Self { ids: computed_ids(&key, &public), key })
-    }
-
-    /// Reads a key object: `{keytype, scheme, keyval: {public}}`, with its `keyid` if it has one.
-    pub fn from_object(object: &Value) -> Result<Self, LayoutKeyError> {
-        if is_openpgp(object) {
-            return Err(LayoutKeyError::OpenPgp);
-        }
-        let text = |at: &'static str| object.pointer(at).and_then(Value::as_str).ok_or(LayoutKeyError::Member(at));
-        let public = text("/keyval/public")?;
-        let key = PublicKey::from_parts(text("/keytype")?, text("/scheme")?, public)?;
-        let ids = match object.get("keyid") {
-            Some(_) => vec![KeyId::from(text("/keyid")?)],
-            None => computed_ids(&key, public),
-        };
-        Ok(Self { ids, key })
-    }
-
-    /// The ids it goes by; never empty, the one that the reference in python computes first.
-    pub fn ids(&self) -> &[KeyId] {
-        &self.ids
-    }
-
-    /// The key itself.
-    pub fn key(&self) -> &PublicKey {
-        &self.key
-    }
-
-    /// Whether `keyid` is one of its ids.
-    pub fn is_called(&self, keyid: &KeyId) -> bool {
-        self.ids.contains(keyid)
-    }
-
-    /// The id to name it by.
-    pub(super) fn name(&self) -> KeyId {
-        self.ids.first().cloned().unwrap_or_else(|| KeyId::from(""))
-    }
-}
-
-/// The ids that in-toto-python (from 2.1, and before) and in-toto-golang compute for one key: a hash over the key
-/// object, which they fill differently.
-fn computed_ids(key: &PublicKey, public: &str) -> Vec<KeyId> {
-    let keytype = key.scheme().keytype();
-    let mut schemes = vec![key.scheme().as_str()];
-    // in-toto-golang writes this scheme for every curve.
-    if keytype == "ecdsa" && schemes != ["ecdsa-sha2-nistp256"] {
-        schemes.push("ecdsa-sha2-nistp256");
-    }
-    let mut ids = Vec::new();
-    for scheme in schemes {
-        for public in [public, public.trim_end()] {
-            let keyval = json!({"public": public});
-            let object = json!({"keytype": keytype, "scheme": scheme, "keyval": keyval});
-            let algorithms = ["sha256", "sha512"];
-            let older =
-                json!({"keytype": keytype, "scheme": scheme, "keyval": keyval, "keyid_hash_algorithms": algorithms});
-            for object in [object, older] {
-                let id = KeyId::from(Sha256::of(&strict::canonical(&object)).to_string().as_str());
-                if !ids.contains(&id) {
-                    ids.push(id);
+        // Each subkey has one master. Were its id in two places, it could not be said who signed.
+        for (master, key) in &keys.listed {
+            let FunctionaryKey::OpenPgp(certificate) = key else { continue };
+            for subkey in certificate.subkeys() {
+                let id = subkey.id();
+                let at = || layout.at(&format!("keys.{master}.subkeys.{id}"));
+                parse_id(source, &at(), id.as_str())?;
+                let is_listed = keys.listed.contains_key(id);
+                if is_listed || keys.masters.insert(id.clone(), master.clone()).is_some() {
+                    return Err(source.malformed(at(), Problem::DuplicateKeyId(id.clone())));
                 }
             }
         }
+        keys.persons = Persons::of(keys.listed.values());
+        Ok(keys)
     }
-    ids
+
+    /// The key listed under that id.
+    pub(super) fn get(&self, keyid: &KeyId) -> Option<&FunctionaryKey> {
+        self.listed.get(keyid)
+    }
+
+    /// What a threshold counts for a key.
+    pub(super) fn person(&self, key: &FunctionaryKey) -> Material {
+        self.persons.person(key)
+    }
+
+    /// Whose links a step takes, in the order in which it names them, and the ids that the layout does not know.
+    ///
+    /// A master key stands for its subkeys. Where only a subkey is named, the master and the other subkeys are not.
+    pub(super) fn signers<'a>(&'a self, pubkeys: &'a [KeyId]) -> Vec<Result<Signer<'a>, &'a KeyId>> {
+        let mut signers: Vec<Result<Signer<'a>, &'a KeyId>> = Vec::new();
+        for keyid in pubkeys {
+            let listed = self.masters.get(keyid).unwrap_or(keyid);
+            let Some(key) = self.listed.get(listed) else {
+                signers.push(Err(keyid));
+                continue;
+            };
+            let FunctionaryKey::OpenPgp(certificate) = key else {
+                signers.push(Ok(Signer { key, named: keyid, ids: vec![keyid], allowed: vec![keyid] }));
+                continue;
+            };
+            if signers.iter().flatten().any(|signer| signer.key == key) {
+                continue;
+            }
+            let ids: Vec<&KeyId> = certificate.keys().map(openpgp::Key::id).collect();
+            let allowed = match pubkeys.contains(listed) {
+                true => ids.clone(),
+                false => ids.iter().copied().filter(|id| pubkeys.contains(id)).collect(),
+            };
+            signers.push(Ok(Signer { key, named: keyid, ids, allowed }));
+        }
+        signers
+    }
 }
 
-/// Reads the keys of a layout (in-toto 4.2.1, 4.3). One that cannot be used refuses the layout, even when no step names
-/// it: the reference does the same.
-pub(super) fn parse_keys(source: Source<'_>, layout: &Object<'_>) -> Result<BTreeMap<KeyId, PublicKey>, Error> {
-    let listed = layout.object("keys")?;
-    source.limit("keys", listed.len(), source.limits.keys)?;
-    let mut keys = BTreeMap::new();
-    for (id, value) in listed {
-        let at = layout.at(&format!("keys.{id}"));
-        let keyid = parse_id(source, &at, id)?;
-        let object = Object::open(source, &*at, value)?;
-        // Key objects may have further members, in a Metablock too: the reference keeps them as they are.
-        object.no_case_variants(&["keyid", "keytype", "scheme", "keyval"])?;
-        let own = KeyId::from(object.text("keyid")?);
-        if own != keyid {
-            return Err(source.malformed(at, Problem::KeyIdMismatch { listed: keyid, own }));
-        }
-        if is_openpgp(value) {
-            return Err(Error::UnsupportedKey { keyid, problem: KeyProblem::OpenPgp });
-        }
-        let keyval = Object::open(source, object.at("keyval"), object.get("keyval")?)?;
-        keyval.no_case_variants(&["public"])?;
-        let key = PublicKey::from_parts(object.text("keytype")?, object.text("scheme")?, keyval.text("public")?);
-        let key = key.map_err(|error| Error::UnsupportedKey { keyid: keyid.clone(), problem: error.into() })?;
-        keys.insert(keyid, key);
+/// Someone whose signature is looked for.
+#[derive(Debug)]
+pub(super) struct Signer<'a> {
+    pub key: &'a FunctionaryKey,
+    /// The id by which the step, or the caller, names it.
+    pub named: &'a KeyId,
+    /// The ids under which its signature may stand.
+    pub ids: Vec<&'a KeyId>,
+    /// Those of them that may sign.
+    pub allowed: Vec<&'a KeyId>,
+}
+
+fn parse_key(source: Source<'_>, at: String, keyid: &KeyId, value: &Value) -> Result<FunctionaryKey, Error> {
+    let object = Object::open(source, &*at, value)?;
+    // Key objects may have further members, in a Metablock too: the reference keeps them as they are.
+    object.no_case_variants(&["keyid", "keytype", "scheme", "keyval"])?;
+    let own = KeyId::from(object.text("keyid")?);
+    if own != *keyid {
+        return Err(source.malformed(at, Problem::KeyIdMismatch { listed: keyid.clone(), own }));
     }
-    Ok(keys)
+    let unusable = |problem| Error::UnsupportedKey { keyid: keyid.clone(), problem };
+    if is_openpgp(value) {
+        object.no_case_variants(&["type", "method", "hashes", "creation_time", "validity_period", "subkeys"])?;
+        return Ok(openpgp::Certificate::from_object(value).map_err(|why| unusable(why.into()))?.into());
+    }
+    let keyval = Object::open(source, object.at("keyval"), object.get("keyval")?)?;
+    keyval.no_case_variants(&["public"])?;
+    let key = PublicKey::from_parts(object.text("keytype")?, object.text("scheme")?, keyval.text("public")?);
+    Ok(key.map_err(|why| unusable(why.into()))?.into())
 }
 
 /// Reads a key id of a layout: hex, and long enough to name a link file.
@@ -165,11 +127,6 @@ pub(super) fn parse_id(source: Source<'_>, at: &str, text: &str) -> Result<KeyId
         return Err(source.malformed(at, Problem::NotA("a key id of at least eight hex digits")));
     }
     Ok(KeyId::from(text))
-}
-
-/// in-toto's JSON form of an OpenPGP key has `type` and `method` in place of `keytype` and `scheme`.
-fn is_openpgp(object: &Value) -> bool {
-    object.get("keytype").is_none() && object.get("method").is_some()
 }
 
 /// What was found of one functionary of a step.
@@ -187,8 +144,8 @@ pub enum Finding {
     /// A validly signed link, or a sublayout.
     #[error("ok")]
     Verified,
-    /// A validly signed link, by a key that has another id too: it is heard, and counts once.
-    #[error("the same key as {}…", .0.short())]
+    /// A validly signed link, by a key that has another id too or by another subkey: it is heard, and counts once.
+    #[error("the same functionary as {}…", .0.short())]
     SameKeyAs(KeyId),
     /// The step names a key that the layout does not list.
     #[error("key not listed in the layout")]

@@ -1,9 +1,6 @@
 //! Layouts: who shall do which steps, and what the artifacts must be (in-toto 4.3).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU32,
-};
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use jiff::{Timestamp, civil, tz::Offset};
 use serde_json::Value;
@@ -11,17 +8,17 @@ use serde_json::Value;
 use super::{
     error::{Error, Problem},
     fields::{Object, Source},
-    functionary,
+    functionary::{self, Keys},
     name::StepName,
     rule::Rule,
 };
-use crate::crypto::{KeyId, PublicKey};
+use crate::crypto::KeyId;
 
 /// A parsed layout.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     pub expires: Timestamp,
-    pub keys: BTreeMap<KeyId, PublicKey>,
+    pub keys: Keys,
     /// In their order; never empty.
     pub steps: Vec<Step>,
     pub inspections: Vec<Inspection>,
@@ -61,7 +58,7 @@ impl Layout {
         }
         let expires = expiry(layout.text("expires")?)
             .ok_or_else(|| layout.not_a("expires", "a time as YYYY-MM-DDTHH:MM:SSZ (in-toto 4.2.2)"))?;
-        let keys = functionary::parse_keys(source, &layout)?;
+        let keys = Keys::parse(source, &layout)?;
         let steps = parse_all(source, &layout, "steps", Step::parse)?;
         if steps.is_empty() {
             return Err(source.malformed("steps", Problem::NoSteps));

@@ -1,11 +1,11 @@
 //! The signatures of a Metablock (in-toto 4.1).
 
 use super::{
-    envelope::Signature,
+    envelope::{Signature, SignatureValue},
     error::Error,
     fields::{Object, Source},
 };
-use crate::crypto::KeyId;
+use crate::crypto::{KeyId, openpgp};
 
 /// Reads `signatures`. A key id may stand there twice; then the first signature counts.
 pub(super) fn signatures(source: Source<'_>, outer: &Object<'_>) -> Result<Vec<Signature>, Error> {
@@ -15,10 +15,15 @@ pub(super) fn signatures(source: Source<'_>, outer: &Object<'_>) -> Result<Vec<S
     for (index, value) in listed.iter().enumerate() {
         let object = Object::open(source, format!("signatures[{index}]"), value)?;
         let keyid = KeyId::from(object.text("keyid")?);
-        // OpenPGP signatures have `signature` and `other_headers` in place of `sig`.
-        let is_openpgp = object.has("signature") && object.has("other_headers");
-        let bytes = if is_openpgp { None } else { hex::decode(object.text("sig")?).ok() };
-        signatures.push(Signature { keyid, bytes });
+        // What is not hex is no signature by anyone, and no reason to refuse the others.
+        let number = |name| Ok(hex::decode(object.text(name)?).ok());
+        let value = if object.has("signature") && object.has("other_headers") {
+            let parts = number("signature")?.zip(number("other_headers")?);
+            parts.map(|(value, headers)| SignatureValue::OpenPgp(openpgp::Signature { headers, value }))
+        } else {
+            number("sig")?.map(SignatureValue::Plain)
+        };
+        signatures.push(Signature { keyid, value });
     }
     Ok(signatures)
 }

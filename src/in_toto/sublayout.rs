@@ -5,6 +5,7 @@ use super::{
     error::Error,
     layout::Layout,
     name::LinkName,
+    signed::Signers,
     verified::Verified,
     verify::{Frame, verify_layout},
 };
@@ -29,7 +30,8 @@ pub(super) fn verify(
     }
     frame.folder.push(link.folder());
     // The signature on it was verified when it was counted as this functionary's link.
-    let verified = verify_layout(frame, layout, vec![keyid.clone()], None);
+    let signers = Signers { ids: vec![keyid.clone()], expiry: None };
+    let verified = verify_layout(frame, layout, signers, None);
     frame.folder.pop();
     verified.map_err(|error| Error::Sublayout { step, keyid: keyid.clone(), error: Box::new(error) })
 }

@@ -5,6 +5,7 @@ mod envelopes;
 mod layouts;
 mod links;
 mod lints;
+mod openpgp;
 mod rules;
 mod sublayouts;
 

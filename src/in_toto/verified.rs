@@ -6,18 +6,20 @@ use jiff::Timestamp;
 
 use super::{
     functionary::FunctionaryFinding,
+    key::FunctionaryKey,
     link::{Artifacts, Recorded},
     name::StepName,
     rule::Rule,
 };
-use crate::crypto::{KeyId, PublicKey};
+use crate::crypto::KeyId;
 
 /// A supply chain in which every check of [`verify()`](super::verify()) passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     pub(super) layout_signers: Vec<KeyId>,
     pub(super) layout_expires: Timestamp,
-    pub(super) earliest_expiry: Timestamp,
+    pub(super) layouts_expire: Timestamp,
+    pub(super) keys_expire: Vec<KeyExpiry>,
     pub(super) order: Vec<StepName>,
     pub(super) steps: BTreeMap<StepName, VerifiedStep>,
     pub(super) inspections: Vec<VerifiedInspection>,
@@ -36,8 +38,18 @@ impl Verified {
     }
 
     /// When the first of the layout and its sublayouts expires.
+    pub fn layouts_expire(&self) -> Timestamp {
+        self.layouts_expire
+    }
+
+    /// The keys that expire and without which there would be too few signatures, those of sublayouts included.
+    pub fn keys_expire(&self) -> &[KeyExpiry] {
+        &self.keys_expire
+    }
+
+    /// When the first of layouts and keys expires.
     pub fn earliest_expiry(&self) -> Timestamp {
-        self.earliest_expiry
+        self.keys_expire.iter().map(|key| key.expires).fold(self.layouts_expire, Timestamp::min)
     }
 
     /// The steps' names in the order of the layout.
@@ -80,6 +92,17 @@ impl Verified {
     }
 }
 
+/// A key with whose expiry a threshold is no longer met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyExpiry {
+    /// The key.
+    pub keyid: KeyId,
+    /// The step that it signed for; `None`: the layout.
+    pub step: Option<StepName>,
+    /// When it expires.
+    pub expires: Timestamp,
+}
+
 /// A step on whose links enough functionaries agree, and whose rules hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedStep {
@@ -94,7 +117,7 @@ pub struct VerifiedStep {
     /// What was found of everyone who may sign.
     pub findings: Vec<FunctionaryFinding>,
     /// The keys that may sign for this step.
-    pub authorised: BTreeMap<KeyId, PublicKey>,
+    pub authorised: BTreeMap<KeyId, FunctionaryKey>,
     /// What each rule for materials consumed, in order.
     pub material_rules: Vec<RuleTrail>,
     /// What each rule for products consumed, in order.

@@ -1,27 +1,26 @@
 //! The workflow of the specification (in-toto 5.2), one line for each of its steps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU32,
-};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
     chain::{Inspected, InspectionProblem, Inspector, LinkFile, Options, SupplyChain},
-    envelope::{Envelope, Payload, SignatureProblem},
+    envelope::{Envelope, Payload},
     error::{Disagreement, Error},
     fields::{Form, Source},
-    functionary::{Finding, FunctionaryFinding, LayoutKey},
+    functionary::FunctionaryFinding,
     layout::{Inspection, Layout, Step},
     limits::Limits,
     link::{Recorded, Side},
     name::{LinkName, StepName},
-    parameters, sublayout,
-    verified::{RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
+    parameters,
+    signed::{self, SignedFile, SignedStep, Signers},
+    sublayout,
+    verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
 };
-use crate::crypto::{KeyId, Quorum};
+use crate::crypto::KeyId;
 
 /// Verifies a supply chain. Inspections are not carried out; `options` say whether that refuses it.
 ///
@@ -45,17 +44,17 @@ pub fn verify_with(
     let files = index(&chain.links, limits)?;
     let mut frame = Frame { files: &files, options, inspector, now, limits, folder: Vec::new(), readings: 0 };
     let envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
-    let signers = verify_layout_signatures(&envelope, &chain.keys, options.layout_threshold)?; // 5.2, 1
+    let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
 }
 
 /// What stays the same from layout to sublayout, and the way to the current one.
 pub(super) struct Frame<'a, 'i> {
-    files: &'a BTreeMap<Vec<&'a str>, &'a [u8]>,
+    pub files: &'a BTreeMap<Vec<&'a str>, &'a [u8]>,
     pub options: &'a Options,
     inspector: &'i mut dyn Inspector,
-    now: Timestamp,
+    pub now: Timestamp,
     pub limits: &'a Limits,
     /// The folder of the current layout's links.
     pub folder: Vec<String>,
@@ -67,7 +66,7 @@ pub(super) struct Frame<'a, 'i> {
 pub(super) fn verify_layout(
     frame: &mut Frame<'_, '_>,
     mut layout: Layout,
-    signers: Vec<KeyId>,
+    signers: Signers,
     parameters: Option<&BTreeMap<String, String>>,
 ) -> Result<Verified, Error> {
     verify_expiry(layout.expires, frame.now)?; // 5.2, 2
@@ -75,8 +74,8 @@ pub(super) fn verify_layout(
         parameters::substitute(&mut layout, parameters, frame.options.raw_parameters, frame.limits)?;
     }
     let layout = &layout;
-    let signed = layout.steps.iter().map(|step| functionaries(frame, layout, step)).collect::<Result<Vec<_>, _>>()?; // 5.2, 3 and 4
-    let heard = signed.into_iter().map(|signed| hear(frame, signed)).collect::<Result<Vec<_>, _>>()?; // 5.2, 4.1 and 4.2
+    let signed = layout.steps.iter().map(|step| signed::step(frame, layout, step)).collect::<Result<Vec<_>, _>>()?; // 5.2, 3 and 4
+    let heard = signed.into_iter().map(|signed| hear(frame, layout, signed)).collect::<Result<Vec<_>, _>>()?; // 5.2, 4.1 and 4.2
     let agreed = heard.into_iter().map(agree).collect::<Result<Vec<_>, _>>()?;
     let mut records: Records<'_> = agreed.iter().map(|step| (step.step.name.as_str(), &step.recorded)).collect();
     let rules = agreed.iter().map(|step| step.rules(&records)).collect::<Result<Vec<_>, _>>()?; // 5.2, 5
@@ -86,46 +85,23 @@ pub(super) fn verify_layout(
     }
     let inspections = inspected.rules(&records)?; // 5.2, 7
 
-    let earliest_in_sublayouts =
-        agreed.iter().flat_map(|step| step.sublayouts.values()).map(Verified::earliest_expiry).min();
+    let sublayouts = || agreed.iter().flat_map(|step| step.sublayouts.values());
+    let layouts_expire = sublayouts().map(|inner| inner.layouts_expire).chain([layout.expires]).min();
+    let keys_expire = signers.expiry.into_iter().chain(agreed.iter().filter_map(|step| step.expiry.clone()));
+    let keys_expire = keys_expire.chain(sublayouts().flat_map(|inner| inner.keys_expire.clone())).collect();
     let order = layout.steps.iter().map(|step| step.name.clone()).collect();
     let steps =
         agreed.into_iter().zip(rules).map(|(step, [materials, products])| step.verified(layout, materials, products));
     Ok(Verified {
-        layout_signers: signers,
+        layout_signers: signers.ids,
         layout_expires: layout.expires,
-        earliest_expiry: earliest_in_sublayouts.unwrap_or(layout.expires).min(layout.expires),
+        layouts_expire: layouts_expire.unwrap_or(layout.expires),
+        keys_expire,
         order,
         steps: steps.collect(),
         inspections,
         skipped: inspected.skipped,
     })
-}
-
-/// Every key must have signed, or as many with different material as the threshold says.
-fn verify_layout_signatures(
-    envelope: &Envelope,
-    keys: &[LayoutKey],
-    threshold: Option<NonZeroU32>,
-) -> Result<Vec<KeyId>, Error> {
-    let all = u32::try_from(keys.len()).ok().and_then(NonZeroU32::new).ok_or(Error::NoLayoutKeys)?;
-    let mut quorum = Quorum::new(threshold.unwrap_or(all));
-    let mut missing: Vec<(KeyId, SignatureProblem)> = Vec::new();
-    let mut signers = Vec::new();
-    for key in keys {
-        match envelope.verify(key) {
-            Ok(()) => {
-                quorum.add(key.key().material(), &key.name());
-                signers.push(key.name());
-            }
-            Err(problem) => missing.push((key.name(), problem)),
-        }
-    }
-    let is_met = if threshold.is_some() { quorum.is_met() } else { missing.is_empty() };
-    if !is_met {
-        return Err(Error::LayoutSignature { threshold: quorum.threshold(), verified: quorum.count(), missing });
-    }
-    Ok(signers)
 }
 
 fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
@@ -135,62 +111,12 @@ fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// A step with its validly signed files, not looked into yet.
-struct Signed<'a> {
-    step: &'a Step,
-    files: Vec<SignedFile>,
-    findings: Vec<FunctionaryFinding>,
-}
-
-struct SignedFile {
-    keyid: KeyId,
-    payload: Payload,
-}
-
-/// Reads the links of a step's functionaries and counts those who signed (in-toto 4.3.1, "threshold"; 4.4). Who may sign
-/// is the step's own list of keys: being listed in the layout is not enough. A file with an invalid signature is left
-/// out; one that cannot be read refuses the whole, as the reference does it.
-fn functionaries<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, step: &'a Step) -> Result<Signed<'a>, Error> {
-    let mut quorum = Quorum::new(step.threshold);
-    let (mut files, mut findings): (Vec<SignedFile>, _) = (Vec::new(), Vec::new());
-    for keyid in &step.pubkeys {
-        let mut found = |finding| findings.push(FunctionaryFinding { keyid: keyid.clone(), finding });
-        let Some(key) = layout.keys.get(keyid) else {
-            found(Finding::NotListed);
-            continue;
-        };
-        let name = LinkName::new(&step.name, keyid).to_string();
-        let Some((path, bytes)) = frame.read(&name)? else {
-            found(Finding::NoLink);
-            continue;
-        };
-        let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-        let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
-        let payload = envelope.payload(&path, frame.limits)?;
-        if let Err(problem) = envelope.verify(&LayoutKey::new(keyid.clone(), key.clone())) {
-            found(problem.into());
-            continue;
-        }
-        quorum.add(key.material(), keyid);
-        let is_same =
-            |file: &&SignedFile| layout.keys.get(&file.keyid).is_some_and(|other| other.material() == key.material());
-        let earlier = files.iter().find(is_same);
-        found(earlier.map_or(Finding::Verified, |file| Finding::SameKeyAs(file.keyid.clone())));
-        files.push(SignedFile { keyid: keyid.clone(), payload });
-    }
-    if !quorum.is_met() {
-        findings.extend(frame.strangers(step));
-        let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
-        return Err(Error::ThresholdNotMet { step, threshold, verified, functionaries: findings });
-    }
-    Ok(Signed { step, files, findings })
-}
-
 /// A step with what its functionaries say, not compared yet.
 struct Heard<'a> {
     step: &'a Step,
     testimonies: Vec<Testimony>,
     findings: Vec<FunctionaryFinding>,
+    expiry: Option<KeyExpiry>,
 }
 
 struct Testimony {
@@ -202,8 +128,8 @@ struct Testimony {
 }
 
 /// Takes from each file what it says; a layout in place of a link is verified for that.
-fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, Error> {
-    let Signed { step, files, findings } = signed;
+fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) -> Result<Heard<'a>, Error> {
+    let SignedStep { step, files, findings, expiry } = signed;
     let mut testimonies = Vec::new();
     for SignedFile { keyid, payload } in files {
         testimonies.push(match payload {
@@ -215,6 +141,9 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, 
                 let is_expected_command = step.expected_command.is_empty() || step.expected_command == link.command;
                 Testimony { keyid, recorded: link.recorded, is_expected_command, sublayout: None }
             }
+            Payload::Layout(_) if layout.keys.get(&keyid).is_none() => {
+                return Err(Error::SublayoutBySubkey { step: step.name.clone(), keyid });
+            }
             Payload::Layout(inner) => {
                 let verified = sublayout::verify(frame, &LinkName::new(&step.name, &keyid), &keyid, inner)?;
                 let recorded = verified.summary();
@@ -222,7 +151,7 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, 
             }
         });
     }
-    Ok(Heard { step, testimonies, findings })
+    Ok(Heard { step, testimonies, findings, expiry })
 }
 
 /// A step with the one record on which its functionaries agree.
@@ -233,11 +162,12 @@ struct Agreed<'a> {
     findings: Vec<FunctionaryFinding>,
     other_command: Vec<KeyId>,
     sublayouts: BTreeMap<KeyId, Verified>,
+    expiry: Option<KeyExpiry>,
 }
 
 /// All valid links must agree, also those beyond the threshold: else the first one found would decide.
 fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
-    let Heard { step, testimonies, findings } = heard;
+    let Heard { step, testimonies, findings, expiry } = heard;
     let mut agreed = Agreed {
         step,
         recorded: Recorded::default(),
@@ -245,6 +175,7 @@ fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
         findings,
         other_command: Vec::new(),
         sublayouts: BTreeMap::new(),
+        expiry,
     };
     for testimony in testimonies {
         let Testimony { keyid, recorded, is_expected_command, sublayout } = testimony;
@@ -289,14 +220,14 @@ impl Agreed<'_> {
         material_rules: Vec<RuleTrail>,
         product_rules: Vec<RuleTrail>,
     ) -> (StepName, VerifiedStep) {
-        let keys = self.step.pubkeys.iter().filter_map(|keyid| layout.keys.get_key_value(keyid));
+        let signers = layout.keys.signers(&self.step.pubkeys).into_iter().flatten();
         let step = VerifiedStep {
             materials: self.recorded.materials,
             products: self.recorded.products,
             threshold: self.step.threshold.get(),
             functionaries: self.functionaries,
             findings: self.findings,
-            authorised: keys.map(|(keyid, key)| (keyid.clone(), key.clone())).collect(),
+            authorised: signers.map(|signer| (signer.named.clone(), signer.key.clone())).collect(),
             consumed_materials: consumed(&material_rules),
             consumed_products: consumed(&product_rules),
             material_rules,
@@ -351,7 +282,7 @@ impl AllInspected<'_> {
 
 impl<'a> Frame<'a, '_> {
     /// The file of this name in the folder of the current layout, with its path for messages.
-    fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {
+    pub(super) fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {
         let mut path: Vec<&str> = self.folder.iter().map(String::as_str).collect();
         path.push(name);
         let Some(bytes) = self.files.get(&path) else { return Ok(None) };
@@ -360,22 +291,6 @@ impl<'a> Frame<'a, '_> {
         let source = Source { file: &file, form: Form::Metablock, limits: self.limits };
         source.limit("readings of link files", self.readings, self.limits.readings)?;
         Ok(Some((file, bytes)))
-    }
-
-    /// Links for the step by keys that it does not name, for the message.
-    fn strangers(&self, step: &Step) -> Vec<FunctionaryFinding> {
-        let here = |path: &[&str]| path.split_last().is_some_and(|(_, folder)| self.folder == folder);
-        let names: BTreeSet<LinkName> =
-            self.files.keys().filter(|path| here(path)).filter_map(|path| LinkName::parse(path.last()?)).collect();
-        let is_named = |prefix: &str| step.pubkeys.iter().any(|keyid| keyid.short() == prefix);
-        names
-            .into_iter()
-            .filter(|name| name.step == step.name && !is_named(&name.keyid_prefix))
-            .map(|name| FunctionaryFinding {
-                keyid: name.keyid_prefix.as_str().into(),
-                finding: Finding::NotAuthorised,
-            })
-            .collect()
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Error, Publisher};
 use crate::{
-    crypto::{PublicKey, Sha256, dsse::Envelope, json as strict},
+    crypto::{Sha256, dsse::Envelope, json as strict},
     image::{Reference, Repository, manifest, manifest::Manifest},
-    in_toto::{LinkName, is_layout},
+    in_toto::{LayoutKey, LinkName, is_layout},
     pattern::ImagePattern,
 };
 
@@ -351,20 +351,13 @@ fn is_evidence(name: &str, bytes: &[u8]) -> bool {
     }
 }
 
-/// Refuses what clients cannot read as a key: PEM, securesystemslib JSON, OpenPGP armour.
+/// Refuses what clients cannot read as a key, and what must not be published.
 fn check_key_file(bytes: &[u8]) -> Result<(), Error> {
     let failed = |reason: String| Error::input("key file", reason);
-    let text = std::str::from_utf8(bytes).map_err(|_| failed("neither PEM, JSON nor OpenPGP armour".to_owned()))?;
-    if text.contains("PRIVATE KEY") {
+    if String::from_utf8_lossy(bytes).contains("PRIVATE KEY") {
         return Err(failed("holds a private key; it would be published".to_owned()));
     }
-    if text.trim_start().starts_with('{') {
-        return strict::parse(bytes).map(|_| ()).map_err(|error| failed(error.to_string()));
-    }
-    if text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-        return Ok(());
-    }
-    PublicKey::from_pem(text).map(|_| ()).map_err(|error| failed(error.to_string()))
+    LayoutKey::parse(bytes).map(|_| ()).map_err(|error| failed(error.to_string()))
 }
 
 fn last_segment(path: &str) -> &str {

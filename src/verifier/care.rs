@@ -21,6 +21,10 @@ pub(super) fn ends_soon(
     let top_level = top_level.map(|(role, file)| (format!("{role} v{}", file.version), file.expires));
     let read = proof.ends().iter().filter_map(|(end, expires)| match end {
         Ends::Layout(path) => Some((format!("layout {path}"), *expires)),
+        Ends::Key { keyid, step } => {
+            let signed = step.as_ref().map_or("the layout".to_owned(), |step| format!("step {step:?}"));
+            Some((format!("key {keyid}, which signed {signed},"), *expires))
+        }
         Ends::Role { chain, version } => {
             let signed_by_people = *chain != RoleChain::top() && is_offline(chain, &requirement.layout_roles);
             signed_by_people.then(|| (format!("{} v{version}", Role::Targets(chain.clone())), *expires))

@@ -12,6 +12,7 @@ mod documents;
 mod files;
 mod hosted;
 mod mirrors;
+mod openpgp;
 mod pages;
 mod policy;
 mod registry;

@@ -103,7 +103,7 @@ fn what_cannot_be_judged_has_exit_code_2() {
         ("-k @/bad.pem", "neither a PEM public key"),
         ("-k @/key.pem -t rsa", "the key's type is ed25519, not rsa"),
         ("-k @/key.pem -t ed25519 ed25519", "2 --key-types are given for 1"),
-        ("-k @/key.pem --gpg ABCD", "not supported"),
+        ("-k @/key.pem --gpg ABCD", "not a key id of 8 to 40 hex digits"),
         ("-k @/key.pem --substitution-parameters {", "JSON"),
     ] {
         let (code, text) = folder.run(arguments);
