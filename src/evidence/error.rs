@@ -49,7 +49,7 @@ pub enum Error {
     TooManyBytes { path: TargetPath, limit: u64 },
     #[error("{path}, listed by {by}, is not a target of the repository")]
     NotATarget { path: TargetPath, by: TargetPath },
-    #[error("{path} is neither a layout nor named <step>.<keyid>.link")]
+    #[error("{path} is neither a layout nor named <step>.<keyid>.link, and no file of attestations")]
     UnknownKind { path: TargetPath },
     #[error("{first} and {second} are links of the same step by the same key")]
     AmbiguousLink { first: TargetPath, second: TargetPath },

@@ -19,6 +19,7 @@ use crate::{
 
 mod template;
 
+pub use crate::in_toto::{PredicateType, SharedPredicateType, Statements};
 pub use template::{Field, Fields, LayoutScope, Template, TemplateError};
 
 /// What is to be proved about an image.
@@ -44,6 +45,8 @@ pub struct Requirement {
     pub parameters: BTreeMap<String, Template>,
     /// What becomes of a layout's inspections.
     pub inspections: Inspections,
+    /// The steps that are attested by Statements in place of links.
+    pub statements: Statements,
     /// How many levels of sublayouts may be followed; none are allowed when absent.
     pub sublayouts: Option<u32>,
     /// What must be signed about a tag.
@@ -74,6 +77,7 @@ impl Requirement {
             product: Product::default(),
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
+            statements: Statements::default(),
             sublayouts: None,
             tags: Tags::Signed,
             custom: "in-toto".to_owned(),

@@ -10,6 +10,7 @@ use super::{
     limits::Limits,
     link::Link,
     metablock,
+    statement::Statement,
 };
 use crate::crypto::{KeyId, dsse, json};
 
@@ -30,10 +31,19 @@ pub(super) struct Signature {
     pub bytes: Option<Vec<u8>>,
 }
 
+impl Signature {
+    /// Whether it does not say whose it is.
+    fn is_anonymous(&self) -> bool {
+        self.keyid.as_str().is_empty()
+    }
+}
+
 /// What a file holds.
 pub(super) enum Payload {
     Layout(Layout),
     Link(Link),
+    /// Only of an attestation.
+    Statement(Statement),
 }
 
 /// Why a key has no valid signature on a file.
@@ -75,20 +85,30 @@ impl Envelope {
     }
 
     fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
-        let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
-        }
-        source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
-        let signed = envelope.pae();
+        let (envelope, signed) = open(source, document)?;
         let payload = json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?;
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
-            if signatures.iter().any(|earlier| earlier.keyid == keyid) {
-                return Err(source.malformed("signatures", Problem::DuplicateSignature(keyid)));
+            add(source, &mut signatures, Signature { keyid, bytes: Some(signature.sig) })?;
+        }
+        Ok(Self { form: Form::Dsse, payload, signed, signatures })
+    }
+
+    /// Reads an envelope that may hold a Statement. Many tools leave the key ids of its signatures empty, or out.
+    pub(super) fn attestation(source: Source<'_>, document: &Value) -> Result<Self, Error> {
+        let (envelope, signed) = open(source, document)?;
+        let payload = json::parse_with_fractions(&envelope.payload);
+        let payload = payload.map_err(|error| source.malformed("payload", error))?;
+        let mut signatures: Vec<Signature> = Vec::new();
+        for signature in envelope.signatures {
+            let keyid = signature.keyid.unwrap_or_else(|| KeyId::from(""));
+            let signature = Signature { keyid, bytes: Some(signature.sig) };
+            if signature.is_anonymous() {
+                signatures.push(signature);
+            } else {
+                add(source, &mut signatures, signature)?;
             }
-            signatures.push(Signature { keyid, bytes: Some(signature.sig) });
         }
         Ok(Self { form: Form::Dsse, payload, signed, signatures })
     }
@@ -99,6 +119,34 @@ impl Envelope {
         let signature = self.signatures.iter().find(|signature| key.is_called(&signature.keyid));
         let bytes = signature.ok_or(SignatureProblem::Missing)?.bytes.as_ref().ok_or(SignatureProblem::Invalid)?;
         key.key().verify(&self.signed, bytes).map_err(|_| SignatureProblem::Invalid)
+    }
+
+    /// Verifies a signature of `key` on an attestation: the one that bears its id, or else any of those that bear none.
+    /// `trials` counts what that takes.
+    pub(super) fn verify_attestation(&self, key: &LayoutKey, trials: &mut usize) -> Result<(), SignatureProblem> {
+        if self.signatures.iter().any(|signature| key.is_called(&signature.keyid)) {
+            *trials = trials.saturating_add(1);
+            return self.verify(key);
+        }
+        for bytes in
+            self.signatures.iter().filter(|signature| signature.is_anonymous()).filter_map(|it| it.bytes.as_ref())
+        {
+            *trials = trials.saturating_add(1);
+            if key.key().verify(&self.signed, bytes).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(SignatureProblem::Missing)
+    }
+
+    /// The key ids that stand on its signatures.
+    pub(super) fn keyids(&self) -> impl Iterator<Item = &KeyId> {
+        self.signatures.iter().filter(|signature| !signature.is_anonymous()).map(|signature| &signature.keyid)
+    }
+
+    /// The payload as it is.
+    pub(super) fn value(&self) -> &Value {
+        &self.payload
     }
 
     /// Reads the payload.
@@ -119,11 +167,30 @@ impl Envelope {
     pub(super) fn layout(&self, file: &str, limits: &Limits) -> Result<Layout, Error> {
         match self.payload(file, limits)? {
             Payload::Layout(layout) => Ok(layout),
-            Payload::Link(_) => {
+            Payload::Link(_) | Payload::Statement(_) => {
                 let source = Source { file, form: self.form, limits };
                 let problem = Problem::WrongType { expected: "layout", found: "link".to_owned() };
                 Err(source.malformed("_type", problem))
             }
         }
     }
+}
+
+/// The envelope and the bytes that its signatures cover.
+fn open(source: Source<'_>, document: &Value) -> Result<(dsse::Envelope, Vec<u8>), Error> {
+    let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
+    }
+    source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
+    let signed = envelope.pae();
+    Ok((envelope, signed))
+}
+
+fn add(source: Source<'_>, signatures: &mut Vec<Signature>, signature: Signature) -> Result<(), Error> {
+    if signatures.iter().any(|earlier| earlier.keyid == signature.keyid) {
+        return Err(source.malformed("signatures", Problem::DuplicateSignature(signature.keyid)));
+    }
+    signatures.push(signature);
+    Ok(())
 }

@@ -196,6 +196,12 @@ pub enum Finding {
     /// No link file of this functionary.
     #[error("no link")]
     NoLink,
+    /// No Statement of this functionary, of the type and about the step that are asked for.
+    #[error("no Statement")]
+    NoStatement,
+    /// No Statement of this functionary but a file that is named like a link.
+    #[error("a link, and no Statement")]
+    LinkForStatement,
     /// There is a file, and the functionary did not sign it.
     #[error("{0}")]
     Signature(#[from] SignatureProblem),

@@ -1,24 +1,25 @@
 //! The workflow of the specification (in-toto 5.2), one line for each of its steps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU32,
-};
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
-    chain::{Inspected, InspectionProblem, Inspector, LinkFile, Options, SupplyChain},
+    attestation,
+    chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
     envelope::{Envelope, Payload, SignatureProblem},
     error::{Disagreement, Error},
-    fields::{Form, Source},
-    functionary::{Finding, FunctionaryFinding, LayoutKey},
+    frame::{Frame, index},
+    functionary::{FunctionaryFinding, LayoutKey},
     layout::{Inspection, Layout, Step},
     limits::Limits,
     link::{Recorded, Side},
     name::{LinkName, StepName},
-    parameters, sublayout,
+    parameters,
+    signed::{Signed, SignedFile, functionaries},
+    statement::{PredicateType, Statement},
+    sublayout,
     verified::{RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
 };
 use crate::crypto::{KeyId, Quorum};
@@ -43,24 +44,16 @@ pub fn verify_with(
     limits: &Limits,
 ) -> Result<Verified, Error> {
     let files = index(&chain.links, limits)?;
-    let mut frame = Frame { files: &files, options, inspector, now, limits, folder: Vec::new(), readings: 0 };
     let envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     let signers = verify_layout_signatures(&envelope, &chain.keys, options.layout_threshold)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
+    let attestations = match options.statements.is_empty() {
+        true => Vec::new(),
+        false => attestation::read(&chain.attestations, &options.statements, limits)?,
+    };
+    let (folder, readings, trials) = (Vec::new(), 0, 0);
+    let mut frame = Frame { files: &files, attestations, options, inspector, now, limits, folder, readings, trials };
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
-}
-
-/// What stays the same from layout to sublayout, and the way to the current one.
-pub(super) struct Frame<'a, 'i> {
-    files: &'a BTreeMap<Vec<&'a str>, &'a [u8]>,
-    pub options: &'a Options,
-    inspector: &'i mut dyn Inspector,
-    now: Timestamp,
-    pub limits: &'a Limits,
-    /// The folder of the current layout's links.
-    pub folder: Vec<String>,
-    /// Files read so far.
-    readings: usize,
 }
 
 /// Verifies a layout whose signatures were verified.
@@ -135,60 +128,10 @@ fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// A step with its validly signed files, not looked into yet.
-struct Signed<'a> {
-    step: &'a Step,
-    files: Vec<SignedFile>,
-    findings: Vec<FunctionaryFinding>,
-}
-
-struct SignedFile {
-    keyid: KeyId,
-    payload: Payload,
-}
-
-/// Reads the links of a step's functionaries and counts those who signed (in-toto 4.3.1, "threshold"; 4.4). Who may sign
-/// is the step's own list of keys: being listed in the layout is not enough. A file with an invalid signature is left
-/// out; one that cannot be read refuses the whole, as the reference does it.
-fn functionaries<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, step: &'a Step) -> Result<Signed<'a>, Error> {
-    let mut quorum = Quorum::new(step.threshold);
-    let (mut files, mut findings): (Vec<SignedFile>, _) = (Vec::new(), Vec::new());
-    for keyid in &step.pubkeys {
-        let mut found = |finding| findings.push(FunctionaryFinding { keyid: keyid.clone(), finding });
-        let Some(key) = layout.keys.get(keyid) else {
-            found(Finding::NotListed);
-            continue;
-        };
-        let name = LinkName::new(&step.name, keyid).to_string();
-        let Some((path, bytes)) = frame.read(&name)? else {
-            found(Finding::NoLink);
-            continue;
-        };
-        let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-        let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
-        let payload = envelope.payload(&path, frame.limits)?;
-        if let Err(problem) = envelope.verify(&LayoutKey::new(keyid.clone(), key.clone())) {
-            found(problem.into());
-            continue;
-        }
-        quorum.add(key.material(), keyid);
-        let is_same =
-            |file: &&SignedFile| layout.keys.get(&file.keyid).is_some_and(|other| other.material() == key.material());
-        let earlier = files.iter().find(is_same);
-        found(earlier.map_or(Finding::Verified, |file| Finding::SameKeyAs(file.keyid.clone())));
-        files.push(SignedFile { keyid: keyid.clone(), payload });
-    }
-    if !quorum.is_met() {
-        findings.extend(frame.strangers(step));
-        let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
-        return Err(Error::ThresholdNotMet { step, threshold, verified, functionaries: findings });
-    }
-    Ok(Signed { step, files, findings })
-}
-
 /// A step with what its functionaries say, not compared yet.
 struct Heard<'a> {
     step: &'a Step,
+    predicate_type: Option<PredicateType>,
     testimonies: Vec<Testimony>,
     findings: Vec<FunctionaryFinding>,
 }
@@ -203,7 +146,8 @@ struct Testimony {
 
 /// Takes from each file what it says; a layout in place of a link is verified for that.
 fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, Error> {
-    let Signed { step, files, findings } = signed;
+    let Signed { step, predicate_type, files, findings } = signed;
+    let is_expected = |command: &[String]| step.expected_command.is_empty() || step.expected_command == command;
     let mut testimonies = Vec::new();
     for SignedFile { keyid, payload } in files {
         testimonies.push(match payload {
@@ -212,8 +156,14 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, 
                 if link.name.as_deref() != Some(step.name.as_str()) {
                     return Err(Error::StepNameMismatch { step: step.name.clone(), keyid, found: link.name });
                 }
-                let is_expected_command = step.expected_command.is_empty() || step.expected_command == link.command;
+                let is_expected_command = is_expected(&link.command);
                 Testimony { keyid, recorded: link.recorded, is_expected_command, sublayout: None }
+            }
+            Payload::Statement(statement) => {
+                let Statement { recorded, command, step: named, .. } = statement;
+                // Provenance has no command of the kind that a layout expects.
+                let is_expected_command = named.is_none() || is_expected(&command);
+                Testimony { keyid, recorded, is_expected_command, sublayout: None }
             }
             Payload::Layout(inner) => {
                 let verified = sublayout::verify(frame, &LinkName::new(&step.name, &keyid), &keyid, inner)?;
@@ -222,12 +172,13 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, signed: Signed<'a>) -> Result<Heard<'a>, 
             }
         });
     }
-    Ok(Heard { step, testimonies, findings })
+    Ok(Heard { step, predicate_type, testimonies, findings })
 }
 
 /// A step with the one record on which its functionaries agree.
 struct Agreed<'a> {
     step: &'a Step,
+    predicate_type: Option<PredicateType>,
     recorded: Recorded,
     functionaries: Vec<KeyId>,
     findings: Vec<FunctionaryFinding>,
@@ -237,9 +188,10 @@ struct Agreed<'a> {
 
 /// All valid links must agree, also those beyond the threshold: else the first one found would decide.
 fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
-    let Heard { step, testimonies, findings } = heard;
+    let Heard { step, predicate_type, testimonies, findings } = heard;
     let mut agreed = Agreed {
         step,
+        predicate_type,
         recorded: Recorded::default(),
         functionaries: Vec::new(),
         findings,
@@ -293,6 +245,7 @@ impl Agreed<'_> {
         let step = VerifiedStep {
             materials: self.recorded.materials,
             products: self.recorded.products,
+            predicate_type: self.predicate_type,
             threshold: self.step.threshold.get(),
             functionaries: self.functionaries,
             findings: self.findings,
@@ -347,47 +300,4 @@ impl AllInspected<'_> {
         }
         Ok(verified)
     }
-}
-
-impl<'a> Frame<'a, '_> {
-    /// The file of this name in the folder of the current layout, with its path for messages.
-    fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {
-        let mut path: Vec<&str> = self.folder.iter().map(String::as_str).collect();
-        path.push(name);
-        let Some(bytes) = self.files.get(&path) else { return Ok(None) };
-        let file = path.join("/");
-        self.readings += 1;
-        let source = Source { file: &file, form: Form::Metablock, limits: self.limits };
-        source.limit("readings of link files", self.readings, self.limits.readings)?;
-        Ok(Some((file, bytes)))
-    }
-
-    /// Links for the step by keys that it does not name, for the message.
-    fn strangers(&self, step: &Step) -> Vec<FunctionaryFinding> {
-        let here = |path: &[&str]| path.split_last().is_some_and(|(_, folder)| self.folder == folder);
-        let names: BTreeSet<LinkName> =
-            self.files.keys().filter(|path| here(path)).filter_map(|path| LinkName::parse(path.last()?)).collect();
-        let is_named = |prefix: &str| step.pubkeys.iter().any(|keyid| keyid.short() == prefix);
-        names
-            .into_iter()
-            .filter(|name| name.step == step.name && !is_named(&name.keyid_prefix))
-            .map(|name| FunctionaryFinding {
-                keyid: name.keyid_prefix.as_str().into(),
-                finding: Finding::NotAuthorised,
-            })
-            .collect()
-    }
-}
-
-fn index<'a>(links: &'a [LinkFile<'a>], limits: &Limits) -> Result<BTreeMap<Vec<&'a str>, &'a [u8]>, Error> {
-    let source = Source { file: "links", form: Form::Metablock, limits };
-    source.limit("link files", links.len(), limits.link_files)?;
-    let mut files = BTreeMap::new();
-    for link in links {
-        let path: Vec<&str> = link.dir.iter().map(String::as_str).chain([link.name.as_str()]).collect();
-        if files.insert(path.clone(), link.bytes).is_some() {
-            return Err(Error::AmbiguousLink(path.join("/")));
-        }
-    }
-    Ok(files)
 }
