@@ -85,7 +85,7 @@ pub enum Error {
     UnusableTemplate { name: Name },
     #[error("parameter {name:?} needs the tag of the image, and none was given")]
     ParameterWithoutTag { name: String },
-    #[error("the layout has no step {step:?}, which the rule binds the image to")]
+    #[error("the layout has no step {step:?}, which the rule names")]
     NoSuchStep { step: String },
     #[error("no {kind} of step {step:?} is named {name} with sha256 {digest}{}", instead(.found))]
     NotBound { step: String, kind: &'static str, name: String, digest: Sha256, found: Option<String> },

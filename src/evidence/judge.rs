@@ -176,6 +176,10 @@ fn supply_chain(
         walk.now,
         &walk.limits.in_toto,
     )?;
+    // What stands for the links of no step was asked for in vain.
+    if let Some((step, _)) = requirement.statements.steps().find(|(step, _)| !verified.steps().contains_key(*step)) {
+        return Err(Error::NoSuchStep { step: step.to_string() }.into());
+    }
     let expires = verified.earliest_expiry();
     walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
     if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {

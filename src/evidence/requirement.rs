@@ -19,7 +19,7 @@ use crate::{
 
 mod template;
 
-pub use crate::in_toto::{PredicateType, SharedPredicateType, Statements};
+pub use crate::in_toto::{PredicateType, SharedPredicateType, Statements, StepName};
 pub use template::{Field, Fields, LayoutScope, Template, TemplateError};
 
 /// What is to be proved about an image.
@@ -167,6 +167,9 @@ pub fn is_dns_label(text: &str) -> bool {
 pub struct Product {
     /// The bound step; the last one when absent.
     pub step: Option<String>,
+    /// The type of the Statements of that step whose subject must be the image (binding C); the step's entry in
+    /// [`Requirement::statements`] says the same.
+    pub predicate_type: Option<PredicateType>,
     /// On which side of the step the image stands.
     pub from: ProductFrom,
     /// A pattern on the artifact's name, in place of the canonical name.
