@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     error::{Error, Problem},
     fields::{Form, Object, Source},
-    functionary::LayoutKey,
+    functionary::{LayoutKey, is_keyid},
     layout::Layout,
     limits::Limits,
     link::Link,
@@ -32,9 +32,9 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// Whether it does not say whose it is.
+    /// Whether it does not say whose it is: the key id is empty, or in a form that no layout can list.
     fn is_anonymous(&self) -> bool {
-        self.keyid.as_str().is_empty()
+        !is_keyid(self.keyid.as_str())
     }
 }
 
@@ -121,7 +121,8 @@ impl Envelope {
         key.key().verify(&self.signed, bytes).map_err(|_| SignatureProblem::Invalid)
     }
 
-    /// Verifies a signature of `key` on an attestation: the one that bears its id, or else any of those that bear none.
+    /// Verifies a signature of `key` on an attestation: the one that bears its id, or else any of those that bear none. A
+    /// key id is a hint and no more (DSSE, envelope).
     /// `trials` counts what that takes.
     pub(super) fn verify_attestation(&self, key: &LayoutKey, trials: &mut usize) -> Result<(), SignatureProblem> {
         if self.signatures.iter().any(|signature| key.is_called(&signature.keyid)) {

@@ -161,10 +161,15 @@ pub(super) fn parse_keys(source: Source<'_>, layout: &Object<'_>) -> Result<BTre
 
 /// Reads a key id of a layout: hex, and long enough to name a link file.
 pub(super) fn parse_id(source: Source<'_>, at: &str, text: &str) -> Result<KeyId, Error> {
-    if text.len() < 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !is_keyid(text) {
         return Err(source.malformed(at, Problem::NotA("a key id of at least eight hex digits")));
     }
     Ok(KeyId::from(text))
+}
+
+/// Whether a layout can list a key under this id.
+pub(super) fn is_keyid(text: &str) -> bool {
+    text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// in-toto's JSON form of an OpenPGP key has `type` and `method` in place of `keytype` and `scheme`.
