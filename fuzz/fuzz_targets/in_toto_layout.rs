@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
         name: format!("{}.{}.link", step(at), &KEYID[..8]),
         bytes,
     });
-    let chain = SupplyChain { layout, keys: vec![key], links: links.collect() };
+    let chain = SupplyChain { layout, keys: vec![key], links: links.collect(), attestations: Vec::new() };
     for parameters in [None, Some(BTreeMap::from([("tag".to_owned(), "1.0".to_owned())]))] {
         let options = Options {
             parameters,

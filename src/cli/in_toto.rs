@@ -101,7 +101,7 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
     let mut links = Vec::new();
     load_links(&args.link_dir, &mut Vec::new(), &limits, &mut links)?;
     let links = links.iter().map(|(dir, name, bytes)| LinkFile { dir: dir.clone(), name: name.clone(), bytes });
-    let chain = SupplyChain { layout: &layout, keys, links: links.collect() };
+    let chain = SupplyChain { layout: &layout, keys, links: links.collect(), attestations: Vec::new() };
     let options = Options {
         parameters,
         raw_parameters: true,

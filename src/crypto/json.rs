@@ -31,8 +31,21 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_within(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
+    read(bytes, Strict { depth, fractions: false })
+}
+
+/// Reads one document whose very bytes are signed, so that it needs no canonical form: any number may stand in it. One
+/// that is no integer of 64 bits is rounded.
+///
+/// # Errors
+/// As [`parse`], but for numbers.
+pub fn parse_with_fractions(bytes: &[u8]) -> Result<Value, JsonError> {
+    read(bytes, Strict { depth: 0, fractions: true })
+}
+
+fn read(bytes: &[u8], strict: Strict) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth }.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
+    let value = strict.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
     deserializer.end().map_err(|error| JsonError(error.to_string()))?;
     Ok(value)
 }
@@ -92,6 +105,7 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 struct Strict {
     depth: usize,
+    fractions: bool,
 }
 
 impl Strict {
@@ -99,7 +113,7 @@ impl Strict {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self { depth: self.depth + 1, ..*self })
     }
 }
 
@@ -136,7 +150,8 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         // Canonical JSON has no fractions, and an integer beyond 64 bits arrives here as a rounded one.
-        Err(E::custom(format!("{value} is not an integer of 64 bits")))
+        let number = Number::from_f64(value).filter(|_| self.fractions);
+        number.map(Value::Number).ok_or_else(|| E::custom(format!("{value} is not an integer of 64 bits")))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -191,6 +206,12 @@ mod tests {
     fn fractions_and_huge_integers_are_refused() {
         for text in ["1.0", "1e3", "18446744073709551616", "-9223372036854775809", "NaN"] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        for text in ["1.5", "1e3", "18446744073709551616"] {
+            assert!(parse_with_fractions(text.as_bytes()).is_ok(), "{text}");
+        }
+        for text in ["1e999", "NaN", r#"{"a":1.5,"a":1.5}"#] {
+            assert!(parse_with_fractions(text.as_bytes()).is_err(), "{text}");
         }
         assert_eq!(canonical(&parse(b"18446744073709551615").unwrap()), b"18446744073709551615");
         assert_eq!(canonical(&parse(b"9007199254740993").unwrap()), b"9007199254740993");

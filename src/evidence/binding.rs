@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Error, Requirement, Subject,
-    requirement::{ProductFrom, Tags},
+    requirement::{PredicateType, ProductFrom, Tags},
 };
 use crate::in_toto::{Verified, VerifiedStep};
 
@@ -14,8 +14,7 @@ pub(super) struct Bound {
     pub(super) artifact: String,
 }
 
-/// Binding (A): the bound step has an artifact named exactly N, or `N#<os>/<arch>[/<variant>]`, with sha256 D, which
-/// a rule of that step consumed. What is left to in-toto's implicit ALLOW does not bind: nobody asked for it.
+/// Binds by product (A) or, where the rule names a predicate type, by subject (C).
 pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
     let product = &requirement.product;
     let (name, step) = match &product.step {
@@ -26,20 +25,52 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
         },
     };
     let step = step.ok_or_else(|| Error::NoSuchStep { step: name.clone() })?;
-    let artifact = bound_artifact(&name, step, subject, requirement)?;
+    let artifact = match product.predicate_type {
+        Some(predicate_type) => bound_subject(&name, step, predicate_type, subject)?,
+        None => bound_artifact(&name, step, subject, requirement)?,
+    };
     if requirement.tags == Tags::Attested
         && let Some(tag) = &subject.tag
     {
         let tagged = format!("{}:{tag}", subject.name);
         let attested =
             step.products.get(&tagged).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
-        if !attested || !step.consumed_products.contains(&tagged) {
+        let accounted_for = product.predicate_type.is_some() || step.consumed_products.contains(&tagged);
+        if !attested || !accounted_for {
             return Err(Error::TagNotAttested { step: name, name: tagged, digest: subject.digest });
         }
     }
     Ok(Bound { step: name, artifact })
 }
 
+/// Binding (C): the Statements of the type that the rule names, by the functionaries of the step that it names, have a
+/// subject named exactly N with sha256 D. No rule of the layout needs to consume it: the policy asks for it.
+fn bound_subject(
+    step_name: &str,
+    step: &VerifiedStep,
+    predicate_type: PredicateType,
+    subject: &Subject,
+) -> Result<String, Error> {
+    let name = subject.name.as_str();
+    let wanted = subject.digest.to_string();
+    // Products of links, or of other Statements, are no subjects of these.
+    let none = BTreeMap::new();
+    let subjects = if step.predicate_type == Some(predicate_type) { &step.products } else { &none };
+    let found = match subjects.get(name).map(sha256) {
+        Some(Some(hex)) if *hex == wanted => return Ok(name.to_owned()),
+        Some(Some(hex)) => Some(format!("{name} with sha256 {hex}")),
+        Some(None) => Some(format!("{name} without a sha256")),
+        None => {
+            let other = subjects.iter().find(|(_, digests)| sha256(digests) == Some(&wanted));
+            other.map(|(other, _)| format!("the digest under the name {other}"))
+        }
+    };
+    let (step, name) = (step_name.to_owned(), name.to_owned());
+    Err(Error::NotBound { step, kind: "subject", name, digest: subject.digest, found })
+}
+
+/// Binding (A): the bound step has an artifact named exactly N, or `N#<os>/<arch>[/<variant>]`, with sha256 D, which
+/// a rule of that step consumed. What is left to in-toto's implicit ALLOW does not bind: nobody asked for it.
 fn bound_artifact(
     step_name: &str,
     step: &VerifiedStep,

@@ -49,7 +49,7 @@ pub enum Error {
     TooManyBytes { path: TargetPath, limit: u64 },
     #[error("{path}, listed by {by}, is not a target of the repository")]
     NotATarget { path: TargetPath, by: TargetPath },
-    #[error("{path} is neither a layout nor named <step>.<keyid>.link")]
+    #[error("{path} is neither a layout nor named <step>.<keyid>.link, and no file of attestations")]
     UnknownKind { path: TargetPath },
     #[error("{first} and {second} are links of the same step by the same key")]
     AmbiguousLink { first: TargetPath, second: TargetPath },
@@ -85,7 +85,7 @@ pub enum Error {
     UnusableTemplate { name: Name },
     #[error("parameter {name:?} needs the tag of the image, and none was given")]
     ParameterWithoutTag { name: String },
-    #[error("the layout has no step {step:?}, which the rule binds the image to")]
+    #[error("the layout has no step {step:?}, which the rule names")]
     NoSuchStep { step: String },
     #[error("no {kind} of step {step:?} is named {name} with sha256 {digest}{}", instead(.found))]
     NotBound { step: String, kind: &'static str, name: String, digest: Sha256, found: Option<String> },

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     crypto::Sha256,
     image::{Repository, Tag},
-    in_toto::{self, LinkFile, LinkName, SupplyChain},
+    in_toto::{self, AttestationFile, LinkFile, LinkName, SupplyChain},
     tuf::{Resolved, TargetPath},
 };
 
@@ -150,8 +150,15 @@ fn supply_chain(
 
     let links = evidence.links.iter();
     let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
+    let attestations = evidence.attestations.iter();
+    let attestations = attestations.map(|(path, bytes)| AttestationFile { name: path.to_string(), bytes });
     let verified = in_toto::verify(
-        &SupplyChain { layout: &layout.bytes, keys: layout.keys, links: links.collect() },
+        &SupplyChain {
+            layout: &layout.bytes,
+            keys: layout.keys,
+            links: links.collect(),
+            attestations: attestations.collect(),
+        },
         &in_toto::Options {
             parameters,
             raw_parameters: false,
@@ -160,6 +167,7 @@ fn supply_chain(
                 None => in_toto::Sublayouts::Deny,
                 Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
             },
+            statements: requirement.statements.clone(),
             inspections: match requirement.inspections {
                 Inspections::Refuse => in_toto::Inspections::Refuse,
                 Inspections::Skip => in_toto::Inspections::Skip,
@@ -168,6 +176,10 @@ fn supply_chain(
         walk.now,
         &walk.limits.in_toto,
     )?;
+    // What stands for the links of no step was asked for in vain.
+    if let Some((step, _)) = requirement.statements.steps().find(|(step, _)| !verified.steps().contains_key(*step)) {
+        return Err(Error::NoSuchStep { step: step.to_string() }.into());
+    }
     let expires = verified.layouts_expire();
     walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
     for key in verified.keys_expire() {
@@ -189,10 +201,12 @@ fn supply_chain(
     })
 }
 
-/// What the image's target lists, sorted into the root layout and the links.
+/// What the image's target lists, sorted into the root layout, the links and the attestations.
 struct Collected {
     layout: Resolved,
     links: Vec<Placed>,
+    /// Only where the rule asks for Statements.
+    attestations: Vec<(TargetPath, Arc<[u8]>)>,
 }
 
 /// A link file at its place among the sublayouts.
@@ -228,10 +242,8 @@ fn collect(
     for (path, target) in paths.iter().zip(resolved) {
         let target = target.ok_or_else(|| Error::NotATarget { path: path.clone(), by: by.clone() })?;
         let link = LinkName::parse(base_name(path)).is_some();
-        if let (true, Some(allowed)) = (link, &requirement.link_roles)
-            && !allowed.contains(&target.chain)
-        {
-            return Err(Error::LinkRole { path: path.clone(), chain: target.chain, allowed: allowed.clone() }.into());
+        if link {
+            expect_link_role(&target, requirement)?;
         }
         let bytes = walk.file(&target.target)?;
         found.push((target, link, bytes));
@@ -239,14 +251,18 @@ fn collect(
     walk.settle()?;
 
     let mut layouts = Vec::new();
-    let mut links = Vec::new();
+    let (mut links, mut attestations) = (Vec::new(), Vec::new());
     for (target, link, bytes) in found {
         let bytes = bytes.ok_or(Stop::Needs)?;
         if link {
             links.push((target.target.path.clone(), bytes));
         } else if in_toto::is_layout(&bytes) {
             layouts.push(target);
-        } else {
+        } else if !requirement.statements.is_empty() {
+            // Whatever else it is, in-toto says what is wrong with it as an attestation.
+            expect_link_role(&target, requirement)?;
+            attestations.push((target.target.path.clone(), bytes));
+        } else if !in_toto::is_attestation(&bytes) {
             return Err(Error::UnknownKind { path: target.target.path.clone() }.into());
         }
     }
@@ -266,7 +282,19 @@ fn collect(
             first
         }
     };
-    Ok(Collected { layout, links: place(links)? })
+    Ok(Collected { layout, links: place(links)?, attestations })
+}
+
+/// What functionaries sign is believed from the roles of `linkRoles`, be it a link or a Statement.
+fn expect_link_role(found: &Resolved, requirement: &Requirement) -> Result<(), Error> {
+    match &requirement.link_roles {
+        Some(allowed) if !allowed.contains(&found.chain) => Err(Error::LinkRole {
+            path: found.target.path.clone(),
+            chain: found.chain.clone(),
+            allowed: allowed.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Places each link by the last components of its path: links of a sublayout lie below a folder that is named like

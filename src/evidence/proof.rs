@@ -65,6 +65,9 @@ pub struct Step {
     pub name: String,
     /// The functionaries whose links were verified and agree.
     pub functionaries: Vec<KeyId>,
+    /// The type of the Statements that they signed in place of links.
+    #[serde(rename = "predicateType", skip_serializing_if = "Option::is_none")]
+    pub predicate_type: Option<in_toto::PredicateType>,
 }
 
 impl Proof {
@@ -125,7 +128,11 @@ impl Proof {
             .verified
             .steps()
             .iter()
-            .map(|(name, step)| Step { name: name.to_string(), functionaries: step.functionaries.clone() })
+            .map(|(name, step)| Step {
+                name: name.to_string(),
+                functionaries: step.functionaries.clone(),
+                predicate_type: step.predicate_type,
+            })
             .collect()
     }
 

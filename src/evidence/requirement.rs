@@ -19,6 +19,7 @@ use crate::{
 
 mod template;
 
+pub use crate::in_toto::{PredicateType, SharedPredicateType, Statements, StepName};
 pub use template::{Field, Fields, LayoutScope, Template, TemplateError};
 
 /// What is to be proved about an image.
@@ -44,6 +45,8 @@ pub struct Requirement {
     pub parameters: BTreeMap<String, Template>,
     /// What becomes of a layout's inspections.
     pub inspections: Inspections,
+    /// The steps that are attested by Statements in place of links.
+    pub statements: Statements,
     /// How many levels of sublayouts may be followed; none are allowed when absent.
     pub sublayouts: Option<u32>,
     /// What must be signed about a tag.
@@ -74,6 +77,7 @@ impl Requirement {
             product: Product::default(),
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
+            statements: Statements::default(),
             sublayouts: None,
             tags: Tags::Signed,
             custom: "in-toto".to_owned(),
@@ -163,6 +167,9 @@ pub fn is_dns_label(text: &str) -> bool {
 pub struct Product {
     /// The bound step; the last one when absent.
     pub step: Option<String>,
+    /// The type of the Statements of that step whose subject must be the image (binding C); the step's entry in
+    /// [`Requirement::statements`] says the same.
+    pub predicate_type: Option<PredicateType>,
     /// On which side of the step the image stands.
     pub from: ProductFrom,
     /// A pattern on the artifact's name, in place of the canonical name.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use super::{key::LayoutKey, layout::Inspection, link::Recorded};
+use super::{attestation::AttestationFile, key::LayoutKey, layout::Inspection, link::Recorded, statement::Statements};
 
 /// What is judged.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct SupplyChain<'a> {
     pub keys: Vec<LayoutKey>,
     /// All files that may be links; those that no authorised functionary's name is on are not read.
     pub links: Vec<LinkFile<'a>>,
+    /// All files of attestations. They are read only where [`Options::statements`] name a step.
+    pub attestations: Vec<AttestationFile<'a>>,
 }
 
 /// A file with a link or a sublayout.
@@ -37,6 +39,9 @@ pub struct Options {
     pub layout_threshold: Option<NonZeroU32>,
     /// What happens to layouts in place of links.
     pub sublayouts: Sublayouts,
+    /// The steps of the layout, not of sublayouts, that are attested by Statements and not by links. With none, a
+    /// Statement is refused wherever it stands, as by the reference.
+    pub statements: Statements,
     /// What [`verify()`](super::verify()) does about inspections.
     pub inspections: Inspections,
 }

@@ -6,12 +6,13 @@ use serde_json::Value;
 use super::{
     error::{Error, Problem},
     fields::{Form, Object, Source},
-    functionary::Signer,
+    functionary::{Signer, is_keyid},
     key::FunctionaryKey,
     layout::Layout,
     limits::Limits,
     link::Link,
     metablock,
+    statement::Statement,
 };
 use crate::crypto::{KeyId, dsse, json, openpgp};
 
@@ -45,10 +46,19 @@ pub(super) struct Signed {
     pub expires: Option<Timestamp>,
 }
 
+impl Signature {
+    /// Whether it does not say whose it is: the key id is empty, or in a form that no layout can list.
+    fn is_anonymous(&self) -> bool {
+        !is_keyid(self.keyid.as_str())
+    }
+}
+
 /// What a file holds.
 pub(super) enum Payload {
     Layout(Layout),
     Link(Link),
+    /// Only of an attestation.
+    Statement(Statement),
 }
 
 /// Why a key has no valid signature on a file.
@@ -96,20 +106,30 @@ impl Envelope {
     }
 
     fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
-        let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
-        }
-        source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
-        let signed = envelope.pae();
+        let (envelope, signed) = open(source, document)?;
         let payload = json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?;
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
-            if signatures.iter().any(|earlier| earlier.keyid == keyid) {
-                return Err(source.malformed("signatures", Problem::DuplicateSignature(keyid)));
+            add(source, &mut signatures, Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) })?;
+        }
+        Ok(Self { form: Form::Dsse, payload, signed, signatures })
+    }
+
+    /// Reads an envelope that may hold a Statement. Many tools leave the key ids of its signatures empty, or out.
+    pub(super) fn attestation(source: Source<'_>, document: &Value) -> Result<Self, Error> {
+        let (envelope, signed) = open(source, document)?;
+        let payload = json::parse_with_fractions(&envelope.payload);
+        let payload = payload.map_err(|error| source.malformed("payload", error))?;
+        let mut signatures: Vec<Signature> = Vec::new();
+        for signature in envelope.signatures {
+            let keyid = signature.keyid.unwrap_or_else(|| KeyId::from(""));
+            let signature = Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) };
+            if signature.is_anonymous() {
+                signatures.push(signature);
+            } else {
+                add(source, &mut signatures, signature)?;
             }
-            signatures.push(Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) });
         }
         Ok(Self { form: Form::Dsse, payload, signed, signatures })
     }
@@ -138,6 +158,42 @@ impl Envelope {
         Ok(Signed { by: keyid.clone(), expires })
     }
 
+    /// Verifies a signature of `signer` on an attestation: the one that bears an id of theirs, or else any of those that
+    /// bear none. A key id is a hint and no more (DSSE, envelope). `trials` counts what that takes.
+    pub(super) fn verify_attestation(
+        &self,
+        signer: &Signer<'_>,
+        now: Timestamp,
+        trials: &mut usize,
+    ) -> Result<Signed, SignatureProblem> {
+        if self.signatures.iter().any(|signature| signer.ids.contains(&&signature.keyid)) {
+            *trials = trials.saturating_add(1);
+            return self.verify(signer, now);
+        }
+        for signature in self.signatures.iter().filter(|signature| signature.is_anonymous()) {
+            // OpenPGP signatures say whose they are.
+            let (FunctionaryKey::Plain(key), Some(SignatureValue::Plain(value))) = (signer.key, &signature.value)
+            else {
+                continue;
+            };
+            *trials = trials.saturating_add(1);
+            if key.verify(&self.signed, value).is_ok() {
+                return Ok(Signed { by: signer.named.clone(), expires: None });
+            }
+        }
+        Err(SignatureProblem::Missing)
+    }
+
+    /// The key ids that stand on its signatures.
+    pub(super) fn keyids(&self) -> impl Iterator<Item = &KeyId> {
+        self.signatures.iter().filter(|signature| !signature.is_anonymous()).map(|signature| &signature.keyid)
+    }
+
+    /// The payload as it is.
+    pub(super) fn value(&self) -> &Value {
+        &self.payload
+    }
+
     /// Reads the payload.
     pub(super) fn payload(&self, file: &str, limits: &Limits) -> Result<Payload, Error> {
         let source = Source { file, form: self.form, limits };
@@ -156,11 +212,30 @@ impl Envelope {
     pub(super) fn layout(&self, file: &str, limits: &Limits) -> Result<Layout, Error> {
         match self.payload(file, limits)? {
             Payload::Layout(layout) => Ok(layout),
-            Payload::Link(_) => {
+            Payload::Link(_) | Payload::Statement(_) => {
                 let source = Source { file, form: self.form, limits };
                 let problem = Problem::WrongType { expected: "layout", found: "link".to_owned() };
                 Err(source.malformed("_type", problem))
             }
         }
     }
+}
+
+/// The envelope and the bytes that its signatures cover.
+fn open(source: Source<'_>, document: &Value) -> Result<(dsse::Envelope, Vec<u8>), Error> {
+    let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
+    }
+    source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
+    let signed = envelope.pae();
+    Ok((envelope, signed))
+}
+
+fn add(source: Source<'_>, signatures: &mut Vec<Signature>, signature: Signature) -> Result<(), Error> {
+    if signatures.iter().any(|earlier| earlier.keyid == signature.keyid) {
+        return Err(source.malformed("signatures", Problem::DuplicateSignature(signature.keyid)));
+    }
+    signatures.push(signature);
+    Ok(())
 }

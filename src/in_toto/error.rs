@@ -10,6 +10,7 @@ use super::{
     functionary::{FunctionaryFinding, list, people},
     link::{Digests, Side, show},
     name::StepName,
+    statement::PredicateType,
 };
 use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError, openpgp};
 
@@ -77,7 +78,7 @@ pub enum Error {
         problem: ParameterProblem,
     },
     /// A step lacks links by enough of its functionaries.
-    #[error("step {:?} needs links by {}, {verified} verified: {}", .step.as_str(), people(*.threshold), list(.functionaries))]
+    #[error("step {:?} needs {} by {}, {verified} verified: {}", .step.as_str(), evidence(*.predicate_type), people(*.threshold), list(.functionaries))]
     ThresholdNotMet {
         /// The step.
         step: StepName,
@@ -85,8 +86,22 @@ pub enum Error {
         threshold: u32,
         /// How many have a valid link.
         verified: usize,
+        /// The type of the Statements that the rule asks for in place of links.
+        predicate_type: Option<PredicateType>,
         /// Everyone who may sign, then everyone who did without being allowed to.
         functionaries: Vec<FunctionaryFinding>,
+    },
+    /// A functionary signed two Statements of the type that stands for a step.
+    #[error("{keyid} signed two Statements of {predicate_type} for step {:?}: {} and {}", .step.as_str(), .places[0], .places[1])]
+    AmbiguousStatement {
+        /// The step.
+        step: StepName,
+        /// The functionary.
+        keyid: KeyId,
+        /// The type.
+        predicate_type: PredicateType,
+        /// Where the two stand.
+        places: [String; 2],
     },
     /// A validly signed link is about another step: it was made elsewhere and put here.
     #[error("the link of {keyid} for step {:?} says it is about {}", .step.as_str(), .found.as_ref().map_or("no step".to_owned(), |name| format!("{name:?}")))]
@@ -187,6 +202,7 @@ impl Error {
             Self::UnsupportedKey { .. } => "in-toto/unsupported-key",
             Self::Parameter { .. } => "in-toto/parameter",
             Self::ThresholdNotMet { .. } => "in-toto/threshold-not-met",
+            Self::AmbiguousStatement { .. } => "in-toto/ambiguous-statement",
             Self::StepNameMismatch { .. } => "in-toto/step-name-mismatch",
             Self::LinkDisagreement(_) => "in-toto/link-disagreement",
             Self::SublayoutDenied { .. } | Self::SublayoutBySubkey { .. } => "in-toto/sublayout-denied",
@@ -213,6 +229,9 @@ pub enum Problem {
     /// Neither `signed` nor `payload`.
     #[error("neither a Metablock nor a DSSE envelope")]
     NoEnvelope,
+    /// No envelope of a Statement.
+    #[error("neither a DSSE envelope nor a Sigstore bundle with one")]
+    NoAttestation,
     /// Both `signed` and `payload`: two readers would verify different things.
     #[error("a Metablock and a DSSE envelope in one file")]
     BothEnvelopes,
@@ -278,6 +297,9 @@ pub enum Problem {
     /// The id of a subkey that another key has as well.
     #[error("key id {0} stands for two keys")]
     DuplicateKeyId(KeyId),
+    /// Two artifacts of one name in a list.
+    #[error("{0:?} stands twice in the list")]
+    DuplicateArtifact(String),
     /// A rule in no form that the specification has.
     #[error("{0} is not a rule")]
     Rule(String),
@@ -373,6 +395,10 @@ fn place(at: &str) -> String {
 
 fn lacking(missing: &[(KeyId, SignatureProblem)]) -> String {
     missing.iter().map(|(keyid, problem)| format!("; {}…: {problem}", keyid.short())).collect()
+}
+
+fn evidence(predicate_type: Option<PredicateType>) -> String {
+    predicate_type.map_or_else(|| "links".to_owned(), |predicate_type| format!("Statements of {predicate_type}"))
 }
 
 fn names(names: &[StepName]) -> String {

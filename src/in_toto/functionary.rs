@@ -123,10 +123,15 @@ fn parse_key(source: Source<'_>, at: String, keyid: &KeyId, value: &Value) -> Re
 
 /// Reads a key id of a layout: hex, and long enough to name a link file.
 pub(super) fn parse_id(source: Source<'_>, at: &str, text: &str) -> Result<KeyId, Error> {
-    if text.len() < 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !is_keyid(text) {
         return Err(source.malformed(at, Problem::NotA("a key id of at least eight hex digits")));
     }
     Ok(KeyId::from(text))
+}
+
+/// Whether a layout can list a key under this id.
+pub(super) fn is_keyid(text: &str) -> bool {
+    text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What was found of one functionary of a step.
@@ -153,6 +158,12 @@ pub enum Finding {
     /// No link file of this functionary.
     #[error("no link")]
     NoLink,
+    /// No Statement of this functionary, of the type and about the step that are asked for.
+    #[error("no Statement")]
+    NoStatement,
+    /// No Statement of this functionary but a file that is named like a link.
+    #[error("a link, and no Statement")]
+    LinkForStatement,
     /// There is a file, and the functionary did not sign it.
     #[error("{0}")]
     Signature(#[from] SignatureProblem),

@@ -12,6 +12,10 @@ pub struct Limits {
     /// Readings of such files: one file is read for each functionary whose key id begins as its name says, and again
     /// for each way that leads to the folder of its sublayout.
     pub readings: usize,
+    /// Attestations in all files together.
+    pub attestations: usize,
+    /// Signatures on them that are verified: one that does not say whose it is is tried with the key of each functionary.
+    pub signature_trials: usize,
     /// Signatures of one file.
     pub signatures: usize,
     /// Keys that one layout lists.
@@ -39,6 +43,8 @@ impl Default for Limits {
             link_bytes: 32 << 20,
             link_files: 1024,
             readings: 2048,
+            attestations: 1024,
+            signature_trials: 2048,
             signatures: 64,
             keys: 256,
             steps: 256,

@@ -91,16 +91,22 @@ fn artifacts(source: Source<'_>, side: Side, listed: &Map<String, Value>) -> Res
     source.limit("artifacts", listed.len(), source.limits.artifacts)?;
     let mut artifacts = Artifacts::new();
     for (name, value) in listed {
-        source.limit("bytes of an artifact name", name.len(), source.limits.artifact_name_bytes)?;
-        if let Some(why) = unclean(name) {
-            return Err(Error::UncleanArtifact { file: source.file.to_owned(), side, name: name.clone(), why });
-        }
+        checked_name(source, side, name)?;
         let digests = digests(value).ok_or_else(|| {
             source.malformed(format!("{side}.{name}"), Problem::NotA("an object of digests in hex (in-toto 4.2.3)"))
         })?;
         artifacts.insert(name.clone(), digests);
     }
     Ok(artifacts)
+}
+
+/// Refuses a name that is too long, or that two readers understand differently.
+pub(super) fn checked_name(source: Source<'_>, side: Side, name: &str) -> Result<(), Error> {
+    source.limit("bytes of an artifact name", name.len(), source.limits.artifact_name_bytes)?;
+    match unclean(name) {
+        None => Ok(()),
+        Some(why) => Err(Error::UncleanArtifact { file: source.file.to_owned(), side, name: name.to_owned(), why }),
+    }
 }
 
 fn digests(value: &Value) -> Option<Digests> {

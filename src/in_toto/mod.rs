@@ -8,12 +8,17 @@
 //! ```text
 //! layout ─envelope─▶ Layout ─signatures, expiry, parameters─▶ per Step: links ─functionaries─▶ agreement ─artifacts─▶ Verified
 //! ```
+//!
+//! Where [`Options::statements`] say so, a step is attested by Statements (ITE-6) in place of links; the reference knows
+//! none.
 
 mod artifacts;
+mod attestation;
 mod chain;
 mod envelope;
 mod error;
 mod fields;
+mod frame;
 mod functionary;
 mod key;
 mod layout;
@@ -25,6 +30,7 @@ mod name;
 mod parameters;
 mod rule;
 mod signed;
+mod statement;
 mod sublayout;
 #[cfg(test)]
 mod tests;
@@ -32,6 +38,7 @@ mod verified;
 mod verify;
 
 pub use artifacts::{NearMiss, RuleFailure};
+pub use attestation::{AttestationFile, is_attestation};
 pub use chain::{Inspected, InspectionProblem, Inspections, Inspector, LinkFile, Options, Sublayouts, SupplyChain};
 pub use envelope::{SignatureProblem, is_layout};
 pub use error::{Disagreement, Error, KeyProblem, ParameterProblem, Problem, Unclean};
@@ -43,5 +50,6 @@ pub use link::{Artifacts, Digests, Recorded, Side};
 pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
+pub use statement::{PredicateType, SharedPredicateType, Statements};
 pub use verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep};
 pub use verify::{verify, verify_with};

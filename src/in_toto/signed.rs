@@ -9,14 +9,17 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    attestation::Attestation,
     envelope::{Envelope, Payload, SignatureProblem, Signed},
     error::Error,
+    fields::{Form, Source},
+    frame::Frame,
     functionary::{Finding, FunctionaryFinding, Signer},
     key::{LayoutKey, Persons},
     layout::{Layout, Step},
     name::{LinkName, StepName},
+    statement::PredicateType,
     verified::KeyExpiry,
-    verify::Frame,
 };
 use crate::crypto::{KeyId, Material, Quorum};
 
@@ -66,9 +69,10 @@ pub(super) fn layout(
     Ok(Signers { ids, expiry })
 }
 
-/// A step with its validly signed files, not looked into yet.
+/// A step with what was validly signed about it, not looked into yet.
 pub(super) struct SignedStep<'a> {
     pub step: &'a Step,
+    pub predicate_type: Option<PredicateType>,
     pub files: Vec<SignedFile>,
     pub findings: Vec<FunctionaryFinding>,
     /// The first key without which there are too few, if it expires.
@@ -76,31 +80,25 @@ pub(super) struct SignedStep<'a> {
 }
 
 pub(super) struct SignedFile {
-    /// The id for which the file is named.
+    /// The id for which the file is named, or under which the functionary signed.
     pub keyid: KeyId,
     pub payload: Payload,
 }
 
-/// Reads the links of a step's functionaries and counts those who signed (in-toto 4.3.1, "threshold"; 4.4). Who may sign
-/// is the step's own list of keys: being listed in the layout is not enough. A file with an invalid signature is left
-/// out; one that cannot be read refuses the whole, as the reference does it.
+/// Reads what a step's functionaries signed and counts them (in-toto 4.3.1, "threshold"; 4.4). Who may sign is the step's
+/// own list of keys: being listed in the layout is not enough.
 pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> Result<SignedStep<'a>, Error> {
-    let mut quorum = Quorum::new(step.threshold);
-    let mut signed = SignedStep { step, files: Vec::new(), findings: Vec::new(), expiry: None };
-    let mut lasting = Lasting::default();
-    let mut counted = Vec::new();
+    match frame.wanted(&step.name) {
+        None => links(frame, layout, step),
+        Some(predicate_type) => statements(frame, layout, step, predicate_type),
+    }
+}
+
+/// A file with an invalid signature is left out; one that cannot be read refuses the whole, as the reference does it.
+fn links<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> Result<SignedStep<'a>, Error> {
+    let mut count = Count::of(layout, step);
     for signer in layout.keys.signers(&step.pubkeys) {
-        let mut found = |keyid: &KeyId, finding| {
-            signed.findings.push(FunctionaryFinding { keyid: keyid.clone(), finding });
-        };
-        let signer = match signer {
-            Ok(signer) => signer,
-            Err(unknown) => {
-                found(unknown, Finding::NotListed);
-                continue;
-            }
-        };
-        let person = layout.keys.person(signer.key);
+        let Some(signer) = count.listed(signer) else { continue };
         let mut has_file = false;
         // One file for a plain key; for an OpenPGP key, one for each of its keys that may sign.
         for keyid in signer.allowed.iter().copied() {
@@ -111,32 +109,134 @@ pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a 
             let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
             let payload = envelope.payload(&path, frame.limits)?;
             match envelope.verify(&signer, frame.now) {
-                Err(problem) => found(keyid, problem.into()),
-                Ok(Signed { by, expires }) => {
-                    quorum.add(person, keyid);
-                    let earlier = counted.iter().find(|(other, _)| *other == person);
-                    found(
-                        keyid,
-                        earlier.map_or(Finding::Verified, |(_, id): &(_, KeyId)| Finding::SameKeyAs(id.clone())),
-                    );
-                    counted.push((person, keyid.clone()));
-                    lasting.add(person, by, expires);
-                    signed.files.push(SignedFile { keyid: keyid.clone(), payload });
-                }
+                Err(problem) => count.found(keyid, problem.into()),
+                Ok(signed) => count.add(&signer, keyid, signed, payload),
             }
         }
         if !has_file {
-            found(signer.named, Finding::NoLink);
+            count.found(signer.named, Finding::NoLink);
         }
     }
-    if !quorum.is_met() {
-        let mut functionaries = signed.findings;
-        functionaries.extend(strangers(frame, layout, step));
-        let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
-        return Err(Error::ThresholdNotMet { step, threshold, verified, functionaries });
+    if !count.quorum.is_met() {
+        count.findings.extend(strangers(frame, layout, step));
     }
-    signed.expiry = lasting.first_break(step.threshold, Some(&step.name));
-    Ok(signed)
+    count.finish(None)
+}
+
+/// What nobody of the step signed is passed over: one file holds what many people say about many things. Two Statements
+/// by one functionary are refused, since either may be the one that is meant.
+fn statements<'a>(
+    frame: &mut Frame<'_, '_>,
+    layout: &'a Layout,
+    step: &'a Step,
+    predicate_type: PredicateType,
+) -> Result<SignedStep<'a>, Error> {
+    let mut count = Count::of(layout, step);
+    let mut trials = frame.trials;
+    let is_about_it = |attestation: &&Attestation| {
+        let statement = &attestation.statement;
+        statement.predicate_type == predicate_type
+            && statement.step.as_ref().is_none_or(|name| name == step.name.as_str())
+    };
+    let candidates: Vec<&Attestation> = frame.attestations.iter().filter(is_about_it).collect();
+    for signer in layout.keys.signers(&step.pubkeys) {
+        let Some(signer) = count.listed(signer) else { continue };
+        let mut found: Option<(&Attestation, Signed)> = None;
+        let mut is_forged = false;
+        for candidate in &candidates {
+            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut trials);
+            let source = Source { file: "attestations", form: Form::Dsse, limits: frame.limits };
+            source.limit("signatures to verify", trials, frame.limits.signature_trials)?;
+            match (verified, &found) {
+                (Ok(signed), None) => found = Some((candidate, signed)),
+                (Ok(_), Some((first, _))) => {
+                    return Err(Error::AmbiguousStatement {
+                        step: step.name.clone(),
+                        keyid: signer.named.clone(),
+                        predicate_type,
+                        places: [first.place.clone(), candidate.place.clone()],
+                    });
+                }
+                (Err(problem), _) => is_forged |= problem == SignatureProblem::Invalid,
+            }
+        }
+        let has_link = || signer.allowed.iter().any(|keyid| frame.has(&LinkName::new(&step.name, keyid).to_string()));
+        match found {
+            Some((attestation, signed)) => {
+                count.add(&signer, signer.named, signed, Payload::Statement(attestation.statement.clone()));
+            }
+            None if is_forged => count.found(signer.named, SignatureProblem::Invalid.into()),
+            None if has_link() => count.found(signer.named, Finding::LinkForStatement),
+            None => count.found(signer.named, Finding::NoStatement),
+        }
+    }
+    if !count.quorum.is_met() {
+        let mut strangers: Vec<&KeyId> = candidates.iter().flat_map(|candidate| candidate.envelope.keyids()).collect();
+        strangers.retain(|keyid| !step.pubkeys.contains(keyid));
+        strangers.sort_unstable();
+        strangers.dedup();
+        for keyid in strangers {
+            count.found(keyid, Finding::NotAuthorised);
+        }
+    }
+    frame.trials = trials;
+    count.finish(Some(predicate_type))
+}
+
+/// The functionaries of a step, being counted.
+struct Count<'a> {
+    layout: &'a Layout,
+    step: &'a Step,
+    quorum: Quorum,
+    files: Vec<SignedFile>,
+    findings: Vec<FunctionaryFinding>,
+    lasting: Lasting,
+    /// Who was counted, and the first id that each signed under.
+    counted: BTreeMap<Material, KeyId>,
+}
+
+impl<'a> Count<'a> {
+    fn of(layout: &'a Layout, step: &'a Step) -> Self {
+        Self {
+            layout,
+            step,
+            quorum: Quorum::new(step.threshold),
+            files: Vec::new(),
+            findings: Vec::new(),
+            lasting: Lasting::default(),
+            counted: BTreeMap::new(),
+        }
+    }
+
+    fn found(&mut self, keyid: &KeyId, finding: Finding) {
+        self.findings.push(FunctionaryFinding { keyid: keyid.clone(), finding });
+    }
+
+    /// Someone whose key the layout lists.
+    fn listed(&mut self, signer: Result<Signer<'a>, &KeyId>) -> Option<Signer<'a>> {
+        signer.inspect_err(|unknown| self.found(unknown, Finding::NotListed)).ok()
+    }
+
+    /// Counts one who signed: each functionary once, whatever their keys are called.
+    fn add(&mut self, signer: &Signer<'_>, keyid: &KeyId, signed: Signed, payload: Payload) {
+        let person = self.layout.keys.person(signer.key);
+        self.quorum.add(person, keyid);
+        self.lasting.add(person, signed.by, signed.expires);
+        let finding = self.counted.get(&person).map_or(Finding::Verified, |first| Finding::SameKeyAs(first.clone()));
+        self.counted.entry(person).or_insert_with(|| keyid.clone());
+        self.found(keyid, finding);
+        self.files.push(SignedFile { keyid: keyid.clone(), payload });
+    }
+
+    fn finish(self, predicate_type: Option<PredicateType>) -> Result<SignedStep<'a>, Error> {
+        let Self { step, quorum, files, findings, lasting, .. } = self;
+        if !quorum.is_met() {
+            let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
+            return Err(Error::ThresholdNotMet { step, threshold, verified, predicate_type, functionaries: findings });
+        }
+        let expiry = lasting.first_break(step.threshold, Some(&step.name));
+        Ok(SignedStep { step, predicate_type, files, findings, expiry })
+    }
 }
 
 /// How long signatures that were verified will be.

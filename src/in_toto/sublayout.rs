@@ -1,13 +1,8 @@
 //! Layouts in place of links (in-toto 4.5): a functionary hands on a step to people of their own choice.
 
 use super::{
-    chain::Sublayouts,
-    error::Error,
-    layout::Layout,
-    name::LinkName,
-    signed::Signers,
-    verified::Verified,
-    verify::{Frame, verify_layout},
+    chain::Sublayouts, error::Error, frame::Frame, layout::Layout, name::LinkName, signed::Signers, verified::Verified,
+    verify::verify_layout,
 };
 use crate::crypto::KeyId;
 

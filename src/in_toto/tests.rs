@@ -7,6 +7,7 @@ mod links;
 mod lints;
 mod openpgp;
 mod rules;
+mod statements;
 mod sublayouts;
 
 use std::{collections::BTreeMap, num::NonZeroU32};
@@ -101,6 +102,7 @@ pub(super) struct Chain {
     /// Files as they are, in place of or beside the made ones.
     pub raw: BTreeMap<String, Vec<u8>>,
     pub raw_layout: Option<Vec<u8>>,
+    pub attestations: Vec<(String, Vec<u8>)>,
 }
 
 /// `fetch` by alice makes `src/a`; `build` by bob, who may be joined or replaced by carol, makes `app` of it.
@@ -119,6 +121,7 @@ pub(super) fn good() -> Chain {
         links: BTreeMap::new(),
         raw: BTreeMap::new(),
         raw_layout: None,
+        attestations: Vec::new(),
     };
     chain.add("fetch", ALICE, link("fetch", json!({}), json!({"src/a": {"sha256": "aa"}})));
     chain.add("build", BOB, build_link());
@@ -164,7 +167,9 @@ impl Chain {
                 LinkFile { dir, name, bytes }
             })
             .collect();
-        let chain = SupplyChain { layout: &layout, keys: self.keys.clone(), links };
+        let attestations = self.attestations.iter();
+        let attestations = attestations.map(|(name, bytes)| AttestationFile { name: name.clone(), bytes }).collect();
+        let chain = SupplyChain { layout: &layout, keys: self.keys.clone(), links, attestations };
         verify_with(&chain, &self.options, inspector, self.now, &self.limits)
     }
 

@@ -10,6 +10,7 @@ use super::{
     link::{Artifacts, Recorded},
     name::StepName,
     rule::Rule,
+    statement::PredicateType,
 };
 use crate::crypto::KeyId;
 
@@ -110,6 +111,8 @@ pub struct VerifiedStep {
     pub materials: Artifacts,
     /// What all valid links say came out.
     pub products: Artifacts,
+    /// The type of the Statements that attest it; `None` where links do.
+    pub predicate_type: Option<PredicateType>,
     /// How many distinct functionaries it needed.
     pub threshold: u32,
     /// Who signed a valid link, or a sublayout that was verified.

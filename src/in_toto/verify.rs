@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
-    chain::{Inspected, InspectionProblem, Inspector, LinkFile, Options, SupplyChain},
+    attestation,
+    chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
     envelope::{Envelope, Payload},
     error::{Disagreement, Error},
-    fields::{Form, Source},
+    frame::{Frame, index},
     functionary::FunctionaryFinding,
     layout::{Inspection, Layout, Step},
     limits::Limits,
@@ -17,6 +18,7 @@ use super::{
     name::{LinkName, StepName},
     parameters,
     signed::{self, SignedFile, SignedStep, Signers},
+    statement::{PredicateType, Statement},
     sublayout,
     verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
 };
@@ -42,24 +44,16 @@ pub fn verify_with(
     limits: &Limits,
 ) -> Result<Verified, Error> {
     let files = index(&chain.links, limits)?;
-    let mut frame = Frame { files: &files, options, inspector, now, limits, folder: Vec::new(), readings: 0 };
     let envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
+    let attestations = match options.statements.is_empty() {
+        true => Vec::new(),
+        false => attestation::read(&chain.attestations, &options.statements, limits)?,
+    };
+    let (folder, readings, trials) = (Vec::new(), 0, 0);
+    let mut frame = Frame { files: &files, attestations, options, inspector, now, limits, folder, readings, trials };
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
-}
-
-/// What stays the same from layout to sublayout, and the way to the current one.
-pub(super) struct Frame<'a, 'i> {
-    pub files: &'a BTreeMap<Vec<&'a str>, &'a [u8]>,
-    pub options: &'a Options,
-    inspector: &'i mut dyn Inspector,
-    pub now: Timestamp,
-    pub limits: &'a Limits,
-    /// The folder of the current layout's links.
-    pub folder: Vec<String>,
-    /// Files read so far.
-    readings: usize,
 }
 
 /// Verifies a layout whose signatures were verified.
@@ -114,6 +108,7 @@ fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
 /// A step with what its functionaries say, not compared yet.
 struct Heard<'a> {
     step: &'a Step,
+    predicate_type: Option<PredicateType>,
     testimonies: Vec<Testimony>,
     findings: Vec<FunctionaryFinding>,
     expiry: Option<KeyExpiry>,
@@ -129,7 +124,8 @@ struct Testimony {
 
 /// Takes from each file what it says; a layout in place of a link is verified for that.
 fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) -> Result<Heard<'a>, Error> {
-    let SignedStep { step, files, findings, expiry } = signed;
+    let SignedStep { step, predicate_type, files, findings, expiry } = signed;
+    let is_expected = |command: &[String]| step.expected_command.is_empty() || step.expected_command == command;
     let mut testimonies = Vec::new();
     for SignedFile { keyid, payload } in files {
         testimonies.push(match payload {
@@ -138,8 +134,14 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
                 if link.name.as_deref() != Some(step.name.as_str()) {
                     return Err(Error::StepNameMismatch { step: step.name.clone(), keyid, found: link.name });
                 }
-                let is_expected_command = step.expected_command.is_empty() || step.expected_command == link.command;
+                let is_expected_command = is_expected(&link.command);
                 Testimony { keyid, recorded: link.recorded, is_expected_command, sublayout: None }
+            }
+            Payload::Statement(statement) => {
+                let Statement { recorded, command, step: named, .. } = statement;
+                // Provenance has no command of the kind that a layout expects.
+                let is_expected_command = named.is_none() || is_expected(&command);
+                Testimony { keyid, recorded, is_expected_command, sublayout: None }
             }
             Payload::Layout(_) if layout.keys.get(&keyid).is_none() => {
                 return Err(Error::SublayoutBySubkey { step: step.name.clone(), keyid });
@@ -151,12 +153,13 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
             }
         });
     }
-    Ok(Heard { step, testimonies, findings, expiry })
+    Ok(Heard { step, predicate_type, testimonies, findings, expiry })
 }
 
 /// A step with the one record on which its functionaries agree.
 struct Agreed<'a> {
     step: &'a Step,
+    predicate_type: Option<PredicateType>,
     recorded: Recorded,
     functionaries: Vec<KeyId>,
     findings: Vec<FunctionaryFinding>,
@@ -167,9 +170,10 @@ struct Agreed<'a> {
 
 /// All valid links must agree, also those beyond the threshold: else the first one found would decide.
 fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
-    let Heard { step, testimonies, findings, expiry } = heard;
+    let Heard { step, predicate_type, testimonies, findings, expiry } = heard;
     let mut agreed = Agreed {
         step,
+        predicate_type,
         recorded: Recorded::default(),
         functionaries: Vec::new(),
         findings,
@@ -224,6 +228,7 @@ impl Agreed<'_> {
         let step = VerifiedStep {
             materials: self.recorded.materials,
             products: self.recorded.products,
+            predicate_type: self.predicate_type,
             threshold: self.step.threshold.get(),
             functionaries: self.functionaries,
             findings: self.findings,
@@ -278,31 +283,4 @@ impl AllInspected<'_> {
         }
         Ok(verified)
     }
-}
-
-impl<'a> Frame<'a, '_> {
-    /// The file of this name in the folder of the current layout, with its path for messages.
-    pub(super) fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {
-        let mut path: Vec<&str> = self.folder.iter().map(String::as_str).collect();
-        path.push(name);
-        let Some(bytes) = self.files.get(&path) else { return Ok(None) };
-        let file = path.join("/");
-        self.readings += 1;
-        let source = Source { file: &file, form: Form::Metablock, limits: self.limits };
-        source.limit("readings of link files", self.readings, self.limits.readings)?;
-        Ok(Some((file, bytes)))
-    }
-}
-
-fn index<'a>(links: &'a [LinkFile<'a>], limits: &Limits) -> Result<BTreeMap<Vec<&'a str>, &'a [u8]>, Error> {
-    let source = Source { file: "links", form: Form::Metablock, limits };
-    source.limit("link files", links.len(), limits.link_files)?;
-    let mut files = BTreeMap::new();
-    for link in links {
-        let path: Vec<&str> = link.dir.iter().map(String::as_str).chain([link.name.as_str()]).collect();
-        if files.insert(path.clone(), link.bytes).is_some() {
-            return Err(Error::AmbiguousLink(path.join("/")));
-        }
-    }
-    Ok(files)
 }

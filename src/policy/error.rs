@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Weak;
 use crate::{
-    evidence::requirement::{NotALabel, TemplateError},
+    evidence::requirement::{NotALabel, PredicateType, SharedPredicateType, TemplateError},
     pattern::PatternError,
 };
 
@@ -210,6 +210,17 @@ pub enum Fault {
         /// The other word.
         beside: &'static str,
     },
+    /// A step that is to be attested by two types of Statements.
+    #[error("step {step:?} is attested by {statements} under `statements`")]
+    TwoPredicateTypes {
+        /// The step.
+        step: String,
+        /// The type that `statements` says.
+        statements: PredicateType,
+    },
+    /// Two steps whose Statements cannot be told apart.
+    #[error(transparent)]
+    SharedPredicateType(SharedPredicateType),
     /// Several repositories, and none of them is said to have the evidence.
     #[error("several repositories are named, and `evidence` does not say which of them has the evidence")]
     NoEvidence,
@@ -258,7 +269,11 @@ impl Fault {
             | Self::Template { .. }
             | Self::NoWildcard { .. }
             | Self::ManySegments { .. } => "policy/malformed-value",
-            Self::OneOf { .. } | Self::MeansNothing { .. } | Self::Unbound => "policy/contradiction",
+            Self::OneOf { .. }
+            | Self::MeansNothing { .. }
+            | Self::TwoPredicateTypes { .. }
+            | Self::SharedPredicateType(_)
+            | Self::Unbound => "policy/contradiction",
             Self::WeakHost { .. }
             | Self::OpenRegistry { .. }
             | Self::InexactExemption

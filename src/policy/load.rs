@@ -18,6 +18,7 @@ use crate::{
 mod captures;
 mod repositories;
 mod rule;
+mod statements;
 mod verify;
 
 /// Bytes of patterns that are held against bytes of patterns, to find rules that no image reaches. Beyond it rules are

@@ -10,7 +10,7 @@ use serde::{
 use serde_saphyr::{MergeKeyPolicy, Options};
 
 use super::{DefaultAction, Error, Fault, Mode, UsedAs, outline::Outline};
-use crate::evidence::requirement::{Inspections, Level, ProductFrom, Tags};
+use crate::evidence::requirement::{Inspections, Level, PredicateType, ProductFrom, Tags};
 
 /// Bytes of a policy: what a ConfigMap can hold.
 const MAX_BYTES: usize = 1 << 20;
@@ -186,6 +186,8 @@ pub(super) struct RawVerify {
     pub(super) parameters: Option<BTreeMap<String, String>>,
     /// What becomes of inspections.
     pub(super) inspections: Option<Inspections>,
+    /// The steps that are attested by Statements in place of links, each with the type of their predicate.
+    pub(super) statements: Option<BTreeMap<String, PredicateType>>,
     /// Whether functionaries may hand in layouts.
     pub(super) sublayouts: Option<RawSublayouts>,
     /// What must be signed about a tag.
@@ -214,10 +216,12 @@ pub(super) enum AgreeOn {
 
 /// The artifact that must be the image.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawProduct {
     /// The step; the last one by default.
     pub(super) step: Option<String>,
+    /// The type of the Statements that attest the step in place of links, and whose subject must be the image.
+    pub(super) predicate_type: Option<PredicateType>,
     /// On which side of the step it stands.
     pub(super) from: Option<ProductFrom>,
     /// A pattern on its name.

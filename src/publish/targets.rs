@@ -8,7 +8,7 @@ use super::{Error, Publisher};
 use crate::{
     crypto::{Sha256, dsse::Envelope, json as strict},
     image::{Reference, Repository, manifest, manifest::Manifest},
-    in_toto::{LayoutKey, LinkName, is_layout},
+    in_toto::{LayoutKey, LinkName, is_attestation, is_layout},
     pattern::ImagePattern,
 };
 
@@ -235,7 +235,8 @@ impl Publisher {
         let mut names = BTreeSet::new();
         for link in links {
             if !is_evidence(&link.name, &link.bytes) {
-                let reason = "not a link, sublayout (both named <step>.<first 8 of keyid>.link) or attestation";
+                let reason = "not a link or sublayout (both named <step>.<first 8 of keyid>.link), and no file of \
+                              attestations (DSSE envelopes with Statements, one or one a line)";
                 return Err(Error::input(link.name.clone(), reason));
             }
             if !names.insert(&link.name) {
@@ -335,20 +336,18 @@ fn link_path(digest: Sha256, name: &str) -> String {
     format!("in-toto-metadata/{digest}/{name}")
 }
 
-/// Whether a file can be evidence under this name: a link or sublayout, or else an attestation. Nothing is verified.
+/// Whether a file can be evidence under this name: a link or sublayout, or else attestations. Nothing is verified.
 fn is_evidence(name: &str, bytes: &[u8]) -> bool {
+    if LinkName::parse(last_segment(name)).is_none() {
+        return is_attestation(bytes);
+    }
     let Ok(document) = strict::parse(bytes) else { return false };
     let signed = match document.get("signed") {
         Some(signed) => Some(signed.clone()),
         None => Envelope::from_value(&document).ok().and_then(|envelope| strict::parse(&envelope.payload).ok()),
     };
-    let Some(signed) = signed else { return false };
-    let is_attestation = signed.get("predicateType").is_some_and(Value::is_string);
-    let kind = signed.get("_type").and_then(Value::as_str);
-    match LinkName::parse(last_segment(name)) {
-        Some(_) => is_attestation || matches!(kind, Some("link" | "layout")),
-        None => is_attestation,
-    }
+    let kind = signed.as_ref().and_then(|signed| signed.get("_type")).and_then(Value::as_str);
+    matches!(kind, Some("link" | "layout"))
 }
 
 /// Refuses what clients cannot read as a key, and what must not be published.

@@ -77,6 +77,9 @@ fn proven(out: &mut String, proof: &Proof) {
         for name in verified.order() {
             let Some(step) = verified.steps().get(name) else { continue };
             line(out, 1, &format!("step {name}: {} of {} functionaries", step.functionaries.len(), step.threshold));
+            if let Some(predicate_type) = step.predicate_type {
+                line(out, 2, &format!("by Statements of {predicate_type}"));
+            }
             for keyid in &step.functionaries {
                 line(out, 2, &format!("signed by {keyid}"));
             }

@@ -100,7 +100,7 @@ fn judge(folder: &Path, case: &Value) -> Result<Verified, String> {
         copy(&folder.join(product), work.path());
     }
     let mut runner = Runner::new(work.path(), Duration::from_secs(10));
-    let chain = SupplyChain { layout: &layout, keys, links };
+    let chain = SupplyChain { layout: &layout, keys, links, attestations: Vec::new() };
     in_toto::verify_with(&chain, &options, &mut runner, now(), &Limits::default())
         .map_err(|error| format!("[{}] {error}", error.code()))
 }

@@ -126,7 +126,7 @@ impl Bench {
         ];
         let links = links.iter().map(|(name, bytes)| LinkFile { dir: Vec::new(), name: name.clone(), bytes }).collect();
         let keys = vec![LayoutKey::new(self.keyid.clone(), self.key.public().unwrap())];
-        let chain = SupplyChain { layout: &layout, keys, links };
+        let chain = SupplyChain { layout: &layout, keys, links, attestations: Vec::new() };
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
         in_toto::verify(&chain, &Options::default(), now, &Limits::default()).map(|_| ())
     }

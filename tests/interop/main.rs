@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
 
 mod publisher;
+mod statements;
 
 use std::{
     env, fs,

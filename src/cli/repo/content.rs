@@ -19,6 +19,7 @@ use crate::{
         Reference,
         manifest::{self, Child, Manifest},
     },
+    in_toto::is_attestation,
     publish::{LinkSource, NewFile, NewImage, NewLayout},
 };
 
@@ -51,10 +52,7 @@ pub(super) fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> 
     {
         bail!("{} has the digest sha256:{digest}, the reference says sha256:{wanted}", args.manifest.display());
     }
-    let mut links = Vec::new();
-    for path in &args.links {
-        collect_links(path, &mut links)?;
-    }
+    let links = evidence(&args.links, &args.attestations)?;
     let tags = reference.tag.map(|tag| tag.to_string()).into_iter().chain(args.tag).collect();
     let repository = reference.repository.to_string();
     let image = NewImage { repository, manifest, tags, layout: args.layout, links, role: args.role };
@@ -77,10 +75,7 @@ pub(super) fn add_image(args: AddImage, now: Timestamp, out: &mut dyn Write) -> 
 
 pub(super) fn add(args: Add, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut publisher = args.common.open(now)?;
-    let mut links = Vec::new();
-    for path in &args.links {
-        collect_links(path, &mut links)?;
-    }
+    let links = evidence(&args.links, &args.attestations)?;
     let custom = match &args.custom {
         None => serde_json::Map::new(),
         Some(path) => match json::parse(&read(path)?).with_context(|| path.display().to_string())? {
@@ -143,6 +138,22 @@ fn find(folder: &Path, digest: Sha256) -> anyhow::Result<Option<Vec<u8>>> {
         return Ok(Some(bytes));
     }
     Ok(None)
+}
+
+/// Reads links and attestations.
+fn evidence(paths: &[PathBuf], attestations: &[PathBuf]) -> anyhow::Result<Vec<LinkSource>> {
+    let mut links = Vec::new();
+    for path in paths {
+        collect_links(path, &mut links)?;
+    }
+    for path in attestations {
+        let (name, bytes) = (file_name(path)?.to_owned(), read(path)?);
+        if !is_attestation(&bytes) {
+            bail!("{}: no file of attestations: DSSE envelopes with Statements, one or one a line", path.display());
+        }
+        links.push(LinkSource { name, bytes });
+    }
+    Ok(links)
 }
 
 /// Reads a link, or a folder of links in which the links of a sublayout are in a folder named like it.

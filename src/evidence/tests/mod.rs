@@ -5,4 +5,5 @@ mod binding;
 mod files;
 mod fixture;
 mod layouts;
+mod statements;
 mod wiring;

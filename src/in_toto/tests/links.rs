@@ -171,7 +171,12 @@ fn two_files_of_one_name_are_refused() {
     let chain = good();
     let (layout, link) = (metablock(&chain.layout, &[OWNER]), metablock(&build_link(), &[BOB]));
     let file = || LinkFile { dir: Vec::new(), name: path("build", BOB), bytes: &link };
-    let chain = SupplyChain { layout: &layout, keys: chain.keys.clone(), links: vec![file(), file()] };
+    let chain = SupplyChain {
+        layout: &layout,
+        keys: chain.keys.clone(),
+        links: vec![file(), file()],
+        attestations: Vec::new(),
+    };
     let now = "2029-01-01T00:00:00Z".parse().unwrap();
     let error = verify(&chain, &Options::default(), now, &Limits::default()).unwrap_err();
     assert_eq!(error, Error::AmbiguousLink(path("build", BOB)));

@@ -11,6 +11,7 @@ use crate::{
 mod modes;
 mod names;
 mod refusals;
+mod statements;
 mod weak;
 
 /// The policy of the documentation, with every word in it.

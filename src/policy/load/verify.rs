@@ -5,7 +5,7 @@ use std::{
     num::NonZeroU32,
 };
 
-use super::{Repositories, captures, list, repositories};
+use super::{Repositories, captures, list, repositories, statements};
 use crate::{
     evidence::requirement::{
         Inspections, LayoutScope, Level, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
@@ -85,6 +85,7 @@ pub(super) fn requirement(
     if let Some(product) = &raw.product {
         requirement.product = load_product(product, &at.key("product"))?;
     }
+    requirement.statements = statements::load(raw, at)?;
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
@@ -157,6 +158,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("layoutThreshold", raw.layout_threshold.is_some()),
         ("agreeOn", raw.agree_on == Some(AgreeOn::Evidence)),
         ("product", raw.product.is_some()),
+        ("statements", raw.statements.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
@@ -183,6 +185,7 @@ fn load_layout(raw: &RawVerify, matcher: &Matcher, at: &Path) -> Result<Option<L
 
 fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
     Ok(Product {
+        predicate_type: raw.predicate_type,
         step: raw.step.as_deref().map(|text| values::plain(text, &at.key("step"))).transpose()?,
         from: raw.from.unwrap_or_default(),
         name: raw

@@ -44,8 +44,11 @@ pub struct AddImage {
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli::repo) layout: String,
     /// A link file, or a folder of links whose sub-folders belong to sublayouts; repeatable
-    #[arg(long = "link", value_name = "FILE", required = true)]
+    #[arg(long = "link", value_name = "FILE", required_unless_present = "attestations")]
     pub(in crate::cli::repo) links: Vec<PathBuf>,
+    /// A file of attestations: DSSE envelopes with in-toto Statements or Sigstore bundles, one or one a line; repeatable
+    #[arg(long = "attestation", value_name = "FILE")]
+    pub(in crate::cli::repo) attestations: Vec<PathBuf>,
     /// Where the manifests of an index are, by digest: a folder, such as blobs/sha256 of an OCI layout [default: the
     /// manifest's own]
     #[arg(long, value_name = "DIR")]
@@ -79,6 +82,9 @@ pub struct Add {
     /// A link file, or a folder of links whose sub-folders belong to sublayouts; repeatable
     #[arg(long = "link", value_name = "FILE", requires = "layout")]
     pub(in crate::cli::repo) links: Vec<PathBuf>,
+    /// A file of attestations: DSSE envelopes with in-toto Statements or Sigstore bundles, one or one a line; repeatable
+    #[arg(long = "attestation", value_name = "FILE", requires = "layout")]
+    pub(in crate::cli::repo) attestations: Vec<PathBuf>,
     /// A JSON object of further members of its `custom`
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli::repo) custom: Option<PathBuf>,

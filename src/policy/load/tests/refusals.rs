@@ -68,7 +68,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
         (
             "product: {step: package}",
             "product: {stp: package}",
-            "28:17: rules[0].verify.product.stp: unknown key \"stp\", known here: step, from, name",
+            "28:17: rules[0].verify.product.stp: unknown key \"stp\", known here: step, predicateType, from, name",
         ),
     ]);
 }
@@ -231,6 +231,7 @@ fn the_words_of_in_toto_mean_nothing_beside_level_tuf() {
         "linkRoles: [targets]",
         "layoutThreshold: 1",
         "product: {step: package}",
+        "statements: {build: \"https://slsa.dev/provenance/v1\"}",
         "parameters: {a: b}",
         "inspections: refuse",
         "sublayouts: deny",

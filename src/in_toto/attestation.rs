@@ -1,0 +1,109 @@
+//! Files of attestations: DSSE envelopes with Statements (in-toto ITE-6), one or many.
+//!
+//! A file is one JSON document, or has one on each line (JSON lines). A document is an envelope, or a Sigstore bundle
+//! around one, of which nothing but the envelope is read: certificates and transparency logs prove nothing here, a
+//! functionary's key signs.
+
+use serde_json::Value;
+
+use super::{
+    envelope::Envelope,
+    error::{Error, Problem},
+    fields::{Form, Object, Source},
+    limits::Limits,
+    statement::{Statement, Statements, is_statement},
+};
+use crate::crypto::json;
+
+/// A file of attestations.
+#[derive(Debug, Clone)]
+pub struct AttestationFile<'a> {
+    /// What messages call it.
+    pub name: String,
+    /// Its content.
+    pub bytes: &'a [u8],
+}
+
+/// One Statement in its envelope; nothing in it is verified.
+pub(super) struct Attestation {
+    /// The file, with the line in it where it has several.
+    pub place: String,
+    pub envelope: Envelope,
+    pub statement: Statement,
+}
+
+/// Whether a file holds attestations and nothing else, whoever signed them and whatever they say.
+pub fn is_attestation(bytes: &[u8]) -> bool {
+    let limits = Limits::default();
+    let file = AttestationFile { name: String::new(), bytes };
+    let is_one = |source: Source<'_>, envelope: &Envelope| match is_statement(source, envelope.value()) {
+        true => Ok(()),
+        false => Err(source.malformed("payload", Problem::NotA("a Statement"))),
+    };
+    let mut found = 0;
+    each(&file, &mut found, &limits, |source, envelope| is_one(source, &envelope)).is_ok() && found > 0
+}
+
+/// Reads the Statements of the types that are wanted. What is no attestation refuses the whole file: a reader that passes
+/// over what it cannot read would see less than others do.
+pub(super) fn read(
+    files: &[AttestationFile<'_>],
+    wanted: &Statements,
+    limits: &Limits,
+) -> Result<Vec<Attestation>, Error> {
+    Source { file: "attestations", form: Form::Dsse, limits }.limit("files", files.len(), limits.link_files)?;
+    let (mut attestations, mut found) = (Vec::new(), 0);
+    for file in files {
+        each(file, &mut found, limits, |source, envelope| {
+            if let Some(statement) = Statement::parse(source, envelope.value(), wanted)? {
+                attestations.push(Attestation { place: source.file.to_owned(), envelope, statement });
+            }
+            Ok(())
+        })?;
+    }
+    Ok(attestations)
+}
+
+/// Hands each envelope of a file on, with the place where it stands.
+fn each(
+    file: &AttestationFile<'_>,
+    found: &mut usize,
+    limits: &Limits,
+    mut take: impl FnMut(Source<'_>, Envelope) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let whole = Source { file: &file.name, form: Form::Dsse, limits };
+    whole.limit("bytes", file.bytes.len(), limits.link_bytes)?;
+    let mut one = |source: Source<'_>, document: &[u8]| {
+        *found = found.saturating_add(1);
+        whole.limit("attestations", *found, limits.attestations)?;
+        let document = json::parse(document).map_err(|error| source.malformed("", error))?;
+        take(source, envelope(source, &document)?)
+    };
+    let lines = || file.bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let mut written = lines().filter(|(_, line)| !line.is_empty());
+    match written.next() {
+        // A document of several lines has none in its first.
+        Some((_, first)) if written.next().is_some() && json::parse(first).is_ok() => {}
+        _ => return one(whole, file.bytes),
+    }
+    for (index, line) in lines().filter(|(_, line)| !line.is_empty()) {
+        let place = format!("{} line {}", file.name, index.saturating_add(1));
+        one(Source { file: &place, ..whole }, line)?;
+    }
+    Ok(())
+}
+
+fn envelope(source: Source<'_>, document: &Value) -> Result<Envelope, Error> {
+    let outer = Object::open(source, "", document)?;
+    outer.no_case_variants(&["dsseEnvelope", "payload", "payloadType", "signatures", "signed"])?;
+    match (outer.has("dsseEnvelope"), outer.has("payload"), outer.has("signed")) {
+        (true, false, false) => {
+            let inner = Object::open(source, "dsseEnvelope", outer.get("dsseEnvelope")?)?;
+            inner.no_case_variants(&["payload", "payloadType", "signatures"])?;
+            Envelope::attestation(source, outer.get("dsseEnvelope")?)
+        }
+        (false, true, false) => Envelope::attestation(source, document),
+        (false, false, _) => Err(source.malformed("", Problem::NoAttestation)),
+        _ => Err(source.malformed("", Problem::BothEnvelopes)),
+    }
+}
