@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Error, Requirement, Subject,
+    inspection::BuiltIn,
     requirement::{ProductFrom, Tags},
 };
-use crate::in_toto::{Verified, VerifiedStep};
+use crate::in_toto::{Match, Rule, Side, Verified, VerifiedStep};
 
 /// The step and the artifact that carry the image's digest.
 pub(super) struct Bound {
@@ -14,9 +15,51 @@ pub(super) struct Bound {
     pub(super) artifact: String,
 }
 
+/// Binds the image by the one way that the rule chooses. An inspection binds only where the rule names it: what a layout
+/// inspects is one demand more, and must not stand in for another.
+pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
+    let bound = match &requirement.product.inspection {
+        Some(inspection) => bind_by_inspection(inspection, verified, subject)?,
+        None => bind_by_step(verified, subject, requirement)?,
+    };
+    if requirement.tags == Tags::Attested
+        && let (Some(tag), Some(step)) = (&subject.tag, verified.steps().get(bound.step.as_str()))
+    {
+        let name = format!("{}:{tag}", subject.name);
+        let attested = step.products.get(&name).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
+        if !attested || !step.consumed_products.contains(&name) {
+            return Err(Error::TagNotAttested { step: bound.step, name, digest: subject.digest });
+        }
+    }
+    Ok(bound)
+}
+
+/// Binding (B): a rule `MATCH … WITH PRODUCTS FROM <step>` of the built-in inspection consumed the manifest itself, whose
+/// digests are then those of the step's product: sha256 alone. A MATCH against an inspection consumes and proves nothing.
+fn bind_by_inspection(name: &str, verified: &Verified, subject: &Subject) -> Result<Bound, Error> {
+    let mut built_in = verified.inspections().iter().filter(|inspection| BuiltIn::of(&inspection.run).is_some());
+    let Some(inspection) = built_in.find(|inspection| inspection.name.as_str() == name) else {
+        return Err(Error::NoSuchInspection { inspection: name.to_owned() });
+    };
+    let artifact = subject.name.as_str();
+    let consumed = inspection.material_rules.iter().find(|trail| trail.consumed.contains(artifact));
+    match consumed.map(|trail| &trail.rule) {
+        Some(Rule::Match(Match { side: Side::Products, step, .. }))
+            if verified.steps().contains_key(step.as_str()) && inspection.recorded.materials.contains_key(artifact) =>
+        {
+            Ok(Bound { step: step.clone(), artifact: artifact.to_owned() })
+        }
+        rule => Err(Error::NotMatched {
+            inspection: name.to_owned(),
+            name: artifact.to_owned(),
+            found: rule.map(|rule| format!("that {rule} consumed it")),
+        }),
+    }
+}
+
 /// Binding (A): the bound step has an artifact named exactly N, or `N#<os>/<arch>[/<variant>]`, with sha256 D, which
 /// a rule of that step consumed. What is left to in-toto's implicit ALLOW does not bind: nobody asked for it.
-pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
+fn bind_by_step(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
     let product = &requirement.product;
     let (name, step) = match &product.step {
         Some(name) => (name.clone(), verified.steps().get(name.as_str())),
@@ -27,16 +70,6 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
     };
     let step = step.ok_or_else(|| Error::NoSuchStep { step: name.clone() })?;
     let artifact = bound_artifact(&name, step, subject, requirement)?;
-    if requirement.tags == Tags::Attested
-        && let Some(tag) = &subject.tag
-    {
-        let tagged = format!("{}:{tag}", subject.name);
-        let attested =
-            step.products.get(&tagged).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
-        if !attested || !step.consumed_products.contains(&tagged) {
-            return Err(Error::TagNotAttested { step: name, name: tagged, digest: subject.digest });
-        }
-    }
     Ok(Bound { step: name, artifact })
 }
 

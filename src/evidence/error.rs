@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Name, Relied};
 use crate::{
     crypto::Sha256,
-    image::Tag,
+    image::{self, Tag},
     in_toto::{self, LayoutKeyError},
     tuf::{self, RoleChain, TargetPath},
 };
@@ -20,6 +20,8 @@ pub enum Error {
     Tuf(#[from] tuf::Error),
     #[error(transparent)]
     InToto(#[from] in_toto::Error),
+    #[error(transparent)]
+    Image(#[from] image::Error),
 
     #[error("repository {repository} has no target {path}")]
     UnknownImage { repository: String, path: TargetPath },
@@ -91,6 +93,12 @@ pub enum Error {
     NotBound { step: String, kind: &'static str, name: String, digest: Sha256, found: Option<String> },
     #[error("{name} of step {step:?} has the image's digest, but no rule of the step accounts for it")]
     NotConsumed { step: String, name: String },
+    #[error("the layout has no inspection {inspection:?} that is built in and was carried out")]
+    NoSuchInspection { inspection: String },
+    #[error("no rule MATCH … WITH PRODUCTS FROM a step consumed {name} in inspection {inspection:?}{}", instead(.found))]
+    NotMatched { inspection: String, name: String, found: Option<String> },
+    #[error("{path} is no image, and the rule or the layout looks into one")]
+    NotAnImage { path: TargetPath },
     #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
     TagNotAttested { step: String, name: String, digest: Sha256 },
     #[error("tag {tag} is refused: the rule takes digests only")]
@@ -103,6 +111,7 @@ impl Error {
         match self {
             Self::Tuf(error) => error.code(),
             Self::InToto(error) => error.code(),
+            Self::Image(error) => error.code(),
             Self::UnknownImage { .. } => "image/unknown",
             Self::UnknownTag { .. } => "image/unknown-tag",
             Self::ImageRole { .. } => "image/wrong-role",
@@ -133,7 +142,9 @@ impl Error {
             Self::UnusableTemplate { .. } => "policy/unusable-template",
             Self::ParameterWithoutTag { .. } => "evidence/parameter-without-tag",
             Self::NoSuchStep { .. } => "evidence/no-such-step",
-            Self::NotBound { .. } => "evidence/not-bound",
+            Self::NotBound { .. } | Self::NotMatched { .. } => "evidence/not-bound",
+            Self::NoSuchInspection { .. } => "evidence/no-such-inspection",
+            Self::NotAnImage { .. } => "evidence/not-an-image",
             Self::NotConsumed { .. } => "evidence/not-consumed",
             Self::TagNotAttested { .. } => "evidence/tag-not-attested",
         }

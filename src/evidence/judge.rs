@@ -11,9 +11,10 @@ use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
     binding::bind,
     files::listed,
+    inspection::Inspect,
     layout::layout_evidence,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Inspections, Level, Tags, Template},
+    requirement::{Field, Fields, Level, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -150,24 +151,21 @@ fn supply_chain(
 
     let links = evidence.links.iter();
     let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
-    let verified = in_toto::verify(
-        &SupplyChain { layout: &layout.bytes, keys: layout.keys, links: links.collect() },
-        &in_toto::Options {
-            parameters,
-            raw_parameters: false,
-            layout_threshold: requirement.layout_threshold,
-            sublayouts: match requirement.sublayouts {
-                None => in_toto::Sublayouts::Deny,
-                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
-            },
-            inspections: match requirement.inspections {
-                Inspections::Refuse => in_toto::Inspections::Refuse,
-                Inspections::Skip => in_toto::Inspections::Skip,
-            },
+    let chain = SupplyChain { layout: &layout.bytes, keys: layout.keys, links: links.collect() };
+    let options = in_toto::Options {
+        parameters,
+        raw_parameters: false,
+        layout_threshold: requirement.layout_threshold,
+        sublayouts: match requirement.sublayouts {
+            None => in_toto::Sublayouts::Deny,
+            Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
         },
-        walk.now,
-        &walk.limits.in_toto,
-    )?;
+        inspections: in_toto::Inspections::Refuse,
+    };
+    let (now, limits) = (walk.now, &walk.limits.in_toto);
+    let mut inspect = Inspect::new(walk, image, subject, requirement.inspections);
+    let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
+    let verified = inspect.end(verified)?;
     let expires = verified.layouts_expire();
     walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
     for key in verified.keys_expire() {

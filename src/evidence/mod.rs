@@ -14,6 +14,7 @@ mod agreement;
 mod binding;
 mod error;
 mod files;
+mod inspection;
 mod judge;
 mod layout;
 mod proof;

@@ -167,6 +167,9 @@ pub struct Product {
     pub from: ProductFrom,
     /// A pattern on the artifact's name, in place of the canonical name.
     pub name: Option<Fnmatch>,
+    /// The built-in inspection of the layout that has to match the image with what a step made, in place of all that
+    /// (T2, binding B).
+    pub inspection: Option<String>,
 }
 
 /// A side of a step.

@@ -222,6 +222,8 @@ pub(super) struct RawProduct {
     pub(super) from: Option<ProductFrom>,
     /// A pattern on its name.
     pub(super) name: Option<String>,
+    /// The built-in inspection that must match it with what a step made, in place of all that.
+    pub(super) inspection: Option<String>,
 }
 
 /// `deny`, `allow` or `{depth: 2}`

@@ -86,7 +86,7 @@ fn t2_the_rule_may_bind_another_step() {
     .map(|(link, key)| LinkSource { name: link.file_name(key).unwrap(), bytes: link.sign(Format::Dsse, key).unwrap() });
     let image = fixture.add_image_with("1.0", None, LAYOUT, links.into());
     let by = |step: Option<&str>, from| Requirement {
-        product: Product { step: step.map(str::to_owned), from, name: None },
+        product: Product { step: step.map(str::to_owned), from, ..Product::default() },
         ..requirement()
     };
     assert_eq!(fixture.judge(&image).unwrap_err().code(), "evidence/not-bound");

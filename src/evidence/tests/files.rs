@@ -56,6 +56,7 @@ fn wheels() -> Requirement {
             step: Some("push".to_owned()),
             from: ProductFrom::Materials,
             name: Some(Fnmatch::new("app")),
+            ..Product::default()
         },
         ..requirement()
     }

@@ -4,5 +4,6 @@ mod attacks;
 mod binding;
 mod files;
 mod fixture;
+mod inspections;
 mod layouts;
 mod wiring;

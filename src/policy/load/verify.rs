@@ -84,6 +84,11 @@ pub(super) fn requirement(
         .transpose()?;
     if let Some(product) = &raw.product {
         requirement.product = load_product(product, &at.key("product"))?;
+        // What is passed over binds nothing.
+        if product.inspection.is_some() && raw.inspections == Some(Inspections::Skip) {
+            let fault = Fault::MeansNothing { beside: "inspections: skip" };
+            return Err(at.key("product").key("inspection").fault(fault));
+        }
     }
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
@@ -182,7 +187,14 @@ fn load_layout(raw: &RawVerify, matcher: &Matcher, at: &Path) -> Result<Option<L
 }
 
 fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
+    if raw.inspection.is_some() {
+        let words = [("step", raw.step.is_some()), ("from", raw.from.is_some()), ("name", raw.name.is_some())];
+        if let Some((word, _)) = words.into_iter().find(|(_, given)| *given) {
+            return Err(at.key(word).fault(Fault::MeansNothing { beside: "inspection" }));
+        }
+    }
     Ok(Product {
+        inspection: raw.inspection.as_deref().map(|text| values::plain(text, &at.key("inspection"))).transpose()?,
         step: raw.step.as_deref().map(|text| values::plain(text, &at.key("step"))).transpose()?,
         from: raw.from.unwrap_or_default(),
         name: raw

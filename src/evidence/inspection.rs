@@ -1,0 +1,145 @@
+//! Built-in inspections (trust.md §2): what a layout may ask about the image itself. Nothing is run for them.
+//!
+//! A layout writes one as `"run": ["pratique", "image"]`. What is recorded are materials, under names that steps can
+//! record as well, so that one `MATCH` compares both.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Error, Subject,
+    requirement::Inspections,
+    walk::{Stop, Walk},
+};
+use crate::{
+    crypto::Sha256,
+    image::{
+        Manifest, ManifestFault,
+        manifest::{self, Child, Descriptor, MAX_BYTES},
+    },
+    in_toto::{Artifacts, Digests, Inspected, Inspection, InspectionProblem, Inspector, Recorded, Verified},
+    tuf::Resolved,
+};
+
+/// The program that stands first in `run` of a built-in inspection.
+const PROGRAM: &str = "pratique";
+
+/// An inspection that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BuiltIn {
+    /// The manifest or index, and everything that it lists.
+    Image,
+}
+
+impl BuiltIn {
+    /// The one that `run` names, if it names one.
+    pub(super) fn of(run: &[String]) -> Option<Self> {
+        match run {
+            [program, image] if program == PROGRAM && image == "image" => Some(Self::Image),
+            _ => None,
+        }
+    }
+}
+
+/// Carries out the built-in inspections of the layout of one image.
+pub(super) struct Inspect<'w, 'a> {
+    walk: &'w mut Walk<'a>,
+    image: &'w Resolved,
+    subject: &'w Subject,
+    /// What becomes of the others.
+    others: Inspections,
+    /// Why the judgement cannot go on, where an inspection met it.
+    stopped: Option<Stop>,
+}
+
+impl<'w, 'a> Inspect<'w, 'a> {
+    pub(super) fn new(walk: &'w mut Walk<'a>, image: &'w Resolved, subject: &'w Subject, others: Inspections) -> Self {
+        Self { walk, image, subject, others, stopped: None }
+    }
+
+    /// The result of the verification; what stopped an inspection goes before it.
+    pub(super) fn end<E: Into<Error>>(self, verified: Result<Verified, E>) -> Result<Verified, Stop> {
+        match self.stopped {
+            Some(stop) => Err(stop),
+            None => Ok(verified.map_err(Into::into)?),
+        }
+    }
+
+    fn record(&mut self, which: BuiltIn) -> Result<Artifacts, Stop> {
+        let manifest = manifest_of(self.walk, self.image, self.subject)?;
+        match which {
+            BuiltIn::Image => Ok(artifacts(self.subject.name.as_str(), self.subject.digest, &manifest)),
+        }
+    }
+}
+
+impl Inspector for Inspect<'_, '_> {
+    fn inspect(&mut self, inspection: &Inspection, _: &[String]) -> Result<Inspected, InspectionProblem> {
+        let Some(which) = BuiltIn::of(&inspection.run) else {
+            return match self.others {
+                Inspections::Refuse => Err(InspectionProblem::Refused),
+                Inspections::Skip => Ok(Inspected::Skipped),
+            };
+        };
+        match self.record(which) {
+            Ok(materials) => Ok(Inspected::Recorded(Recorded { materials, products: Artifacts::new() })),
+            Err(stop) => {
+                self.stopped = Some(stop);
+                Err(InspectionProblem::Failed("not carried out".to_owned()))
+            }
+        }
+    }
+}
+
+/// The manifest or index of an image, as its TUF target has it.
+pub(super) fn manifest_of(walk: &mut Walk<'_>, image: &Resolved, subject: &Subject) -> Result<Manifest, Stop> {
+    let target = &image.target;
+    if subject.name.repository().is_none() {
+        return Err(Error::NotAnImage { path: target.path.clone() }.into());
+    }
+    let length = usize::try_from(target.length).unwrap_or(usize::MAX);
+    if length > MAX_BYTES {
+        return Err(Error::Image(ManifestFault::TooLarge { length, limit: MAX_BYTES }.into()).into());
+    }
+    let bytes = walk.file(target)?.ok_or(Stop::Needs)?;
+    Ok(manifest::parse(&bytes).map_err(Error::Image)?)
+}
+
+/// What the inspection `image` records of a manifest or index.
+fn artifacts(name: &str, digest: Sha256, manifest: &Manifest) -> Artifacts {
+    let mut artifacts = Artifacts::from([(name.to_owned(), digests(digest))]);
+    match manifest {
+        Manifest::Image { config, layers } => {
+            artifacts.insert(format!("{name}/config"), digests(config.digest));
+            for (index, Descriptor { digest, .. }) in layers.iter().enumerate() {
+                artifacts.insert(format!("{name}/layers/{index}"), digests(*digest));
+            }
+        }
+        Manifest::Index { children } => {
+            for (index, child) in children.iter().enumerate() {
+                artifacts.insert(format!("{name}/children/{index}"), digests(child.descriptor.digest));
+            }
+            for (platform, digest) in platforms(children) {
+                // One of several would hide the others: without a digest no MATCH consumes it, and a DISALLOW meets it.
+                artifacts.insert(format!("{name}#{platform}"), digest.map(digests).unwrap_or_default());
+            }
+        }
+    }
+    artifacts
+}
+
+/// The platforms of an index with the manifest of each; none where several manifests are for one platform.
+pub(super) fn platforms(children: &[Child]) -> BTreeMap<String, Option<Sha256>> {
+    let mut platforms: BTreeMap<String, Option<Sha256>> = BTreeMap::new();
+    for Child { descriptor, platform } in children {
+        let Some(platform) = platform else { continue };
+        platforms
+            .entry(platform.to_string())
+            .and_modify(|known| *known = known.filter(|digest| *digest == descriptor.digest))
+            .or_insert(Some(descriptor.digest));
+    }
+    platforms
+}
+
+fn digests(digest: Sha256) -> Digests {
+    Digests::from([("sha256".to_owned(), digest.to_string())])
+}
