@@ -7,7 +7,10 @@ use super::{
     inspection::BuiltIn,
     requirement::{ProductFrom, Tags},
 };
-use crate::in_toto::{Match, Rule, Side, Verified, VerifiedStep};
+use crate::{
+    image::Platform,
+    in_toto::{Match, Rule, Side, Verified, VerifiedStep},
+};
 
 /// The step and the artifact that carry the image's digest.
 pub(super) struct Bound {
@@ -110,13 +113,8 @@ fn bound_artifact(
 }
 
 /// The platform in `N#<os>/<arch>[/<variant>]`.
-fn platform_of<'a>(name: &'a str, repository: &str) -> Option<&'a str> {
-    let platform = name.strip_prefix(repository)?.strip_prefix('#')?;
-    let parts: Vec<_> = platform.split('/').collect();
-    let plain = |part: &&str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-    };
-    (matches!(parts.len(), 2 | 3) && parts.iter().all(plain)).then_some(platform)
+pub(super) fn platform_of(name: &str, repository: &str) -> Option<Platform> {
+    Platform::parse(name.strip_prefix(repository)?.strip_prefix('#')?)
 }
 
 fn sha256(digests: &BTreeMap<String, String>) -> Option<&String> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Name, Relied};
 use crate::{
     crypto::Sha256,
-    image::{self, Tag},
+    image::{self, Platform, Tag},
     in_toto::{self, LayoutKeyError},
     tuf::{self, RoleChain, TargetPath},
 };
@@ -97,6 +97,14 @@ pub enum Error {
     NoSuchInspection { inspection: String },
     #[error("no rule MATCH … WITH PRODUCTS FROM a step consumed {name} in inspection {inspection:?}{}", instead(.found))]
     NotMatched { inspection: String, name: String, found: Option<String> },
+    #[error("the image sha256:{digest} is not for {platform}, which the rule requires")]
+    PlatformMissing { platform: Platform, digest: Sha256 },
+    #[error("no rule of step {step:?} consumed a product {name} with sha256 {digest}, which the index lists")]
+    PlatformNotAttested { step: String, name: String, digest: Sha256 },
+    #[error("custom.index of target {path} is not a digest: \"sha256:\" and 64 lower-case hex digits")]
+    MalformedIndex { path: TargetPath },
+    #[error("sha256:{index}, named as the index of sha256:{digest}, does not list it")]
+    NotInIndex { index: Sha256, digest: Sha256 },
     #[error("{path} is no image, and the rule or the layout looks into one")]
     NotAnImage { path: TargetPath },
     #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
@@ -144,6 +152,10 @@ impl Error {
             Self::NoSuchStep { .. } => "evidence/no-such-step",
             Self::NotBound { .. } | Self::NotMatched { .. } => "evidence/not-bound",
             Self::NoSuchInspection { .. } => "evidence/no-such-inspection",
+            Self::PlatformMissing { .. } => "evidence/platform-missing",
+            Self::PlatformNotAttested { .. } => "evidence/platform-not-attested",
+            Self::MalformedIndex { .. } => "evidence/malformed-index",
+            Self::NotInIndex { .. } => "image/not-in-index",
             Self::NotAnImage { .. } => "evidence/not-an-image",
             Self::NotConsumed { .. } => "evidence/not-consumed",
             Self::TagNotAttested { .. } => "evidence/tag-not-attested",

@@ -11,10 +11,11 @@ use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
     binding::bind,
     files::listed,
-    inspection::Inspect,
+    inspection::{Inspect, manifest_of},
     layout::layout_evidence,
+    platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Level, Tags, Template},
+    requirement::{Field, Fields, Level, Platforms, Tags, Template, Via},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -60,7 +61,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
     let image = image_target(walk, subject, requirement)?;
     let supply_chain = match requirement.level {
         Level::Tuf => None,
-        Level::InToto => Some(supply_chain(walk, &image, subject, requirement)?),
+        Level::InToto => Some(by_itself_or_by_index(walk, &image, subject, requirement)?),
     };
     Ok(Proof {
         subject: subject.clone(),
@@ -138,6 +139,27 @@ fn tag_target(
     Ok(digest.ok_or_else(|| Error::UnknownTag { repository: walk.view.repository.to_string(), path })?)
 }
 
+/// A manifest by its own evidence; where that does not prove it and the rule lets an index stand for it, by that of the
+/// index that its target names. It is one of the same name, and is held to everything that an image is held to.
+fn by_itself_or_by_index(
+    walk: &mut Walk<'_>,
+    image: &Resolved,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<SupplyChainProof, Stop> {
+    let itself = supply_chain(walk, image, subject, requirement);
+    let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
+        return itself;
+    };
+    let Some(digest) = platforms::index_of(image)? else { return itself };
+    let in_its_place = Subject { digest, ..subject.clone() };
+    let index = image_target(walk, &in_its_place, requirement)?;
+    let manifest = manifest_of(walk, &index, &in_its_place)?;
+    platforms::hold_child(&manifest, digest, subject, requirement)?;
+    let proof = supply_chain(walk, &index, &in_its_place, requirement)?;
+    Ok(SupplyChainProof { index: Some(digest), ..proof })
+}
+
 fn supply_chain(
     walk: &mut Walk<'_>,
     image: &Resolved,
@@ -176,6 +198,10 @@ fn supply_chain(
         return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
     }
     let bound = bind(&verified, subject, requirement)?;
+    if requirement.platforms != Platforms::Any {
+        let manifest = manifest_of(walk, image, subject)?;
+        platforms::hold(&manifest, &verified, &bound, subject, requirement)?;
+    }
     Ok(SupplyChainProof {
         loose: in_toto::loose(&verified, &bound.step),
         layout: evidence.layout.target.path.clone(),
@@ -183,6 +209,7 @@ fn supply_chain(
         layout_keys: layout.key_paths,
         bound_step: bound.step,
         bound_artifact: bound.artifact,
+        index: None,
         verified,
     })
 }

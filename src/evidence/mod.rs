@@ -17,6 +17,7 @@ mod files;
 mod inspection;
 mod judge;
 mod layout;
+mod platforms;
 mod proof;
 pub mod requirement;
 mod separation;

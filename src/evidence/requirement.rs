@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    image::Platform,
     pattern::Fnmatch,
     tuf::{RoleChain, RoleName},
 };
@@ -40,6 +41,10 @@ pub struct Requirement {
     pub layout_threshold: Option<NonZeroU32>,
     /// Which artifact of the verified supply chain is the image (T2).
     pub product: Product,
+    /// Which manifests of an index the bound step must have made.
+    pub platforms: Platforms,
+    /// What may be judged in the place of a manifest that does not prove itself.
+    pub via: Option<Via>,
     /// Values for the layout's parameters.
     pub parameters: BTreeMap<String, Template>,
     /// What becomes of a layout's inspections.
@@ -72,6 +77,8 @@ impl Requirement {
             role: None,
             layout_threshold: None,
             product: Product::default(),
+            platforms: Platforms::Any,
+            via: None,
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
             sublayouts: None,
@@ -181,6 +188,26 @@ pub enum ProductFrom {
     Products,
     /// What the step used.
     Materials,
+}
+
+/// Which manifests of an index have to be products of the bound step themselves. The index itself always has to be one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Platforms {
+    /// None: who made the index has said what is in it.
+    #[default]
+    Any,
+    /// Every one.
+    All,
+    /// Those for these platforms, each of which must be there. Never empty.
+    These(BTreeSet<Platform>),
+}
+
+/// What may be judged in the place of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The index that lists it.
+    Index,
 }
 
 /// What becomes of a layout's inspections. None ever runs a command here.

@@ -1,6 +1,9 @@
 //! Look-ups in one immutable view of a repository, and the record of what they stood on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -90,6 +93,7 @@ pub(super) struct Walk<'a> {
     ends: BTreeMap<Ends, Timestamp>,
     needs: Vec<Need>,
     wanted_bytes: u64,
+    wanted: BTreeSet<TargetPath>,
     layout: Option<TargetPath>,
     relied: Vec<Relied>,
     /// Whether other repositories are to be asked about the files that are read.
@@ -107,6 +111,7 @@ impl<'a> Walk<'a> {
             ends: BTreeMap::new(),
             needs: Vec::new(),
             wanted_bytes: 0,
+            wanted: BTreeSet::new(),
             layout: None,
             relied: Vec::new(),
             note_files: false,
@@ -163,7 +168,9 @@ impl<'a> Walk<'a> {
 
     /// The bytes of a target, held against all its hashes and its length. What lacks is noted; to be settled.
     pub(super) fn file(&mut self, target: &Arc<TargetFile>) -> Result<Option<Arc<[u8]>>, Stop> {
-        self.wanted_bytes = self.wanted_bytes.saturating_add(target.length);
+        if self.wanted.insert(target.path.clone()) {
+            self.wanted_bytes = self.wanted_bytes.saturating_add(target.length);
+        }
         let total = self.limits.total_bytes;
         if self.wanted_bytes > total {
             return Err(Error::TooManyBytes { path: target.path.clone(), limit: total }.into());

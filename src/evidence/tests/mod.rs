@@ -6,4 +6,5 @@ mod files;
 mod fixture;
 mod inspections;
 mod layouts;
+mod platforms;
 mod wiring;

@@ -8,15 +8,16 @@ use std::{
 use super::{Repositories, captures, list, repositories};
 use crate::{
     evidence::requirement::{
-        Inspections, LayoutScope, Level, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
+        Inspections, LayoutScope, Level, Platforms, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
         is_at_or_below,
     },
+    image::Platform,
     pattern::Fnmatch,
     policy::{
         Fault, Matcher, Weak,
         bind::Taken,
         outline::{Located, Path},
-        raw::{AgreeOn, RawProduct, RawSublayouts, RawVerify},
+        raw::{AgreeOn, RawPlatforms, RawProduct, RawSublayouts, RawVerify},
         values,
     },
     tuf::RoleChain,
@@ -90,6 +91,8 @@ pub(super) fn requirement(
             return Err(at.key("product").key("inspection").fault(fault));
         }
     }
+    requirement.platforms = load_platforms(raw, &at.key("platforms"))?;
+    requirement.via = raw.via;
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
@@ -162,6 +165,8 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("layoutThreshold", raw.layout_threshold.is_some()),
         ("agreeOn", raw.agree_on == Some(AgreeOn::Evidence)),
         ("product", raw.product.is_some()),
+        ("platforms", raw.platforms.is_some()),
+        ("via", raw.via.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
@@ -204,6 +209,27 @@ fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
             .transpose()?
             .map(|text| Fnmatch::new(&text)),
     })
+}
+
+fn load_platforms(raw: &RawVerify, at: &Path) -> Result<Platforms, Located> {
+    let platforms = match &raw.platforms {
+        None | Some(RawPlatforms::Any) => return Ok(Platforms::Any),
+        Some(RawPlatforms::All) => Platforms::All,
+        Some(RawPlatforms::These(texts)) => {
+            let platform = |text: &String, at: &Path| {
+                let fault = || at.fault(values::value(text, "a platform such as linux/amd64 or linux/arm/v7"));
+                Platform::parse(text).ok_or_else(fault)
+            };
+            let platforms = list(&Some(texts.clone()), at, platform)?;
+            Platforms::These(platforms.into_iter().flatten().collect())
+        }
+    };
+    // They are products by their own names; what is bound by other words is no image.
+    let product = raw.product.as_ref();
+    if product.is_some_and(|product| product.name.is_some() || product.from == Some(ProductFrom::Materials)) {
+        return Err(at.fault(Fault::MeansNothing { beside: "a product of another name" }));
+    }
+    Ok(platforms)
 }
 
 fn load_parameters(raw: &RawVerify, at: &Path) -> Result<BTreeMap<String, Template>, Located> {
