@@ -40,7 +40,8 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
 /// Binding (B): a rule `MATCH … WITH PRODUCTS FROM <step>` of the built-in inspection consumed the manifest itself, whose
 /// digests are then those of the step's product: sha256 alone. A MATCH against an inspection consumes and proves nothing.
 fn bind_by_inspection(name: &str, verified: &Verified, subject: &Subject) -> Result<Bound, Error> {
-    let mut built_in = verified.inspections().iter().filter(|inspection| BuiltIn::of(&inspection.run).is_some());
+    let mut built_in =
+        verified.inspections().iter().filter(|inspection| BuiltIn::of(&inspection.run) == Some(BuiltIn::Image));
     let Some(inspection) = built_in.find(|inspection| inspection.name.as_str() == name) else {
         return Err(Error::NoSuchInspection { inspection: name.to_owned() });
     };

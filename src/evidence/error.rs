@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Name, Relied};
 use crate::{
     crypto::Sha256,
-    image::{self, Platform, Tag},
+    image::{self, Platform, Tag, layer::LayerFault},
     in_toto::{self, LayoutKeyError},
     tuf::{self, RoleChain, TargetPath},
 };
@@ -105,6 +105,16 @@ pub enum Error {
     MalformedIndex { path: TargetPath },
     #[error("sha256:{index}, named as the index of sha256:{digest}, does not list it")]
     NotInIndex { index: Sha256, digest: Sha256 },
+    #[error(
+        "inspection {inspection:?} looks at files of the image, and the rule does not say where layers come from (`layers:`)"
+    )]
+    NoSource { inspection: String },
+    #[error("inspection {inspection:?} looks at files, and sha256:{digest} is an index: one for each platform")]
+    FilesOfIndex { inspection: String, digest: Sha256 },
+    #[error("layer sha256:{digest}: {fault}")]
+    Layer { digest: Sha256, fault: LayerFault },
+    #[error("the layers of the image: {fault}")]
+    Layers { fault: LayerFault },
     #[error("{path} is no image, and the rule or the layout looks into one")]
     NotAnImage { path: TargetPath },
     #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
@@ -156,6 +166,13 @@ impl Error {
             Self::PlatformNotAttested { .. } => "evidence/platform-not-attested",
             Self::MalformedIndex { .. } => "evidence/malformed-index",
             Self::NotInIndex { .. } => "image/not-in-index",
+            Self::NoSource { .. } => "inspection/no-source",
+            Self::FilesOfIndex { .. } => "inspection/several-platforms",
+            Self::Layer { fault: LayerFault::Mismatch { .. }, .. } => "inspection/layer-mismatch",
+            Self::Layer { fault: LayerFault::Limit { .. }, .. } | Self::Layers { fault: LayerFault::Limit { .. } } => {
+                "inspection/limit"
+            }
+            Self::Layer { .. } | Self::Layers { .. } => "inspection/ambiguous-layer",
             Self::NotAnImage { .. } => "evidence/not-an-image",
             Self::NotConsumed { .. } => "evidence/not-consumed",
             Self::TagNotAttested { .. } => "evidence/tag-not-attested",

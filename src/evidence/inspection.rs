@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Error, Subject,
+    Error, Requirement, Subject,
     requirement::Inspections,
     walk::{Stop, Walk},
 };
 use crate::{
     crypto::Sha256,
     image::{
-        Manifest, ManifestFault,
+        Manifest, ManifestFault, layer,
         manifest::{self, Child, Descriptor, MAX_BYTES},
     },
     in_toto::{Artifacts, Digests, Inspected, Inspection, InspectionProblem, Inspector, Recorded, Verified},
@@ -28,32 +28,42 @@ const PROGRAM: &str = "pratique";
 pub(super) enum BuiltIn {
     /// The manifest or index, and everything that it lists.
     Image,
+    /// The files of the layers.
+    Files,
 }
 
 impl BuiltIn {
     /// The one that `run` names, if it names one.
     pub(super) fn of(run: &[String]) -> Option<Self> {
         match run {
-            [program, image] if program == PROGRAM && image == "image" => Some(Self::Image),
+            [program, what] if program == PROGRAM => match what.as_str() {
+                "image" => Some(Self::Image),
+                "files" => Some(Self::Files),
+                _ => None,
+            },
             _ => None,
         }
     }
 }
 
-/// Carries out the built-in inspections of the layout of one image.
+/// Carries out the built-in inspections of the layout of one image, and what somebody wants run on their machine.
 pub(super) struct Inspect<'w, 'a> {
     walk: &'w mut Walk<'a>,
     image: &'w Resolved,
     subject: &'w Subject,
-    /// What becomes of the others.
-    others: Inspections,
+    requirement: &'w Requirement,
     /// Why the judgement cannot go on, where an inspection met it.
     stopped: Option<Stop>,
 }
 
 impl<'w, 'a> Inspect<'w, 'a> {
-    pub(super) fn new(walk: &'w mut Walk<'a>, image: &'w Resolved, subject: &'w Subject, others: Inspections) -> Self {
-        Self { walk, image, subject, others, stopped: None }
+    pub(super) fn new(
+        walk: &'w mut Walk<'a>,
+        image: &'w Resolved,
+        subject: &'w Subject,
+        requirement: &'w Requirement,
+    ) -> Self {
+        Self { walk, image, subject, requirement, stopped: None }
     }
 
     /// The result of the verification; what stopped an inspection goes before it.
@@ -64,23 +74,53 @@ impl<'w, 'a> Inspect<'w, 'a> {
         }
     }
 
-    fn record(&mut self, which: BuiltIn) -> Result<Artifacts, Stop> {
+    fn record(&mut self, which: BuiltIn, inspection: &Inspection) -> Result<Artifacts, Stop> {
+        if which == BuiltIn::Files && self.requirement.layers.is_none() {
+            return Err(Error::NoSource { inspection: inspection.name.to_string() }.into());
+        }
         let manifest = manifest_of(self.walk, self.image, self.subject)?;
         match which {
             BuiltIn::Image => Ok(artifacts(self.subject.name.as_str(), self.subject.digest, &manifest)),
+            BuiltIn::Files => self.files(&manifest, inspection),
         }
+    }
+
+    fn files(&mut self, manifest: &Manifest, inspection: &Inspection) -> Result<Artifacts, Stop> {
+        let Manifest::Image { layers, .. } = manifest else {
+            let (inspection, digest) = (inspection.name.to_string(), self.subject.digest);
+            return Err(Error::FilesOfIndex { inspection, digest }.into());
+        };
+        // Before the first is fetched: the manifest says how much it would be.
+        let limits = &self.walk.limits.layers;
+        let size = layers.iter().fold(0_u64, |size, layer| size.saturating_add(layer.size));
+        if size > limits.blob_bytes {
+            let fault = layer::LayerFault::Limit { what: "bytes of blobs", limit: limits.blob_bytes };
+            return Err(Error::Layers { fault }.into());
+        }
+        let mut read = Vec::with_capacity(layers.len());
+        for wanted in layers {
+            if let Some(layer) = self.walk.layer(wanted) {
+                read.push(layer.map_err(|fault| Error::Layer { digest: wanted.digest, fault })?);
+            }
+        }
+        self.walk.settle()?;
+        let files = layer::files(&read, limits).map_err(|fault| Error::Layers { fault })?;
+        Ok(files.into_iter().map(|(name, digest)| (name, digest.map(digests).unwrap_or_default())).collect())
     }
 }
 
 impl Inspector for Inspect<'_, '_> {
     fn inspect(&mut self, inspection: &Inspection, _: &[String]) -> Result<Inspected, InspectionProblem> {
         let Some(which) = BuiltIn::of(&inspection.run) else {
-            return match self.others {
-                Inspections::Refuse => Err(InspectionProblem::Refused),
-                Inspections::Skip => Ok(Inspected::Skipped),
+            return match (self.walk.view.commands, self.requirement.inspections) {
+                (Some(commands), _) => {
+                    commands.run(inspection).map(Inspected::Recorded).map_err(InspectionProblem::Failed)
+                }
+                (None, Inspections::Refuse) => Err(InspectionProblem::Refused),
+                (None, Inspections::Skip) => Ok(Inspected::Skipped),
             };
         };
-        match self.record(which) {
+        match self.record(which, inspection) {
             Ok(materials) => Ok(Inspected::Recorded(Recorded { materials, products: Artifacts::new() })),
             Err(stop) => {
                 self.stopped = Some(stop);

@@ -185,7 +185,7 @@ fn supply_chain(
         inspections: in_toto::Inspections::Refuse,
     };
     let (now, limits) = (walk.now, &walk.limits.in_toto);
-    let mut inspect = Inspect::new(walk, image, subject, requirement.inspections);
+    let mut inspect = Inspect::new(walk, image, subject, requirement);
     let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
     let verified = inspect.end(verified)?;
     let expires = verified.layouts_expire();

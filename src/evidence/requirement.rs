@@ -45,6 +45,8 @@ pub struct Requirement {
     pub platforms: Platforms,
     /// What may be judged in the place of a manifest that does not prove itself.
     pub via: Option<Via>,
+    /// Where the layers of an image come from whose files an inspection looks at; from nowhere when absent.
+    pub layers: Option<LayerSource>,
     /// Values for the layout's parameters.
     pub parameters: BTreeMap<String, Template>,
     /// What becomes of a layout's inspections.
@@ -79,6 +81,7 @@ impl Requirement {
             product: Product::default(),
             platforms: Platforms::Any,
             via: None,
+            layers: None,
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
             sublayouts: None,
@@ -200,6 +203,13 @@ pub enum Platforms {
     All,
     /// Those for these platforms, each of which must be there. Never empty.
     These(BTreeSet<Platform>),
+}
+
+/// Where layers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSource {
+    /// The host of a registry that the policy describes.
+    pub registry: String,
 }
 
 /// What may be judged in the place of a manifest.

@@ -41,7 +41,7 @@ pub enum Manifest {
 }
 
 /// A pointer to a blob or a manifest (OCI image-spec, "Descriptors").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Descriptor {
     /// What it points to.
     pub media_type: String,

@@ -109,6 +109,8 @@ pub(super) struct RawRegistry {
     pub(super) private: Option<bool>,
     /// With which credentials it, or whoever gives its tokens, is asked.
     pub(super) auth: Option<RawAuth>,
+    /// Hosts to which it may send for layers, without credentials.
+    pub(super) redirects: Option<Vec<String>>,
 }
 
 /// Where credentials are: never in the policy.
@@ -187,6 +189,8 @@ pub(super) struct RawVerify {
     pub(super) platforms: Option<RawPlatforms>,
     /// What may be judged in the place of a manifest that a Pod names.
     pub(super) via: Option<Via>,
+    /// Where layers come from, where an inspection looks at the files of an image.
+    pub(super) layers: Option<RawLayers>,
     /// Values for the parameters of the layout.
     pub(super) parameters: Option<BTreeMap<String, String>>,
     /// What becomes of inspections.
@@ -215,6 +219,14 @@ pub(super) enum AgreeOn {
     Image,
     /// The image, and every file of its evidence.
     Evidence,
+}
+
+/// Where layers come from.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLayers {
+    /// The host of one of the registries that the policy describes.
+    pub(super) registry: String,
 }
 
 /// The artifact that must be the image.

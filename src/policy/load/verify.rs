@@ -8,8 +8,8 @@ use std::{
 use super::{Repositories, captures, list, repositories};
 use crate::{
     evidence::requirement::{
-        Inspections, LayoutScope, Level, Platforms, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
-        is_at_or_below,
+        Inspections, LayerSource, LayoutScope, Level, Platforms, Product, ProductFrom, Requirement, Tags, Template,
+        TemplateError, is_at_or_below,
     },
     image::Platform,
     pattern::Fnmatch,
@@ -93,6 +93,7 @@ pub(super) fn requirement(
     }
     requirement.platforms = load_platforms(raw, &at.key("platforms"))?;
     requirement.via = raw.via;
+    requirement.layers = raw.layers.as_ref().map(|layers| LayerSource { registry: layers.registry.clone() });
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
@@ -167,6 +168,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("product", raw.product.is_some()),
         ("platforms", raw.platforms.is_some()),
         ("via", raw.via.is_some()),
+        ("layers", raw.layers.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
