@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Pieces of a blob that are here and not yet read.
 const IN_FLIGHT: usize = 4;
 /// Bytes that are kept of what layers hold.
-const MAX_KNOWN: u64 = 64 << 20;
+const MAX_KNOWN: u64 = 32 << 20;
 
 type Outcome = Result<Arc<Layer>, LayerFault>;
 
@@ -166,3 +166,6 @@ impl From<Fault> for NoBlob {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Built-in inspections, and binding (B).
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -8,10 +10,14 @@ use crate::{
     crypto::Sha256,
     evidence::{
         Error, Proof, Requirement, Subject,
-        requirement::{Inspections, Product},
+        requirement::{Inspections, LayerSource, Product},
+    },
+    image::{
+        Descriptor,
+        layer::{Limits, Unread, read, tests as layer},
     },
     in_toto,
-    publish::{Layout, LinkSource, NewImage, Step},
+    publish::{Format, Layout, Link, LinkSource, NewImage, Step},
 };
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -38,7 +44,7 @@ fn child(at: usize) -> Sha256 {
 }
 
 /// `push` makes the image, and an inspection looks at it by these rules.
-fn layout(people: &People, inspections: &[(&str, &[&str], &[&str])]) -> Layout {
+fn with_inspections(people: &People, inspections: &[(&str, &[&str], &[&str])]) -> Layout {
     let layout = people.layout_with(now() + SignedDuration::from_hours(24), &["ALLOW registry.example/*"]);
     inspections.iter().fold(layout, |layout, (name, run, rules)| layout.inspection(name, run, rules, &[]))
 }
@@ -50,7 +56,7 @@ fn inspected(
     products: &[(&str, Sha256)],
 ) -> (Fixture, Subject) {
     let mut fixture = Fixture::empty();
-    let layout = layout(&fixture.people, inspections);
+    let layout = with_inspections(&fixture.people, inspections);
     fixture.add_layout(LAYOUT, &layout, &[NAME]);
     let links = fixture.people.links_with(products);
     let image = list(&mut fixture, bytes, links);
@@ -257,10 +263,10 @@ fn b_only_a_match_with_products_of_a_step_binds() {
         &[],
     );
     fixture.add_layout(LAYOUT, &layout, &[NAME]);
-    let link = crate::publish::Link::new("push").material(NAME, digest);
+    let link = Link::new("push").material(NAME, digest);
     let links = vec![LinkSource {
         name: link.file_name(&fixture.people.pusher).unwrap(),
-        bytes: link.sign(crate::publish::Format::Metablock, &fixture.people.pusher).unwrap(),
+        bytes: link.sign(Format::Metablock, &fixture.people.pusher).unwrap(),
     }];
     let image = list(&mut fixture, &bytes, links);
     assert!(matches!(fixture.judge_by(&image, &by_inspection("look")).unwrap_err(), Error::NotMatched { .. }));
@@ -286,7 +292,7 @@ fn b_another_digest_or_another_image_does_not_bind() {
 #[test]
 fn a_plain_file_is_not_inspected_as_an_image() {
     let mut fixture = Fixture::empty();
-    let layout = layout(&fixture.people, &[("look", &["pratique", "image"], &["ALLOW *"])]);
+    let layout = with_inspections(&fixture.people, &[("look", &["pratique", "image"], &["ALLOW *"])]);
     fixture.add_layout(LAYOUT, &layout, &[]);
     let bytes = manifest("1.0");
     let links = fixture.people.links_with(&[("app.whl", Sha256::of(&bytes))]);
@@ -305,4 +311,125 @@ fn a_plain_file_is_not_inspected_as_an_image() {
     let pinned = crate::evidence::requirement::LayoutScope::new(LAYOUT).unwrap();
     let error = fixture.judge_by(&file, &Requirement { layout: Some(pinned), ..requirement() }).unwrap_err();
     assert_eq!(error.code(), "evidence/not-an-image", "{error}");
+}
+
+/// An image of these layers, and a layout that inspects its files by these rules; `push` made the image and the program.
+fn filed(rules: &[&str], layers: &[Vec<u8>], made: &str) -> (Fixture, Subject) {
+    let descriptors: Vec<Descriptor> = layers.iter().map(|blob| layer::descriptor(layer::GZIP, blob)).collect();
+    let listed = descriptors.iter().map(|layer| {
+        json!({"mediaType": layer.media_type, "digest": format!("sha256:{}", layer.digest), "size": layer.size})
+    });
+    let bytes = json!({"schemaVersion": 2, "config": descriptor("config"), "layers": listed.collect::<Vec<_>>()});
+    let bytes = bytes.to_string().into_bytes();
+    let mut fixture = Fixture::empty();
+    let people = &fixture.people;
+    let push = Step::new("push").functionary(&people.pusher).unwrap().products(&["ALLOW *"]);
+    let layout = Layout::new(now() + SignedDuration::from_hours(24)).step(push);
+    fixture.add_layout(LAYOUT, &layout.inspection("look", &["pratique", "files"], rules, &[]), &[NAME]);
+    let link = Link::new("push").product(NAME, Sha256::of(&bytes)).product("app", Sha256::of(made.as_bytes()));
+    let links = vec![LinkSource {
+        name: link.file_name(&fixture.people.pusher).unwrap(),
+        bytes: link.sign(Format::Metablock, &fixture.people.pusher).unwrap(),
+    }];
+    let image = list(&mut fixture, &bytes, links);
+    for (descriptor, blob) in descriptors.into_iter().zip(layers) {
+        let read = read(&descriptor, &blob[..], &Limits::default()).map(Arc::new);
+        let read = read.map_err(|unread| match unread {
+            Unread::Fault(fault) => fault,
+            Unread::Source(why) => panic!("{why}"),
+        });
+        fixture.layers.insert(descriptor, read);
+    }
+    (fixture, image)
+}
+
+fn packed(files: &[(&str, &str)]) -> Vec<u8> {
+    layer::gzip(&layer::archive(&files.iter().map(|(name, content)| layer::file(name, content)).collect::<Vec<_>>()))
+}
+
+fn from_registry() -> Requirement {
+    Requirement { layers: Some(LayerSource { registry: "registry.example".to_owned() }), ..requirement() }
+}
+
+#[test]
+fn the_files_of_the_layers_are_matched_with_what_a_step_made() {
+    let rules = &["ALLOW etc/*", "MATCH app IN usr/bin WITH PRODUCTS FROM push", "DISALLOW *"];
+    let base = packed(&[("etc/os-release", "debian"), ("usr/bin/app", "old")]);
+    let judge = |layers: &[Vec<u8>]| {
+        let (mut fixture, image) = filed(rules, layers, "new");
+        fixture.judge_by(&image, &from_registry())
+    };
+    let proof = judge(&[base.clone(), packed(&[("usr/bin/app", "new")])]).unwrap();
+    let recorded = &proof.verified().unwrap().inspections()[0].recorded.materials;
+    assert_eq!(recorded.keys().collect::<Vec<_>>(), ["etc/os-release", "usr/bin/app"]);
+
+    let link = layer::gzip(&layer::archive(&[layer::entry(b'2', "usr/bin/sh", "/tmp/sh", b"")]));
+    for evil in [
+        packed(&[("usr/bin/app", "evil")]),
+        packed(&[("usr/bin/app", "new"), ("usr/bin/app2", "new")]),
+        packed(&[("opt/app", "new"), ("usr/bin/.wh.app", "")]),
+        link,
+    ] {
+        let error = judge(&[base.clone(), evil]).unwrap_err();
+        assert_eq!(error.code(), "in-toto/disallowed-artifact", "{error}");
+    }
+    // That it is there at all is for REQUIRE to say.
+    assert!(judge(&[packed(&[("etc/a", "")])]).is_ok());
+    let (mut fixture, image) = filed(&["REQUIRE usr/bin/app"], &[packed(&[("etc/a", "")])], "new");
+    let error = fixture.judge_by(&image, &from_registry()).unwrap_err();
+    assert_eq!(error.code(), "in-toto/required-artifact-missing");
+}
+
+#[test]
+fn without_a_source_in_the_rule_no_layer_is_fetched() {
+    let (mut fixture, image) = filed(&["ALLOW *"], &[packed(&[("a", "1")])], "new");
+    let error = fixture.judge(&image).unwrap_err();
+    assert_eq!(error.code(), "inspection/no-source", "{error}");
+    let skip = Requirement { inspections: Inspections::Skip, ..requirement() };
+    assert_eq!(fixture.judge_by(&image, &skip).unwrap_err().code(), "inspection/no-source");
+    // The inspection of files binds nothing: it does not see the manifest.
+    let bound = Requirement { product: by_inspection("look").product, ..from_registry() };
+    assert_eq!(fixture.judge_by(&image, &bound).unwrap_err().code(), "evidence/no-such-inspection");
+}
+
+#[test]
+fn a_layer_that_is_refused_refuses_the_image() {
+    let bad = layer::gzip(&layer::archive(&[layer::file("../app", "new")]));
+    let (mut fixture, image) = filed(&["ALLOW *"], &[packed(&[("a", "1")]), bad], "new");
+    let error = fixture.judge_by(&image, &from_registry()).unwrap_err();
+    assert_eq!(error.code(), "inspection/ambiguous-layer");
+    assert!(error.to_string().contains("leads out"), "{error}");
+
+    let (mut fixture, image) = filed(&["ALLOW *"], &[packed(&[("a", "1")])], "new");
+    let descriptor = fixture.layers.keys().next().unwrap().clone();
+    let other = read(&descriptor, &b"other"[..], &Limits::default()).map(Arc::new);
+    let Err(Unread::Fault(fault)) = other else { panic!() };
+    fixture.layers.insert(descriptor, Err(fault));
+    assert_eq!(fixture.judge_by(&image, &from_registry()).unwrap_err().code(), "inspection/layer-mismatch");
+
+    // Both are good, and together they cannot be.
+    let link = layer::gzip(&layer::archive(&[layer::entry(b'2', "bin", "usr/bin", b"")]));
+    let (mut fixture, image) = filed(&["ALLOW *"], &[link, packed(&[("bin/app", "new")])], "new");
+    let error = fixture.judge_by(&image, &from_registry()).unwrap_err();
+    assert!(matches!(error, Error::Layers { .. }), "{error}");
+}
+
+#[test]
+fn the_files_of_an_index_are_those_of_no_image() {
+    let run: &[&str] = &["pratique", "files"];
+    let bytes = index(&["linux/amd64"]);
+    let (mut fixture, image) = inspected(&[("look", run, &["ALLOW *"])], &bytes, &[(NAME, Sha256::of(&bytes))]);
+    let error = fixture.judge_by(&image, &from_registry()).unwrap_err();
+    assert_eq!(error.code(), "inspection/several-platforms");
+}
+
+#[test]
+fn what_would_be_too_much_is_not_fetched() {
+    let huge = json!({"schemaVersion": 2, "config": descriptor("config"), "layers": [{
+        "mediaType": layer::GZIP, "digest": format!("sha256:{}", Sha256::of(b"huge")), "size": 5_u64 << 30
+    }]});
+    let bytes = huge.to_string().into_bytes();
+    let run: &[&str] = &["pratique", "files"];
+    let (mut fixture, image) = inspected(&[("look", run, &["ALLOW *"])], &bytes, &[(NAME, Sha256::of(&bytes))]);
+    assert_eq!(fixture.judge_by(&image, &from_registry()).unwrap_err().code(), "inspection/limit");
 }

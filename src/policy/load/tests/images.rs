@@ -53,6 +53,25 @@ fn an_image_may_be_bound_by_an_inspection_or_by_a_step_and_not_by_both() {
 }
 
 #[test]
+fn layers_come_from_a_registry_that_the_policy_describes() {
+    let with = |registry: &str| {
+        let text =
+            minimal("{images: [registry.example/**]}", "{repositories: [acme], layers: {registry: blobs.example}}");
+        Policy::parse(&text.replacen("rules:", &format!("registries:\n  {registry}\nrules:"), 1))
+    };
+    let policy = with("blobs.example: {redirects: [cloud.example]}").unwrap();
+    assert_eq!(policy.registries()["blobs.example"].redirects, ["cloud.example"]);
+    let demanded = super::demanded(&policy.rules()[0]);
+    assert_eq!(demanded.layers.unwrap().registry, "blobs.example");
+    let error = with("other.example: {}").unwrap_err();
+    assert_eq!(error.code(), "policy/unknown-registry");
+    assert!(error.to_string().contains("layers.registry"), "{error}");
+    assert_eq!(with("blobs.example: {redirects: [\"*.example\"]}").unwrap_err().code(), "policy/malformed-value");
+    let refused = refused("{repositories: [acme], level: tuf, role: targets/a, layers: {registry: blobs.example}}");
+    assert!(refused.starts_with("[policy/contradiction]") || refused.starts_with("[policy/unknown-registry]"));
+}
+
+#[test]
 fn an_index_may_stand_for_its_manifests() {
     assert_eq!(requirement("{repositories: [acme]}").via, None);
     assert_eq!(requirement("{repositories: [acme], via: index}").via, Some(Via::Index));
