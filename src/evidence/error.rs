@@ -112,9 +112,9 @@ pub enum Error {
     #[error("inspection {inspection:?} looks at files, and sha256:{digest} is an index: one for each platform")]
     FilesOfIndex { inspection: String, digest: Sha256 },
     #[error("layer sha256:{digest}: {fault}")]
-    Layer { digest: Sha256, fault: LayerFault },
+    Layer { digest: Sha256, fault: Box<LayerFault> },
     #[error("the layers of the image: {fault}")]
-    Layers { fault: LayerFault },
+    Layers { fault: Box<LayerFault> },
     #[error("{path} is no image, and the rule or the layout looks into one")]
     NotAnImage { path: TargetPath },
     #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
@@ -168,11 +168,11 @@ impl Error {
             Self::NotInIndex { .. } => "image/not-in-index",
             Self::NoSource { .. } => "inspection/no-source",
             Self::FilesOfIndex { .. } => "inspection/several-platforms",
-            Self::Layer { fault: LayerFault::Mismatch { .. }, .. } => "inspection/layer-mismatch",
-            Self::Layer { fault: LayerFault::Limit { .. }, .. } | Self::Layers { fault: LayerFault::Limit { .. } } => {
-                "inspection/limit"
-            }
-            Self::Layer { .. } | Self::Layers { .. } => "inspection/ambiguous-layer",
+            Self::Layer { fault, .. } | Self::Layers { fault } => match **fault {
+                LayerFault::Mismatch { .. } => "inspection/layer-mismatch",
+                LayerFault::Limit { .. } => "inspection/limit",
+                _ => "inspection/ambiguous-layer",
+            },
             Self::NotAnImage { .. } => "evidence/not-an-image",
             Self::NotConsumed { .. } => "evidence/not-consumed",
             Self::TagNotAttested { .. } => "evidence/tag-not-attested",

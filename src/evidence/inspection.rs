@@ -13,7 +13,8 @@ use super::{
 use crate::{
     crypto::Sha256,
     image::{
-        Manifest, ManifestFault, layer,
+        Manifest, ManifestFault,
+        layer::{self, LayerFault},
         manifest::{self, Child, Descriptor, MAX_BYTES},
     },
     in_toto::{Artifacts, Digests, Inspected, Inspection, InspectionProblem, Inspector, Recorded, Verified},
@@ -94,17 +95,18 @@ impl<'w, 'a> Inspect<'w, 'a> {
         let limits = &self.walk.limits.layers;
         let size = layers.iter().fold(0_u64, |size, layer| size.saturating_add(layer.size));
         if size > limits.blob_bytes {
-            let fault = layer::LayerFault::Limit { what: "bytes of blobs", limit: limits.blob_bytes };
-            return Err(Error::Layers { fault }.into());
+            let fault = LayerFault::Limit { what: "bytes of blobs", limit: limits.blob_bytes };
+            return Err(Error::Layers { fault: fault.into() }.into());
         }
         let mut read = Vec::with_capacity(layers.len());
         for wanted in layers {
             if let Some(layer) = self.walk.layer(wanted) {
-                read.push(layer.map_err(|fault| Error::Layer { digest: wanted.digest, fault })?);
+                let refused = |fault: LayerFault| Error::Layer { digest: wanted.digest, fault: fault.into() };
+                read.push(layer.map_err(refused)?);
             }
         }
         self.walk.settle()?;
-        let files = layer::files(&read, limits).map_err(|fault| Error::Layers { fault })?;
+        let files = layer::files(&read, limits).map_err(|fault| Error::Layers { fault: fault.into() })?;
         Ok(files.into_iter().map(|(name, digest)| (name, digest.map(digests).unwrap_or_default())).collect())
     }
 }
