@@ -50,8 +50,9 @@ impl BuiltIn {
 /// Carries out the built-in inspections of the layout of one image, and what somebody wants run on their machine.
 pub(super) struct Inspect<'w, 'a> {
     walk: &'w mut Walk<'a>,
-    image: &'w Resolved,
-    subject: &'w Subject,
+    image: (&'w Resolved, &'w Subject),
+    /// What runs, where an index is judged in the place of a manifest.
+    runs: (&'w Resolved, &'w Subject),
     requirement: &'w Requirement,
     /// Why the judgement cannot go on, where an inspection met it.
     stopped: Option<Stop>,
@@ -60,11 +61,11 @@ pub(super) struct Inspect<'w, 'a> {
 impl<'w, 'a> Inspect<'w, 'a> {
     pub(super) fn new(
         walk: &'w mut Walk<'a>,
-        image: &'w Resolved,
-        subject: &'w Subject,
+        image: (&'w Resolved, &'w Subject),
+        runs: (&'w Resolved, &'w Subject),
         requirement: &'w Requirement,
     ) -> Self {
-        Self { walk, image, subject, requirement, stopped: None }
+        Self { walk, image, runs, requirement, stopped: None }
     }
 
     /// The result of the verification; what stopped an inspection goes before it.
@@ -79,17 +80,20 @@ impl<'w, 'a> Inspect<'w, 'a> {
         if which == BuiltIn::Files && self.requirement.layers.is_none() {
             return Err(Error::NoSource { inspection: inspection.name.to_string() }.into());
         }
-        let manifest = manifest_of(self.walk, self.image, self.subject)?;
+        let (image, subject) = match which {
+            BuiltIn::Image => self.image,
+            BuiltIn::Files => self.runs,
+        };
+        let manifest = manifest_of(self.walk, image, subject)?;
         match which {
-            BuiltIn::Image => Ok(artifacts(self.subject.name.as_str(), self.subject.digest, &manifest)),
-            BuiltIn::Files => self.files(&manifest, inspection),
+            BuiltIn::Image => Ok(artifacts(subject.name.as_str(), subject.digest, &manifest)),
+            BuiltIn::Files => self.files(&manifest, subject.digest, inspection),
         }
     }
 
-    fn files(&mut self, manifest: &Manifest, inspection: &Inspection) -> Result<Artifacts, Stop> {
+    fn files(&mut self, manifest: &Manifest, digest: Sha256, inspection: &Inspection) -> Result<Artifacts, Stop> {
         let Manifest::Image { layers, .. } = manifest else {
-            let (inspection, digest) = (inspection.name.to_string(), self.subject.digest);
-            return Err(Error::FilesOfIndex { inspection, digest }.into());
+            return Err(Error::FilesOfIndex { inspection: inspection.name.to_string(), digest }.into());
         };
         // Before the first is fetched: the manifest says how much it would be.
         let limits = &self.walk.limits.layers;

@@ -147,7 +147,7 @@ fn by_itself_or_by_index(
     subject: &Subject,
     requirement: &Requirement,
 ) -> Result<SupplyChainProof, Stop> {
-    let itself = supply_chain(walk, image, subject, requirement);
+    let itself = supply_chain(walk, (image, subject), (image, subject), requirement);
     let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
         return itself;
     };
@@ -156,14 +156,15 @@ fn by_itself_or_by_index(
     let index = image_target(walk, &in_its_place, requirement)?;
     let manifest = manifest_of(walk, &index, &in_its_place)?;
     platforms::hold_child(&manifest, digest, subject, requirement)?;
-    let proof = supply_chain(walk, &index, &in_its_place, requirement)?;
+    let proof = supply_chain(walk, (&index, &in_its_place), (image, subject), requirement)?;
     Ok(SupplyChainProof { index: Some(digest), ..proof })
 }
 
+/// The supply chain of an image, whose files are those of what runs: a manifest, for which an index may stand here.
 fn supply_chain(
     walk: &mut Walk<'_>,
-    image: &Resolved,
-    subject: &Subject,
+    (image, subject): (&Resolved, &Subject),
+    runs: (&Resolved, &Subject),
     requirement: &Requirement,
 ) -> Result<SupplyChainProof, Stop> {
     let parameters = parameters(walk, subject, requirement)?;
@@ -185,7 +186,7 @@ fn supply_chain(
         inspections: in_toto::Inspections::Refuse,
     };
     let (now, limits) = (walk.now, &walk.limits.in_toto);
-    let mut inspect = Inspect::new(walk, image, subject, requirement);
+    let mut inspect = Inspect::new(walk, (image, subject), runs, requirement);
     let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
     let verified = inspect.end(verified)?;
     let expires = verified.layouts_expire();

@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// For one layer with all that it takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long one layer may take by default: some gigabytes from near by.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// Pieces of a blob that are here and not yet read.
 const IN_FLIGHT: usize = 4;
 /// Bytes that are kept of what layers hold.
@@ -64,6 +64,8 @@ pub struct Source {
     pub known: Known,
     /// Caps.
     pub limits: Limits,
+    /// How long one layer may take, with all that it takes.
+    pub patience: Duration,
 }
 
 #[async_trait::async_trait]
@@ -81,7 +83,7 @@ impl Layers for Source {
         }
         let no_layer = |fault| NoLayer { registry: self.host.clone(), fault };
         let late = |_| Fault::Unreachable { why: format!("{} gave no layer in time", self.host), passing: true };
-        let pulled = timeout(PATIENCE, self.registry.pull(&self.path, wanted, &self.limits)).await;
+        let pulled = timeout(self.patience, self.registry.pull(&self.path, wanted, &self.limits)).await;
         let read = pulled.map_err(late).flatten().map_err(|fault| no_layer(fault.into()))?.map(Arc::new);
         // What is wrong with the registry may be put right.
         if !matches!(read, Err(LayerFault::Mismatch { .. })) {

@@ -201,7 +201,8 @@ impl ByRule<'_> {
                 let is_mirror = name.host() != host && reference.repository.host() == host;
                 let path = if is_mirror { reference.repository.path() } else { name.path() }.to_owned();
                 let (known, limits) = (layers.clone(), limits.layers.clone());
-                Some(Arc::new(layers::Source { registry, host: host.clone(), path, known, limits }) as Arc<dyn Layers>)
+                let (host, patience) = (host.clone(), layers::PATIENCE);
+                Some(Arc::new(layers::Source { registry, host, path, known, limits, patience }) as Arc<dyn Layers>)
             }
             _ => None,
         };

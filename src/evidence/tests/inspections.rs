@@ -10,7 +10,7 @@ use crate::{
     crypto::Sha256,
     evidence::{
         Error, Proof, Requirement, Subject,
-        requirement::{Inspections, LayerSource, Product},
+        requirement::{Inspections, LayerSource, Product, Via},
     },
     image::{
         Descriptor,
@@ -313,14 +313,19 @@ fn a_plain_file_is_not_inspected_as_an_image() {
     assert_eq!(error.code(), "evidence/not-an-image", "{error}");
 }
 
-/// An image of these layers, and a layout that inspects its files by these rules; `push` made the image and the program.
-fn filed(rules: &[&str], layers: &[Vec<u8>], made: &str) -> (Fixture, Subject) {
-    let descriptors: Vec<Descriptor> = layers.iter().map(|blob| layer::descriptor(layer::GZIP, blob)).collect();
-    let listed = descriptors.iter().map(|layer| {
+/// The manifest of an image of these layers.
+fn manifest_of(layers: &[Vec<u8>]) -> Vec<u8> {
+    let listed = layers.iter().map(|blob| {
+        let layer: Descriptor = layer::descriptor(layer::GZIP, blob);
         json!({"mediaType": layer.media_type, "digest": format!("sha256:{}", layer.digest), "size": layer.size})
     });
     let bytes = json!({"schemaVersion": 2, "config": descriptor("config"), "layers": listed.collect::<Vec<_>>()});
-    let bytes = bytes.to_string().into_bytes();
+    bytes.to_string().into_bytes()
+}
+
+/// An image of these layers, and a layout that inspects its files by these rules; `push` made the image and the program.
+fn filed(rules: &[&str], layers: &[Vec<u8>], made: &str) -> (Fixture, Subject) {
+    let bytes = manifest_of(layers);
     let mut fixture = Fixture::empty();
     let people = &fixture.people;
     let push = Step::new("push").functionary(&people.pusher).unwrap().products(&["ALLOW *"]);
@@ -332,7 +337,8 @@ fn filed(rules: &[&str], layers: &[Vec<u8>], made: &str) -> (Fixture, Subject) {
         bytes: link.sign(Format::Metablock, &fixture.people.pusher).unwrap(),
     }];
     let image = list(&mut fixture, &bytes, links);
-    for (descriptor, blob) in descriptors.into_iter().zip(layers) {
+    for blob in layers {
+        let descriptor = layer::descriptor(layer::GZIP, blob);
         let read = read(&descriptor, &blob[..], &Limits::default()).map(Arc::new);
         let read = read.map_err(|unread| match unread {
             Unread::Fault(fault) => fault,
@@ -432,4 +438,51 @@ fn what_would_be_too_much_is_not_fetched() {
     let run: &[&str] = &["pratique", "files"];
     let (mut fixture, image) = inspected(&[("look", run, &["ALLOW *"])], &bytes, &[(NAME, Sha256::of(&bytes))]);
     assert_eq!(fixture.judge_by(&image, &from_registry()).unwrap_err().code(), "inspection/limit");
+}
+
+#[test]
+fn where_an_index_stands_for_a_manifest_the_files_are_those_of_the_manifest() {
+    let layers = [packed(&[("usr/bin/app", "new")]), packed(&[("usr/bin/app", "evil")])];
+    let manifests: Vec<Vec<u8>> = layers.iter().map(|blob| manifest_of(std::slice::from_ref(blob))).collect();
+    let children = manifests.iter().map(
+        |bytes| json!({"mediaType": IMAGE, "digest": format!("sha256:{}", Sha256::of(bytes)), "size": bytes.len()}),
+    );
+    let index = json!({"schemaVersion": 2, "manifests": children.collect::<Vec<_>>()}).to_string().into_bytes();
+    let mut fixture = Fixture::empty();
+    let push = Step::new("push").functionary(&fixture.people.pusher).unwrap().products(&["ALLOW *"]);
+    let rules = ["MATCH app IN usr/bin WITH PRODUCTS FROM push", "DISALLOW *"];
+    let layout = Layout::new(now() + SignedDuration::from_hours(24)).step(push);
+    let layout = layout.inspection("files", &["pratique", "files"], &rules, &[]).inspection(
+        "image",
+        &["pratique", "image"],
+        &["MATCH * WITH PRODUCTS FROM push", &format!("DISALLOW {NAME}")],
+        &[],
+    );
+    fixture.add_layout(LAYOUT, &layout, &[NAME]);
+    let link = Link::new("push").product(NAME, Sha256::of(&index)).product("app", Sha256::of(b"new"));
+    let image = NewImage {
+        repository: NAME.to_owned(),
+        manifest: index,
+        tags: Vec::new(),
+        layout: LAYOUT.to_owned(),
+        links: vec![LinkSource {
+            name: link.file_name(&fixture.people.pusher).unwrap(),
+            bytes: link.sign(Format::Metablock, &fixture.people.pusher).unwrap(),
+        }],
+        role: Some("images".to_owned()),
+    };
+    let added = fixture.publisher.add_image(&image).unwrap();
+    fixture.publisher.add_children(&image, &added, &manifests).unwrap();
+    for blob in &layers {
+        let descriptor = layer::descriptor(layer::GZIP, blob);
+        let read = read(&descriptor, &blob[..], &Limits::default()).unwrap();
+        fixture.layers.insert(descriptor, Ok(Arc::new(read)));
+    }
+    let via = Requirement { via: Some(Via::Index), ..from_registry() };
+    let [good, evil] = [0, 1].map(|at| subject(NAME, Sha256::of(&manifests[at])));
+    assert_eq!(fixture.judge_by(&good, &via).unwrap().index(), Some(added.digest));
+    let error = fixture.judge_by(&evil, &via).unwrap_err();
+    assert!(matches!(&error, Error::InToto(in_toto::Error::DisallowedArtifact(met)) if met.artifact == "usr/bin/app"));
+    let index = subject(NAME, added.digest);
+    assert_eq!(fixture.judge_by(&index, &via).unwrap_err().code(), "inspection/several-platforms");
 }

@@ -36,6 +36,10 @@ impl Server {
             counted.fetch_add(1, Ordering::SeqCst);
             let path = request.uri().path();
             std::future::ready(match blobs.get(path) {
+                Some(blob) if blob == b"slow" => {
+                    axum::body::Body::from_stream(futures::stream::pending::<Result<Vec<u8>, io::Error>>())
+                        .into_response()
+                }
                 Some(blob) if blob == b"elsewhere" => {
                     (StatusCode::TEMPORARY_REDIRECT, [("location", "https://127.0.0.1/blob")]).into_response()
                 }
@@ -57,7 +61,7 @@ impl Server {
             redirects: Redirects::to(redirects.iter().map(|&host| host.to_owned())),
         });
         let (registry, host) = (Arc::new(registry.unwrap()), self.host.clone());
-        Source { registry, host, path: "team/app".to_owned(), known: Known::default(), limits }
+        Source { registry, host, path: "team/app".to_owned(), known: Known::default(), limits, patience: PATIENCE }
     }
 }
 
@@ -122,4 +126,17 @@ async fn what_a_registry_does_not_give_is_an_outage_and_no_verdict() {
         assert!(no_layer.fault.to_string().contains(why), "{no_layer}");
         assert_eq!(no_layer.fault.code(), "image/registry-unreachable");
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_never_ends_is_given_up_and_so_is_the_next_attempt() {
+    let wanted = descriptor(GZIP, b"slow");
+    let server = Server::start(&[(wanted.clone(), b"slow".to_vec())]).await;
+    let source = Source { patience: Duration::from_millis(50), ..server.source(&[], Limits::default()) };
+    for _ in 0..2 {
+        let no_layer = source.layer(&wanted).await.unwrap_err();
+        assert!(no_layer.fault.to_string().contains("gave no layer in time"), "{no_layer}");
+    }
+    // Who was given up holds nothing.
+    assert_eq!(source.registry.pulling.available_permits(), 2);
 }

@@ -131,7 +131,7 @@ pub(crate) fn clients_of(
     let (url, client) = client_of(host, ca_bundle, reach)?;
     let access = Access { ca_bundle: ca_bundle.map(<[u8]>::to_vec), redirects, ..Access::default() };
     let oci = Url::parse(&format!("oci://{host}/")).map_err(|error| Error::Client { why: error.to_string() })?;
-    let clients = clients(&[&oci], &access)?;
+    let clients = clients(&[&oci], &access, &Arc::default())?;
     let clients = clients.ok_or_else(|| Error::Client { why: "no client for a registry".to_owned() })?;
     Ok((url, client, clients))
 }
