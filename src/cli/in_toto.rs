@@ -23,7 +23,7 @@ use crate::in_toto::{
     Verified,
 };
 
-pub use inspections::Runner;
+pub use inspections::{OnceEach, Runner};
 
 /// Verify a supply chain: the layout, its links, and the rules that tie them together
 ///

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::in_toto::{OnceEach, Runner};
 use crate::{
     cluster::secrets::InFolder,
     crypto::Sha256,
@@ -52,6 +53,12 @@ pub struct Args {
     /// Judge a plain file by this rule: the argument is then the path of a file
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
+    /// Run the commands of the layout's inspections in the working directory, as in-toto-verify does; the webhook never does
+    #[arg(long)]
+    run_inspections: bool,
+    /// Seconds that one inspection may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "run_inspections")]
+    inspection_timeout: u64,
     /// The target path of the file; by default its name
     #[arg(long, value_name = "PATH", requires = "rule")]
     target: Option<String>,
@@ -146,7 +153,11 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
                 }
             }
         }
-        let verifier = Verifier::default();
+        let mut verifier = Verifier::default();
+        if args.run_inspections {
+            let runner = Runner::new(Path::new("."), Duration::from_secs(args.inspection_timeout));
+            verifier = verifier.running(Arc::new(OnceEach::new(runner)));
+        }
         if let Some(rule) = &args.rule {
             return judge_file(args, rule, &world, &verifier, now, deadline).await;
         }

@@ -26,6 +26,22 @@ impl Sha256 {
     }
 }
 
+/// Digests bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(sha2::Sha256);
+
+impl Digester {
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn end(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
 /// 64 lower-case hex digits, without an algorithm in front.
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     Error, Requirement, Subject,
+    inspection::BuiltIn,
     requirement::{PredicateType, ProductFrom, Tags},
 };
-use crate::in_toto::{Verified, VerifiedStep};
+use crate::{
+    image::Platform,
+    in_toto::{Match, Rule, Side, Verified, VerifiedStep},
+};
 
 /// The step and the artifact that carry the image's digest.
 pub(super) struct Bound {
@@ -14,8 +18,52 @@ pub(super) struct Bound {
     pub(super) artifact: String,
 }
 
-/// Binds by product (A) or, where the rule names a predicate type, by subject (C).
+/// Binds the image by the one way that the rule chooses. An inspection binds only where the rule names it: what a layout
+/// inspects is one demand more, and must not stand in for another.
 pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
+    let bound = match &requirement.product.inspection {
+        Some(inspection) => bind_by_inspection(inspection, verified, subject)?,
+        None => bind_by_step(verified, subject, requirement)?,
+    };
+    if requirement.tags == Tags::Attested
+        && let (Some(tag), Some(step)) = (&subject.tag, verified.steps().get(bound.step.as_str()))
+    {
+        let name = format!("{}:{tag}", subject.name);
+        let attested = step.products.get(&name).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
+        let accounted_for = requirement.product.predicate_type.is_some() || step.consumed_products.contains(&name);
+        if !attested || !accounted_for {
+            return Err(Error::TagNotAttested { step: bound.step, name, digest: subject.digest });
+        }
+    }
+    Ok(bound)
+}
+
+/// Binding (B): a rule `MATCH … WITH PRODUCTS FROM <step>` of the built-in inspection consumed the manifest itself, whose
+/// digests are then those of the step's product: sha256 alone. A MATCH against an inspection consumes and proves nothing.
+fn bind_by_inspection(name: &str, verified: &Verified, subject: &Subject) -> Result<Bound, Error> {
+    let mut built_in =
+        verified.inspections().iter().filter(|inspection| BuiltIn::of(&inspection.run) == Some(BuiltIn::Image));
+    let Some(inspection) = built_in.find(|inspection| inspection.name.as_str() == name) else {
+        return Err(Error::NoSuchInspection { inspection: name.to_owned() });
+    };
+    let artifact = subject.name.as_str();
+    let consumed = inspection.material_rules.iter().find(|trail| trail.consumed.contains(artifact));
+    match consumed.map(|trail| &trail.rule) {
+        Some(Rule::Match(Match { side: Side::Products, step, .. }))
+            if verified.steps().contains_key(step.as_str()) && inspection.recorded.materials.contains_key(artifact) =>
+        {
+            Ok(Bound { step: step.clone(), artifact: artifact.to_owned() })
+        }
+        rule => Err(Error::NotMatched {
+            inspection: name.to_owned(),
+            name: artifact.to_owned(),
+            found: rule.map(|rule| format!("that {rule} consumed it")),
+        }),
+    }
+}
+
+/// Binds by product (A) or, where the rule names a predicate type, by subject (C).
+fn bind_by_step(verified: &Verified, subject: &Subject, requirement: &Requirement) -> Result<Bound, Error> {
     let product = &requirement.product;
     let (name, step) = match &product.step {
         Some(name) => (name.clone(), verified.steps().get(name.as_str())),
@@ -29,17 +77,6 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
         Some(predicate_type) => bound_subject(&name, step, predicate_type, subject)?,
         None => bound_artifact(&name, step, subject, requirement)?,
     };
-    if requirement.tags == Tags::Attested
-        && let Some(tag) = &subject.tag
-    {
-        let tagged = format!("{}:{tag}", subject.name);
-        let attested =
-            step.products.get(&tagged).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
-        let accounted_for = product.predicate_type.is_some() || step.consumed_products.contains(&tagged);
-        if !attested || !accounted_for {
-            return Err(Error::TagNotAttested { step: name, name: tagged, digest: subject.digest });
-        }
-    }
     Ok(Bound { step: name, artifact })
 }
 
@@ -108,13 +145,8 @@ fn bound_artifact(
 }
 
 /// The platform in `N#<os>/<arch>[/<variant>]`.
-fn platform_of<'a>(name: &'a str, repository: &str) -> Option<&'a str> {
-    let platform = name.strip_prefix(repository)?.strip_prefix('#')?;
-    let parts: Vec<_> = platform.split('/').collect();
-    let plain = |part: &&str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-    };
-    (matches!(parts.len(), 2 | 3) && parts.iter().all(plain)).then_some(platform)
+pub(super) fn platform_of(name: &str, repository: &str) -> Option<Platform> {
+    Platform::parse(name.strip_prefix(repository)?.strip_prefix('#')?)
 }
 
 fn sha256(digests: &BTreeMap<String, String>) -> Option<&String> {

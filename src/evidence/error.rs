@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Name, Relied};
 use crate::{
     crypto::Sha256,
-    image::Tag,
+    image::{self, Platform, Tag, layer::LayerFault},
     in_toto::{self, LayoutKeyError},
     tuf::{self, RoleChain, TargetPath},
 };
@@ -20,6 +20,8 @@ pub enum Error {
     Tuf(#[from] tuf::Error),
     #[error(transparent)]
     InToto(#[from] in_toto::Error),
+    #[error(transparent)]
+    Image(#[from] image::Error),
 
     #[error("repository {repository} has no target {path}")]
     UnknownImage { repository: String, path: TargetPath },
@@ -91,6 +93,30 @@ pub enum Error {
     NotBound { step: String, kind: &'static str, name: String, digest: Sha256, found: Option<String> },
     #[error("{name} of step {step:?} has the image's digest, but no rule of the step accounts for it")]
     NotConsumed { step: String, name: String },
+    #[error("the layout has no inspection {inspection:?} that is built in and was carried out")]
+    NoSuchInspection { inspection: String },
+    #[error("no rule MATCH … WITH PRODUCTS FROM a step consumed {name} in inspection {inspection:?}{}", instead(.found))]
+    NotMatched { inspection: String, name: String, found: Option<String> },
+    #[error("the image sha256:{digest} is not for {platform}, which the rule requires")]
+    PlatformMissing { platform: Platform, digest: Sha256 },
+    #[error("no rule of step {step:?} consumed a product {name} with sha256 {digest}, which the index lists")]
+    PlatformNotAttested { step: String, name: String, digest: Sha256 },
+    #[error("custom.index of target {path} is not a digest: \"sha256:\" and 64 lower-case hex digits")]
+    MalformedIndex { path: TargetPath },
+    #[error("sha256:{index}, named as the index of sha256:{digest}, does not list it")]
+    NotInIndex { index: Sha256, digest: Sha256 },
+    #[error(
+        "inspection {inspection:?} looks at files of the image, and the rule does not say where layers come from (`layers:`)"
+    )]
+    NoSource { inspection: String },
+    #[error("inspection {inspection:?} looks at files, and sha256:{digest} is an index: one for each platform")]
+    FilesOfIndex { inspection: String, digest: Sha256 },
+    #[error("layer sha256:{digest}: {fault}")]
+    Layer { digest: Sha256, fault: Box<LayerFault> },
+    #[error("the layers of the image: {fault}")]
+    Layers { fault: Box<LayerFault> },
+    #[error("{path} is no image, and the rule or the layout looks into one")]
+    NotAnImage { path: TargetPath },
     #[error("no product of step {step:?} is named {name} with sha256 {digest}: functionaries did not attest the tag")]
     TagNotAttested { step: String, name: String, digest: Sha256 },
     #[error("tag {tag} is refused: the rule takes digests only")]
@@ -103,6 +129,7 @@ impl Error {
         match self {
             Self::Tuf(error) => error.code(),
             Self::InToto(error) => error.code(),
+            Self::Image(error) => error.code(),
             Self::UnknownImage { .. } => "image/unknown",
             Self::UnknownTag { .. } => "image/unknown-tag",
             Self::ImageRole { .. } => "image/wrong-role",
@@ -133,7 +160,20 @@ impl Error {
             Self::UnusableTemplate { .. } => "policy/unusable-template",
             Self::ParameterWithoutTag { .. } => "evidence/parameter-without-tag",
             Self::NoSuchStep { .. } => "evidence/no-such-step",
-            Self::NotBound { .. } => "evidence/not-bound",
+            Self::NotBound { .. } | Self::NotMatched { .. } => "evidence/not-bound",
+            Self::NoSuchInspection { .. } => "evidence/no-such-inspection",
+            Self::PlatformMissing { .. } => "evidence/platform-missing",
+            Self::PlatformNotAttested { .. } => "evidence/platform-not-attested",
+            Self::MalformedIndex { .. } => "evidence/malformed-index",
+            Self::NotInIndex { .. } => "image/not-in-index",
+            Self::NoSource { .. } => "inspection/no-source",
+            Self::FilesOfIndex { .. } => "inspection/several-platforms",
+            Self::Layer { fault, .. } | Self::Layers { fault } => match **fault {
+                LayerFault::Mismatch { .. } => "inspection/layer-mismatch",
+                LayerFault::Limit { .. } => "inspection/limit",
+                _ => "inspection/ambiguous-layer",
+            },
+            Self::NotAnImage { .. } => "evidence/not-an-image",
             Self::NotConsumed { .. } => "evidence/not-consumed",
             Self::TagNotAttested { .. } => "evidence/tag-not-attested",
         }

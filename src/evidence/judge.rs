@@ -11,9 +11,11 @@ use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
     binding::bind,
     files::listed,
+    inspection::{Inspect, manifest_of},
     layout::layout_evidence,
+    platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Inspections, Level, Tags, Template},
+    requirement::{Field, Fields, Level, Platforms, Tags, Template, Via},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -59,7 +61,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
     let image = image_target(walk, subject, requirement)?;
     let supply_chain = match requirement.level {
         Level::Tuf => None,
-        Level::InToto => Some(supply_chain(walk, &image, subject, requirement)?),
+        Level::InToto => Some(by_itself_or_by_index(walk, &image, subject, requirement)?),
     };
     Ok(Proof {
         subject: subject.clone(),
@@ -137,10 +139,32 @@ fn tag_target(
     Ok(digest.ok_or_else(|| Error::UnknownTag { repository: walk.view.repository.to_string(), path })?)
 }
 
-fn supply_chain(
+/// A manifest by its own evidence; where that does not prove it and the rule lets an index stand for it, by that of the
+/// index that its target names. It is one of the same name, and is held to everything that an image is held to.
+fn by_itself_or_by_index(
     walk: &mut Walk<'_>,
     image: &Resolved,
     subject: &Subject,
+    requirement: &Requirement,
+) -> Result<SupplyChainProof, Stop> {
+    let itself = supply_chain(walk, (image, subject), (image, subject), requirement);
+    let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
+        return itself;
+    };
+    let Some(digest) = platforms::index_of(image)? else { return itself };
+    let in_its_place = Subject { digest, ..subject.clone() };
+    let index = image_target(walk, &in_its_place, requirement)?;
+    let manifest = manifest_of(walk, &index, &in_its_place)?;
+    platforms::hold_child(&manifest, digest, subject, requirement)?;
+    let proof = supply_chain(walk, (&index, &in_its_place), (image, subject), requirement)?;
+    Ok(SupplyChainProof { index: Some(digest), ..proof })
+}
+
+/// The supply chain of an image, whose files are those of what runs: a manifest, for which an index may stand here.
+fn supply_chain(
+    walk: &mut Walk<'_>,
+    (image, subject): (&Resolved, &Subject),
+    runs: (&Resolved, &Subject),
     requirement: &Requirement,
 ) -> Result<SupplyChainProof, Stop> {
     let parameters = parameters(walk, subject, requirement)?;
@@ -152,30 +176,27 @@ fn supply_chain(
     let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
     let attestations = evidence.attestations.iter();
     let attestations = attestations.map(|(path, bytes)| AttestationFile { name: path.to_string(), bytes });
-    let verified = in_toto::verify(
-        &SupplyChain {
-            layout: &layout.bytes,
-            keys: layout.keys,
-            links: links.collect(),
-            attestations: attestations.collect(),
+    let chain = SupplyChain {
+        layout: &layout.bytes,
+        keys: layout.keys,
+        links: links.collect(),
+        attestations: attestations.collect(),
+    };
+    let options = in_toto::Options {
+        parameters,
+        raw_parameters: false,
+        layout_threshold: requirement.layout_threshold,
+        sublayouts: match requirement.sublayouts {
+            None => in_toto::Sublayouts::Deny,
+            Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
         },
-        &in_toto::Options {
-            parameters,
-            raw_parameters: false,
-            layout_threshold: requirement.layout_threshold,
-            sublayouts: match requirement.sublayouts {
-                None => in_toto::Sublayouts::Deny,
-                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
-            },
-            statements: requirement.statements.clone(),
-            inspections: match requirement.inspections {
-                Inspections::Refuse => in_toto::Inspections::Refuse,
-                Inspections::Skip => in_toto::Inspections::Skip,
-            },
-        },
-        walk.now,
-        &walk.limits.in_toto,
-    )?;
+        statements: requirement.statements.clone(),
+        inspections: in_toto::Inspections::Refuse,
+    };
+    let (now, limits) = (walk.now, &walk.limits.in_toto);
+    let mut inspect = Inspect::new(walk, (image, subject), runs, requirement);
+    let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
+    let verified = inspect.end(verified)?;
     // What stands for the links of no step was asked for in vain.
     if let Some((step, _)) = requirement.statements.steps().find(|(step, _)| !verified.steps().contains_key(*step)) {
         return Err(Error::NoSuchStep { step: step.to_string() }.into());
@@ -190,6 +211,10 @@ fn supply_chain(
         return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
     }
     let bound = bind(&verified, subject, requirement)?;
+    if requirement.platforms != Platforms::Any {
+        let manifest = manifest_of(walk, image, subject)?;
+        platforms::hold(&manifest, &verified, &bound, subject, requirement)?;
+    }
     Ok(SupplyChainProof {
         loose: in_toto::loose(&verified, &bound.step),
         layout: evidence.layout.target.path.clone(),
@@ -197,6 +222,7 @@ fn supply_chain(
         layout_keys: layout.key_paths,
         bound_step: bound.step,
         bound_artifact: bound.artifact,
+        index: None,
         verified,
     })
 }

@@ -14,8 +14,10 @@ mod agreement;
 mod binding;
 mod error;
 mod files;
+mod inspection;
 mod judge;
 mod layout;
+mod platforms;
 mod proof;
 pub mod requirement;
 mod separation;
@@ -30,7 +32,7 @@ pub use proof::{Basis, Ends, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
 pub use subject::{Name, Subject};
-pub use walk::{Judgement, Limits, Need, Progress, View};
+pub use walk::{Commands, Judgement, Limits, Need, Progress, View};
 
 #[cfg(test)]
 mod tests;

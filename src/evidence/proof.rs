@@ -54,6 +54,8 @@ pub(super) struct SupplyChainProof {
     pub(super) layout_keys: Vec<TargetPath>,
     pub(super) bound_step: String,
     pub(super) bound_artifact: String,
+    /// The index that stands for the manifest.
+    pub(super) index: Option<Sha256>,
     pub(super) verified: in_toto::Verified,
     pub(super) loose: Vec<in_toto::Lint>,
 }
@@ -109,6 +111,11 @@ impl Proof {
     /// The step and the artifact of it that carry the image's digest.
     pub fn bound_to(&self) -> Option<(&str, &str)> {
         self.supply_chain.as_ref().map(|proof| (proof.bound_step.as_str(), proof.bound_artifact.as_str()))
+    }
+
+    /// The index that was proven in the place of the manifest (`via: index`).
+    pub fn index(&self) -> Option<Sha256> {
+        self.supply_chain.as_ref()?.index
     }
 
     /// What in-toto verified, with its trail.

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    image::Platform,
     pattern::Fnmatch,
     tuf::{RoleChain, RoleName},
 };
@@ -41,6 +42,12 @@ pub struct Requirement {
     pub layout_threshold: Option<NonZeroU32>,
     /// Which artifact of the verified supply chain is the image (T2).
     pub product: Product,
+    /// Which manifests of an index the bound step must have made.
+    pub platforms: Platforms,
+    /// What may be judged in the place of a manifest that does not prove itself.
+    pub via: Option<Via>,
+    /// Where the layers of an image come from whose files an inspection looks at; from nowhere when absent.
+    pub layers: Option<LayerSource>,
     /// Values for the layout's parameters.
     pub parameters: BTreeMap<String, Template>,
     /// What becomes of a layout's inspections.
@@ -75,6 +82,9 @@ impl Requirement {
             role: None,
             layout_threshold: None,
             product: Product::default(),
+            platforms: Platforms::Any,
+            via: None,
+            layers: None,
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
             statements: Statements::default(),
@@ -174,6 +184,9 @@ pub struct Product {
     pub from: ProductFrom,
     /// A pattern on the artifact's name, in place of the canonical name.
     pub name: Option<Fnmatch>,
+    /// The built-in inspection of the layout that has to match the image with what a step made, in place of all that
+    /// (T2, binding B).
+    pub inspection: Option<String>,
 }
 
 /// A side of a step.
@@ -185,6 +198,33 @@ pub enum ProductFrom {
     Products,
     /// What the step used.
     Materials,
+}
+
+/// Which manifests of an index have to be products of the bound step themselves. The index itself always has to be one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Platforms {
+    /// None: who made the index has said what is in it.
+    #[default]
+    Any,
+    /// Every one.
+    All,
+    /// Those for these platforms, each of which must be there. Never empty.
+    These(BTreeSet<Platform>),
+}
+
+/// Where layers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSource {
+    /// The host of a registry that the policy describes.
+    pub registry: String,
+}
+
+/// What may be judged in the place of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The index that lists it.
+    Index,
 }
 
 /// What becomes of a layout's inspections. None ever runs a command here.

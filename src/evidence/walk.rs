@@ -1,11 +1,22 @@
 //! Look-ups in one immutable view of a repository, and the record of what they stood on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
 use super::{Basis, Ends, Error, Relied, RepositoryName};
-use crate::tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted, Visit};
+use crate::{
+    image::{
+        Descriptor,
+        layer::{self, Layer, LayerFault},
+    },
+    in_toto::{Inspection, Recorded},
+    tuf::{Delegated, Lookup, Resolved, RoleChain, RoleRequest, TargetFile, TargetPath, Trusted, Visit},
+};
 
 /// One immutable generation of a repository, and the files fetched so far for one judgement.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +29,19 @@ pub struct View<'a> {
     pub roles: &'a Delegated,
     /// Target files by path. Their hashes and lengths are compared again where they are used.
     pub files: &'a BTreeMap<TargetPath, Arc<[u8]>>,
+    /// Layers of images, each read from a blob with the digest and the size of its descriptor, or why it is refused.
+    pub layers: &'a BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>>,
+    /// What runs the commands of inspections; nothing does in the webhook.
+    pub commands: Option<&'a dyn Commands>,
+}
+
+/// Runs the commands of inspections that are not built in, on the machine of somebody who wants that.
+pub trait Commands: fmt::Debug + Send + Sync {
+    /// Runs one, and says what was there before and after.
+    ///
+    /// # Errors
+    /// It failed, in words.
+    fn run(&self, inspection: &Inspection) -> Result<Recorded, String>;
 }
 
 /// What a judgement lacks.
@@ -27,6 +51,8 @@ pub enum Need {
     Role(Box<RoleRequest>),
     /// A target file.
     File(Arc<TargetFile>),
+    /// A layer of the image.
+    Layer(Descriptor),
 }
 
 /// How far a judgement came.
@@ -60,11 +86,19 @@ pub struct Limits {
     pub total_bytes: u64,
     /// Caps of the in-toto verification.
     pub in_toto: crate::in_toto::Limits,
+    /// Caps of the layers of an image.
+    pub layers: layer::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { evidence_files: 512, layout_keys: 64, total_bytes: 64 << 20, in_toto: crate::in_toto::Limits::default() }
+        Self {
+            evidence_files: 512,
+            layout_keys: 64,
+            total_bytes: 64 << 20,
+            in_toto: crate::in_toto::Limits::default(),
+            layers: layer::Limits::default(),
+        }
     }
 }
 
@@ -90,6 +124,7 @@ pub(super) struct Walk<'a> {
     ends: BTreeMap<Ends, Timestamp>,
     needs: Vec<Need>,
     wanted_bytes: u64,
+    wanted: BTreeSet<TargetPath>,
     layout: Option<TargetPath>,
     relied: Vec<Relied>,
     /// Whether other repositories are to be asked about the files that are read.
@@ -107,6 +142,7 @@ impl<'a> Walk<'a> {
             ends: BTreeMap::new(),
             needs: Vec::new(),
             wanted_bytes: 0,
+            wanted: BTreeSet::new(),
             layout: None,
             relied: Vec::new(),
             note_files: false,
@@ -163,7 +199,9 @@ impl<'a> Walk<'a> {
 
     /// The bytes of a target, held against all its hashes and its length. What lacks is noted; to be settled.
     pub(super) fn file(&mut self, target: &Arc<TargetFile>) -> Result<Option<Arc<[u8]>>, Stop> {
-        self.wanted_bytes = self.wanted_bytes.saturating_add(target.length);
+        if self.wanted.insert(target.path.clone()) {
+            self.wanted_bytes = self.wanted_bytes.saturating_add(target.length);
+        }
         let total = self.limits.total_bytes;
         if self.wanted_bytes > total {
             return Err(Error::TooManyBytes { path: target.path.clone(), limit: total }.into());
@@ -178,6 +216,16 @@ impl<'a> Walk<'a> {
             self.rely_on(target);
         }
         Ok(Some(bytes.clone()))
+    }
+
+    /// A layer, or why it is refused. What lacks is noted; to be settled.
+    pub(super) fn layer(&mut self, wanted: &Descriptor) -> Option<Result<Arc<Layer>, LayerFault>> {
+        let known = self.view.layers.get(wanted).cloned();
+        let is_same = |need: &Need| matches!(need, Need::Layer(other) if other == wanted);
+        if known.is_none() && !self.needs.iter().any(is_same) {
+            self.needs.push(Need::Layer(wanted.clone()));
+        }
+        known
     }
 
     /// Notes that the outcome rests on this target, about which other repositories are to be asked.

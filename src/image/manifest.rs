@@ -15,6 +15,9 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// Entries of an index, and layers of an image.
 pub const MAX_DESCRIPTORS: usize = 1024;
 
+/// The operating system of entries that are no images, such as those that builders make for attestations.
+pub const NO_IMAGE: &str = "unknown";
+
 const IMAGE_TYPES: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 const INDEX_TYPES: [&str; 2] =
@@ -38,7 +41,7 @@ pub enum Manifest {
 }
 
 /// A pointer to a blob or a manifest (OCI image-spec, "Descriptors").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Descriptor {
     /// What it points to.
     pub media_type: String,
@@ -66,6 +69,22 @@ pub struct Platform {
     pub architecture: String,
     /// `v7`
     pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Reads `os/arch` or `os/arch/variant`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        if !parts.iter().all(|part| !part.is_empty() && part.bytes().all(is_plain)) {
+            return None;
+        }
+        let (os, architecture, variant) = match parts.as_slice() {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some((*variant).to_owned())),
+            _ => return None,
+        };
+        Some(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant })
+    }
 }
 
 impl fmt::Display for Platform {
@@ -154,15 +173,20 @@ fn parse_child(place: &str, entry: &Value) -> Result<Child, Error> {
 }
 
 fn parse_platform(place: &str, platform: &Value) -> Result<Platform, ManifestFault> {
-    // A `/` or `#` in a part would make the name of one platform out of that of another.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let part = |name: &str| match platform.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) if text.bytes().all(plain) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Some(Value::String(text)) if text.bytes().all(is_plain) => {
+            Ok(Some(text.clone()).filter(|text| !text.is_empty()))
+        }
         Some(_) => Err(malformed(format!("{place}.{name}"), "a plain name")),
     };
     let required = |name: &str| part(name)?.ok_or_else(|| malformed(format!("{place}.{name}"), "a plain name"));
     Ok(Platform { os: required("os")?, architecture: required("architecture")?, variant: part("variant")? })
+}
+
+/// A `/` or `#` in a part would make the name of one platform out of that of another.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 fn parse_descriptor(place: &str, descriptor: Option<&Value>) -> Result<Descriptor, Error> {

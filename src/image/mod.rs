@@ -4,6 +4,7 @@
 //! that form, so no second spelling of a name slips past a rule. Manifests are read by one strict parser.
 
 mod error;
+pub mod layer;
 pub mod manifest;
 mod reference;
 

@@ -252,18 +252,19 @@ struct AllInspected<'a> {
 /// Has all inspections carried out before the rules of the first are applied, as the reference does it.
 fn inspect<'a>(frame: &mut Frame<'_, '_>, inspections: &'a [Inspection]) -> Result<AllInspected<'a>, Error> {
     let mut all = AllInspected { carried_out: Vec::new(), skipped: Vec::new() };
+    let mut refused = Vec::new();
     for inspection in inspections {
         match frame.inspector.inspect(inspection, &frame.folder) {
             Ok(Inspected::Recorded(recorded)) => all.carried_out.push((inspection, recorded)),
             Ok(Inspected::Skipped) => all.skipped.push(inspection.name.clone()),
-            Err(InspectionProblem::Refused) => {
-                let inspections = inspections.iter().map(|inspection| inspection.name.clone()).collect();
-                return Err(Error::InspectionsRefused { inspections });
-            }
+            Err(InspectionProblem::Refused) => refused.push(inspection.name.clone()),
             Err(InspectionProblem::Failed(problem)) => {
                 return Err(Error::InspectionFailed { inspection: inspection.name.clone(), problem });
             }
         }
+    }
+    if !refused.is_empty() {
+        return Err(Error::InspectionsRefused { inspections: refused });
     }
     Ok(all)
 }

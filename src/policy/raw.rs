@@ -1,16 +1,17 @@
 //! The policy exactly as typed: every word it may hold, and no meaning yet.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_saphyr::{MergeKeyPolicy, Options};
 
 use super::{DefaultAction, Error, Fault, Mode, UsedAs, outline::Outline};
-use crate::evidence::requirement::{Inspections, Level, PredicateType, ProductFrom, Tags};
+use crate::evidence::requirement::{Inspections, Level, PredicateType, ProductFrom, Tags, Via};
+
+mod words;
+
+pub(super) use words::{RawPlatforms, RawSublayouts};
 
 /// Bytes of a policy: what a ConfigMap can hold.
 const MAX_BYTES: usize = 1 << 20;
@@ -108,6 +109,8 @@ pub(super) struct RawRegistry {
     pub(super) private: Option<bool>,
     /// With which credentials it, or whoever gives its tokens, is asked.
     pub(super) auth: Option<RawAuth>,
+    /// Hosts to which it may send for layers, without credentials.
+    pub(super) redirects: Option<Vec<String>>,
 }
 
 /// Where credentials are: never in the policy.
@@ -182,6 +185,12 @@ pub(super) struct RawVerify {
     pub(super) layout_threshold: Option<u32>,
     /// Which artifact must be the image.
     pub(super) product: Option<RawProduct>,
+    /// Which manifests of an index the bound step must have made.
+    pub(super) platforms: Option<RawPlatforms>,
+    /// What may be judged in the place of a manifest that a Pod names.
+    pub(super) via: Option<Via>,
+    /// Where layers come from, where an inspection looks at the files of an image.
+    pub(super) layers: Option<RawLayers>,
     /// Values for the parameters of the layout.
     pub(super) parameters: Option<BTreeMap<String, String>>,
     /// What becomes of inspections.
@@ -214,6 +223,14 @@ pub(super) enum AgreeOn {
     Evidence,
 }
 
+/// Where layers come from.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLayers {
+    /// The host of one of the registries that the policy describes.
+    pub(super) registry: String,
+}
+
 /// The artifact that must be the image.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -226,14 +243,8 @@ pub(super) struct RawProduct {
     pub(super) from: Option<ProductFrom>,
     /// A pattern on its name.
     pub(super) name: Option<String>,
-}
-
-/// `deny`, `allow` or `{depth: 2}`
-#[derive(Debug, Serialize)]
-pub(super) enum RawSublayouts {
-    Deny,
-    Allow,
-    Depth(u32),
+    /// The built-in inspection that must match it with what a step made, in place of all that.
+    pub(super) inspection: Option<String>,
 }
 
 /// Reads the text, and where everything in it stands.
@@ -295,59 +306,4 @@ fn kind_of(expected: &str) -> &str {
 /// Cuts off ` at line 3, column 16`, which stands in front already.
 fn without_place(text: &str) -> String {
     text.split_once(" at line ").map_or(text, |(message, _)| message).to_owned()
-}
-
-impl JsonSchema for RawSublayouts {
-    fn schema_name() -> Cow<'static, str> {
-        "Sublayouts".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                {"enum": ["deny", "allow"]},
-                {
-                    "type": "object",
-                    "properties": {"depth": {"type": "integer", "minimum": 0, "maximum": 8}},
-                    "required": ["depth"],
-                    "additionalProperties": false,
-                },
-            ],
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for RawSublayouts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct WordOrDepth;
-
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Depth {
-            depth: u32,
-        }
-
-        impl<'de> Visitor<'de> for WordOrDepth {
-            type Value = RawSublayouts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("deny, allow or {depth: <levels>}")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<RawSublayouts, E> {
-                match word {
-                    "deny" => Ok(RawSublayouts::Deny),
-                    "allow" => Ok(RawSublayouts::Allow),
-                    other => Err(E::unknown_variant(other, &["deny", "allow", "{depth: <levels>}"])),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<RawSublayouts, A::Error> {
-                let Depth { depth } = Depth::deserialize(MapAccessDeserializer::new(access))?;
-                Ok(RawSublayouts::Depth(depth))
-            }
-        }
-
-        deserializer.deserialize_any(WordOrDepth)
-    }
 }

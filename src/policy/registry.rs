@@ -1,14 +1,14 @@
-//! The registries that may be asked what a tag names.
+//! The registries that may be asked what a tag names, and for layers.
 
 use super::{
     FileName,
     location::load_host,
     outline::{Located, Path},
     raw::RawRegistry,
-    repository::{Auth, SecretName},
+    repository::{Auth, SecretName, load_redirects},
 };
 
-/// A registry as a policy describes it. It is asked only by rules with `tags: registry`.
+/// A registry as a policy describes it. It is asked only by rules with `tags: registry` or `layers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// The other host to which it may send for a token, with its port unless that is 443.
@@ -19,6 +19,8 @@ pub struct RegistrySettings {
     pub private: bool,
     /// With which credentials it is asked. They are for whoever gives its tokens, where that is another host.
     pub auth: Option<Auth>,
+    /// Hosts, with their ports unless these are the usual ones, to which it may send for layers.
+    pub redirects: Vec<String>,
 }
 
 impl RegistrySettings {
@@ -29,7 +31,8 @@ impl RegistrySettings {
             let secret = SecretName::load(&auth.secret_ref, &at.key("auth").key("secretRef"))?;
             Ok(Auth { secret, host: tokens.clone().unwrap_or_else(|| host.to_owned()) })
         });
+        let redirects = load_redirects(raw.redirects.as_deref(), &at.key("redirects"))?;
         let ca_bundle = raw.ca_bundle.as_deref().map(|text| FileName::load(text, &at.key("caBundle"))).transpose()?;
-        Ok(Self { tokens, ca_bundle, private: raw.private.unwrap_or(false), auth: auth.transpose()? })
+        Ok(Self { tokens, ca_bundle, private: raw.private.unwrap_or(false), auth: auth.transpose()?, redirects })
     }
 }

@@ -175,7 +175,7 @@ impl fmt::Display for SecretName {
     }
 }
 
-fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Located> {
+pub(super) fn load_redirects(hosts: Option<&[String]>, at: &Path) -> Result<Vec<String>, Located> {
     let Some(hosts) = hosts else { return Ok(Vec::new()) };
     if hosts.is_empty() {
         return Err(at.fault(Fault::EmptyList));

@@ -159,7 +159,8 @@ impl Publisher {
         Ok(AddedImage { digest, paths, evidence })
     }
 
-    /// Lists the manifests of an index by their digests, with the evidence of the index. Returns their target paths.
+    /// Lists the manifests of an index by their digests, with the evidence of the index and its digest (`custom.index`):
+    /// a rule may have the index judged in their place. Returns their target paths.
     pub fn add_children(
         &mut self,
         image: &NewImage,
@@ -172,7 +173,10 @@ impl Publisher {
         };
         let repository = Repository::parse(&image.repository);
         let repository = repository.map_err(|error| Error::input("repository", error.to_string()))?;
-        let custom = Map::from_iter([(IN_TOTO.to_owned(), json!(added.evidence))]);
+        let custom = Map::from_iter([
+            (IN_TOTO.to_owned(), json!(added.evidence)),
+            ("index".to_owned(), json!(format!("sha256:{}", added.digest))),
+        ]);
         let mut paths = Vec::new();
         for child in children {
             let digest = Sha256::of(child);

@@ -1,10 +1,11 @@
-//! What does a tag name in a registry of images?
+//! What does a tag name in a registry of images, and what is in a layer?
 //!
-//! It is asked only where a rule says `tags: registry`, and its answer is no evidence: the digest is judged through TUF
-//! like any other. What a registry may do to whoever asks is bounded: it is one that the policy describes, over TLS, its
-//! redirects are not followed, it may send for a token only to itself or to the one host that is listed, addresses that
+//! It is asked only where a rule says `tags: registry` or `layers`, and its answer is no evidence: the digest is judged
+//! through TUF like any other, and a layer counts for its digest. What a registry may do to whoever asks is bounded: it is one that the policy describes, over TLS, its
+//! redirects are followed for layers alone and only to hosts that are listed, it may send for a token only to itself or to the one host that is listed, addresses that
 //! are not public are reached only where the policy says so, and bytes, time and requests at once have caps.
 
+pub mod layers;
 pub mod push;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use crate::{
     repository::{
         credentials::Credentials,
         transport::{
-            self, Reach,
+            self, Clients, Reach, Redirects,
             distribution::{self, Ask, Distribution, Fault},
             host,
         },
@@ -45,6 +46,8 @@ const FRESH: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Requests under way at a time, so that nobody drives us to press a registry.
 const AT_A_TIME: usize = 8;
+/// Layers that are read at a time: each takes a thread, and a processor while it is unpacked.
+const LAYERS_AT_A_TIME: usize = 2;
 /// Tags whose answer is kept.
 const MAX_KNOWN: usize = 1024;
 /// Bytes of a manifest (distribution's own cap).
@@ -65,13 +68,17 @@ pub struct Settings {
     pub reach: Reach,
     /// With what it, or who gives its tokens, knows us.
     pub credentials: Option<Credentials>,
+    /// Where it may send for layers.
+    pub redirects: Redirects,
 }
 
 /// One registry.
 #[derive(Debug)]
 pub struct Registry {
     registry: Distribution,
+    elsewhere: Clients,
     asking: Semaphore,
+    pulling: Semaphore,
     known: Mutex<BTreeMap<String, Arc<Slot>>>,
 }
 
@@ -85,11 +92,13 @@ impl Registry {
     /// The host is no name or an address that may not be reached, or the authorities are none.
     pub fn new(settings: Settings) -> Result<Self, transport::Error> {
         let (named, asked) = DOCKER_HUB;
-        let host = if settings.host == named { asked } else { &settings.host };
-        let (base, client) = transport::client_of(host, settings.ca_bundle.as_deref(), settings.reach)?;
-        let Settings { tokens, credentials, reach, .. } = settings;
+        let host = if settings.host == named { asked.to_owned() } else { settings.host.clone() };
+        let host = &host;
+        let Settings { ca_bundle, tokens, credentials, reach, redirects, .. } = settings;
+        let (base, client, elsewhere) = transport::clients_of(host, ca_bundle.as_deref(), reach, redirects)?;
         let registry = Distribution::new(client, base, tokens, credentials, reach);
-        Ok(Self { registry, asking: Semaphore::new(AT_A_TIME), known: Mutex::default() })
+        let (asking, pulling) = (Semaphore::new(AT_A_TIME), Semaphore::new(LAYERS_AT_A_TIME));
+        Ok(Self { registry, elsewhere, asking, pulling, known: Mutex::default() })
     }
 
     /// The digest that a tag names now, or did ten seconds ago. Asked once for all who wait.

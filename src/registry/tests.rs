@@ -48,6 +48,7 @@ impl Server {
             ca_bundle: Some(self.authority.clone().into_bytes()),
             reach: Reach::Private,
             credentials: None,
+            redirects: Redirects::default(),
         }
     }
 }

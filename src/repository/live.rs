@@ -15,6 +15,7 @@ use tokio::{sync::watch, time::Instant};
 
 pub use self::lapsed::Lapsed;
 use super::{
+    layers::NoLayer,
     memory::{Alerts, Shared, equivocation},
     mirrors,
     store::{self, Store, Writer},
@@ -100,6 +101,9 @@ pub enum Error {
     /// A task of this program ended without a result.
     #[error("{0}")]
     Internal(String),
+    /// A layer of the image could not be had. It says nothing about the repository.
+    #[error(transparent)]
+    Layer(NoLayer),
     /// The judgement asked for more than any evidence needs.
     #[error("the evidence asks for more rounds of fetching than {0}")]
     TooManyRounds(usize),
@@ -112,6 +116,7 @@ impl Error {
             Self::Tuf(error) => error.code(),
             Self::Store(_) => "internal/store",
             Self::NotYet => "admission/fetching",
+            Self::Layer(NoLayer { fault, .. }) => fault.code(),
             Self::Internal(_) | Self::TooManyRounds(_) => "internal/failure",
         }
     }

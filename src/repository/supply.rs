@@ -5,9 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::live::{Error, Generation, Repository};
+use super::{
+    layers::Layers,
+    live::{Error, Generation, Repository},
+};
 use crate::{
     evidence::{Judgement, Need, Progress, View},
+    image::{
+        Descriptor,
+        layer::{Layer, LayerFault},
+    },
     tuf::{self, Delegated, Lookup, RoleRequest, TargetFile, TargetPath},
 };
 
@@ -23,15 +30,35 @@ impl Repository {
         deadline: Instant,
         judge: impl Fn(View<'_>) -> Progress<T>,
     ) -> Result<Judgement<T>, Error> {
+        self.judge_with(None, generation, now, deadline, judge).await
+    }
+
+    /// The same, where layers of images come from somewhere. The time that they take is not taken off the deadline.
+    pub async fn judge_with<T>(
+        &self,
+        source: Option<&dyn Layers>,
+        generation: &Generation,
+        now: Timestamp,
+        mut deadline: Instant,
+        judge: impl Fn(View<'_>) -> Progress<T>,
+    ) -> Result<Judgement<T>, Error> {
         let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
+        let mut layers: BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>> = BTreeMap::new();
         for _ in 0..MAX_ROUNDS {
             let roles = generation.roles();
-            let view = View { repository: &self.name, trusted: &generation.trusted, roles: &roles, files: &files };
+            let view = View {
+                repository: &self.name,
+                trusted: &generation.trusted,
+                roles: &roles,
+                files: &files,
+                layers: &layers,
+                commands: None,
+            };
             let needs = match judge(view) {
                 Progress::Done(judgement) => return Ok(judgement),
                 Progress::Needs(needs) => needs,
             };
-            let (roles, targets) = split(needs);
+            let (roles, targets, wanted) = split(needs);
             let fetched = futures::future::try_join(
                 self.load_roles(generation, roles, now, deadline),
                 futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
@@ -40,6 +67,15 @@ impl Repository {
             for (target, bytes) in targets.iter().zip(bodies) {
                 files.insert(target.path.clone(), bytes);
             }
+            if wanted.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
+            let source =
+                source.ok_or_else(|| Error::Internal("layers are wanted, and come from nowhere".to_owned()))?;
+            let read = futures::future::try_join_all(wanted.iter().map(|wanted| source.layer(wanted)));
+            layers.extend(wanted.iter().cloned().zip(read.await.map_err(Error::Layer)?));
+            deadline = deadline.checked_add(began.elapsed()).unwrap_or(deadline);
         }
         Err(Error::TooManyRounds(MAX_ROUNDS))
     }
@@ -135,16 +171,16 @@ impl Repository {
     }
 }
 
-fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>) {
-    let mut roles = Vec::new();
-    let mut files = Vec::new();
+fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>, Vec<Descriptor>) {
+    let (mut roles, mut files, mut layers) = (Vec::new(), Vec::new(), Vec::new());
     for need in needs {
         match need {
             Need::Role(request) => roles.push(*request),
             Need::File(target) => files.push(target),
+            Need::Layer(descriptor) => layers.push(descriptor),
         }
     }
-    (roles, files)
+    (roles, files, layers)
 }
 
 #[cfg(test)]

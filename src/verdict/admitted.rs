@@ -345,6 +345,7 @@ fn proof_json(proof: &Proof) -> Value {
         "layoutKeys": proof.layout_keys(),
         "steps": proof.steps(),
         "boundTo": proof.bound_to().map(|(step, artifact)| json!({"step": step, "artifact": artifact})),
+        "index": proof.index().map(|digest| format!("sha256:{digest}")),
         "validUntil": proof.valid_until(),
     })
 }

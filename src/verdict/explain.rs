@@ -89,12 +89,19 @@ fn proven(out: &mut String, proof: &Proof) {
                 }
             }
         }
+        for inspection in verified.inspections() {
+            line(out, 1, &format!("inspection {}: {}", inspection.name, inspection.run.join(" ")));
+            for trail in inspection.material_rules.iter().chain(&inspection.product_rules) {
+                line(out, 2, &format!("{} took {}", trail.rule, listed(&trail.consumed)));
+            }
+        }
         for name in verified.skipped_inspections() {
             line(out, 1, &format!("inspection {name}: skipped"));
         }
     }
     if let Some((step, artifact)) = proof.bound_to() {
-        line(out, 1, &format!("the image is {artifact} of step {step}"));
+        let what = proof.index().map_or("the image".to_owned(), |index| format!("its index sha256:{index}"));
+        line(out, 1, &format!("{what} is {artifact} of step {step}"));
     }
     line(out, 1, &format!("valid until {}", proof.valid_until()));
 }

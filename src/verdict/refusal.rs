@@ -129,6 +129,14 @@ pub enum Cause {
         /// Why there is no digest.
         fault: TagFault,
     },
+    /// A registry did not give a layer that an inspection looks at.
+    #[error("registry {registry} was asked for a layer: {fault}")]
+    Layer {
+        /// Its host.
+        registry: String,
+        /// Why there is no layer.
+        fault: TagFault,
+    },
     /// The namespace asks for more unknown images than it is given.
     #[error("{} asked for too many images that were not judged before", namespace_text(.namespace.as_deref()))]
     OverBudget {
@@ -175,7 +183,7 @@ impl Cause {
             Self::TooOld { .. } => "tuf/max-age",
             Self::TooFewRepositories { .. } => "image/too-few-repositories",
             Self::Internal { .. } => "internal/failure",
-            Self::Registry { fault, .. } => fault.code(),
+            Self::Registry { fault, .. } | Self::Layer { fault, .. } => fault.code(),
             Self::Fetching { .. } => "admission/fetching",
             Self::OverBudget { .. } => "admission/over-budget",
             Self::Unjudged => "internal/unjudged",

@@ -95,7 +95,7 @@ impl Case<'_> {
     async fn ask(&self, name: &RepositoryName, subject: &Subject, relied: &Arc<[Relied]>) -> Said {
         let (settings, repository) = self.world.repository(name)?;
         let by = self.repository.name();
-        let case = Case { settings, repository, ..*self };
+        let case = Case { settings, repository, ..self.clone() };
         let fresh = async {
             let generation = case.current().await?;
             let (said, _) = case.opinion(&generation, by, subject, relied).await?;
@@ -119,7 +119,7 @@ impl Case<'_> {
             Some(WayOn::Lapsed(last_fresh)) => {
                 let generation = &last_fresh.lapsed.generation;
                 let Asked::Image { reference, .. } = case.asked else { return Err(cause) };
-                let then = Case { now: last_fresh.judged_at, ..case };
+                let then = Case { now: last_fresh.judged_at, ..case.clone() };
                 let runs = case.in_use.holds(&reference.repository, subject.digest);
                 match then.opinion(generation, by, subject, relied).await {
                     Ok((said, until)) if runs && case.now < until.min(generation.trusted().root().expires) => {

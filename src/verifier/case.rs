@@ -12,16 +12,19 @@ use super::{
 use crate::{
     crypto::Sha256,
     evidence::{
-        self, Name, Proof, RepositoryName, Requirement, Subject, View, judge,
+        self, Commands, Name, Proof, RepositoryName, Requirement, Subject, View, judge,
         requirement::{Field, Tags},
         resolve_tag,
     },
     image::{Reference, Repository as ImageName, Tag},
     policy::TufRepository,
     registry::Registry,
-    repository::{Generation, Repository, RepositoryError},
+    repository::{
+        Generation, Repository, RepositoryError,
+        layers::{Layers, NoBlob, NoLayer},
+    },
     tuf::{self, TargetPath},
-    verdict::{Cause, Context, Pinning, Refusal, Staleness},
+    verdict::{Cause, Context, Pinning, Refusal, Staleness, TagFault},
 };
 
 /// What is judged.
@@ -57,7 +60,7 @@ impl Proven {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Case<'a> {
     pub(super) verdicts: &'a Verdicts,
     pub(super) in_use: &'a InUse,
@@ -66,6 +69,10 @@ pub(super) struct Case<'a> {
     pub(super) repository: &'a Arc<Repository>,
     /// That of the image, as it is written: who pulls asks it.
     pub(super) registry: Option<&'a Arc<Registry>>,
+    /// Where the layers of the image come from.
+    pub(super) layers: Option<Arc<dyn Layers>>,
+    /// What runs the commands of inspections.
+    pub(super) commands: Option<&'a Arc<dyn Commands>>,
     /// What the policy says about the repository.
     pub(super) settings: &'a TufRepository,
     pub(super) asked: Asked<'a>,
@@ -231,10 +238,12 @@ impl Case<'_> {
     ) -> impl Future<Output = Result<evidence::Judgement<Proof>, RepositoryError>> + Send + 'static {
         let (repository, generation, limits) = (self.repository.clone(), generation.clone(), self.limits.clone());
         let (requirement, subject, now) = (self.requirement.clone(), key.subject.clone(), self.now);
+        let (layers, commands) = (self.layers.clone(), self.commands.cloned());
         async move {
             let deadline = Instant::now() + repository.limits().judgement_time;
-            let judge = |view: View<'_>| judge(&subject, &requirement, view, now, &limits);
-            repository.judge(&generation, now, deadline, judge).await
+            let commands = commands.as_deref();
+            let judge = |view: View<'_>| judge(&subject, &requirement, View { commands, ..view }, now, &limits);
+            repository.judge_with(layers.as_deref(), &generation, now, deadline, judge).await
         }
     }
 
@@ -277,6 +286,14 @@ impl Case<'_> {
             RepositoryError::NotYet => Cause::Fetching { repository },
             error @ (RepositoryError::Store(_) | RepositoryError::Internal(_)) => {
                 Cause::Internal { what: error.to_string() }
+            }
+            RepositoryError::Layer(NoLayer { registry, fault }) => {
+                let fault = match fault {
+                    NoBlob::Unreachable(why) => TagFault::Unreachable(why),
+                    NoBlob::Credentials(why) => TagFault::Credentials(why),
+                    NoBlob::Tokens(realm) => TagFault::Tokens(realm),
+                };
+                Cause::Layer { registry, fault }
             }
             error @ RepositoryError::TooManyRounds(_) => Cause::Internal { what: error.to_string() },
         }

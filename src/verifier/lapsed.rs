@@ -93,7 +93,7 @@ impl Case<'_> {
 
     async fn digest_as_last_fresh(&self, last_fresh: &LastFresh) -> Option<Sha256> {
         let Asked::Image { reference, .. } = self.asked else { return None };
-        let then = Case { now: last_fresh.judged_at, ..*self };
+        let then = Case { now: last_fresh.judged_at, ..self.clone() };
         let digest = then.digest_by(&last_fresh.lapsed.generation).await.ok()?;
         self.in_use.holds(&reference.repository, digest).then_some(digest)
     }
@@ -101,7 +101,7 @@ impl Case<'_> {
     async fn prove_as_last_fresh(&self, last_fresh: &LastFresh, refusal: &mut Refusal) -> Option<Proven> {
         let LastFresh { lapsed, judged_at, .. } = last_fresh;
         self.digest_as_last_fresh(last_fresh).await?;
-        let then = Case { now: *judged_at, ..*self };
+        let then = Case { now: *judged_at, ..self.clone() };
         let proof = then.prove_by(&lapsed.generation, refusal).await.ok()?;
         // Only timestamp and snapshot may be past their dates.
         let still = self.now < proof.valid_until() && self.now < lapsed.generation.trusted().root().expires;

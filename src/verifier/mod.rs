@@ -25,9 +25,10 @@ use self::{
 };
 use crate::{
     crypto::Sha256,
-    evidence,
+    evidence::{self, Commands},
     image::Reference,
     policy::{self, DefaultAction, Rule, Selected, UsedAs},
+    registry::layers,
     tuf::TargetPath,
     verdict::{Admitted, Cause, Context, Judged, Leniency, Pinning, Refusal, Verdict},
 };
@@ -76,6 +77,8 @@ pub struct Verifier {
     verdicts: Verdicts,
     in_use: Arc<InUse>,
     limits: Arc<evidence::Limits>,
+    layers: layers::Known,
+    commands: Option<Arc<dyn Commands>>,
 }
 
 impl Default for Verifier {
@@ -87,7 +90,13 @@ impl Default for Verifier {
 impl Verifier {
     /// One that remembers nothing yet, and gives each namespace `budget`.
     pub fn new(budget: Budget) -> Self {
-        Self { verdicts: Verdicts::new(budget), in_use: Arc::default(), limits: Arc::default() }
+        let (in_use, limits, layers) = (Arc::default(), Arc::default(), layers::Known::default());
+        Self { verdicts: Verdicts::new(budget), in_use, limits, layers, commands: None }
+    }
+
+    /// The same, running the commands of inspections that are not built in. For the machine of somebody who wants that.
+    pub fn running(self, commands: Arc<dyn Commands>) -> Self {
+        Self { commands: Some(commands), ..self }
     }
 
     /// The images that run, of which nothing is known at first: what a policy may let go on while nothing fresh can be

@@ -1,6 +1,6 @@
 //! One image, or file, under the rule that was selected for it: all requirements of the rule.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -16,6 +16,8 @@ use crate::{
     evidence::requirement::Tags,
     image::{Reference, Repository},
     policy::{Action, Mode, Part, Rule},
+    registry::layers,
+    repository::layers::Layers,
     tuf::TargetPath,
     verdict::{Admitted, Cause, Exemption, Judged, Leniency, Proofs, Refusal, Staleness, Verdict},
 };
@@ -182,12 +184,27 @@ impl ByRule<'_> {
 
     fn case<'a>(&'a self, part: &'a Part, asked: Asked<'a>) -> Result<Case<'a>, Cause> {
         let (settings, repository) = self.world.repository(&part.requirement.repository)?;
-        let Verifier { verdicts, in_use, limits } = self.verifier;
+        let Verifier { verdicts, in_use, limits, layers, commands } = self.verifier;
         let (rule, requirement) = (part.hash, &part.requirement);
         let Times { now, deadline, .. } = self.times;
         let registry = match asked {
             Asked::Image { reference, .. } => self.world.registry(reference.repository.host()),
             Asked::File { .. } => None,
+        };
+        let layers = match (&requirement.layers, asked) {
+            (Some(source), Asked::Image { reference, name, .. }) => {
+                let host = &source.registry;
+                // Policies are read so that every rule that asks one describes it.
+                let missing = || Cause::Internal { what: format!("no registry {host}") };
+                let registry = self.world.registry(host).ok_or_else(missing)?.clone();
+                // Of a mirror under the name by which it is asked.
+                let is_mirror = name.host() != host && reference.repository.host() == host;
+                let path = if is_mirror { reference.repository.path() } else { name.path() }.to_owned();
+                let (known, limits) = (layers.clone(), limits.layers.clone());
+                let (host, patience) = (host.clone(), layers::PATIENCE);
+                Some(Arc::new(layers::Source { registry, host, path, known, limits, patience }) as Arc<dyn Layers>)
+            }
+            _ => None,
         };
         let world = self.world;
         Ok(Case {
@@ -197,6 +214,8 @@ impl ByRule<'_> {
             world,
             repository,
             registry,
+            layers,
+            commands: commands.as_ref(),
             settings,
             asked,
             rule,

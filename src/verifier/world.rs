@@ -264,7 +264,7 @@ impl World {
         generation.map(|generation| generation.separation(&layout_roles)).unwrap_or_default()
     }
 
-    /// The registry of an image, if the policy describes it.
+    /// The registry of this host, if the policy describes it.
     pub fn registry(&self, host: &str) -> Option<&Arc<Registry>> {
         self.registries.get(host).map(|kept| &kept.registry)
     }
@@ -310,6 +310,7 @@ impl KeptRegistry {
             ca_bundle: ca_bundle.clone(),
             reach: if settings.private { Reach::Private } else { Reach::Public },
             credentials: auth.map(|auth| Credentials::new(secrets.clone(), auth.secret.as_str(), &auth.host)),
+            redirects: Redirects::to(settings.redirects.iter().cloned()),
         });
         let registry = registry.map_err(|error| Unbuilt::Registry { registry: host.to_owned(), error })?;
         Ok(Self { settings: settings.clone(), ca_bundle, registry: Arc::new(registry) })

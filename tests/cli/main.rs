@@ -11,6 +11,7 @@ mod demo;
 mod documents;
 mod files;
 mod hosted;
+mod inspections;
 mod mirrors;
 mod openpgp;
 mod pages;

@@ -113,6 +113,15 @@ fn the_account_may_get_the_secrets_that_the_values_name_and_the_policy_reaches_f
     };
     assert_eq!(named("pratique"), [json!(["acme-tuf"]), json!(["login"])]);
     assert_eq!(named("pratique-audit"), [json!(["acme-tuf"])]);
+    // The audit asks a registry for layers, and for nothing else.
+    let rule = "rules:\n- {name: own, match: {}, verify: {repositories: [acme], layers: {registry: registry}}}\n";
+    let looks = format!("{}{registries}", policy.replace("rules: []\n", rule));
+    let objects = with_policy(&looks, &values).unwrap();
+    let about = rules_about(&objects, "pratique-audit", "secrets");
+    assert_eq!(
+        about.iter().map(|rule| &rule["resourceNames"]).collect::<Vec<_>>(),
+        [&json!(["acme-tuf"]), &json!(["login"])]
+    );
     let without = helm::template("pratique", "here", &values[1..2]).unwrap();
     assert_eq!(rules_about(&without, "pratique", "secrets"), Vec::<Value>::new());
 }

@@ -18,6 +18,7 @@ mod doctor;
 mod guards;
 mod image_policy;
 mod install;
+mod layers;
 mod live;
 mod memory;
 mod outage;

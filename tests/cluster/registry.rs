@@ -68,6 +68,24 @@ impl Registry {
         }
     }
 
+    /// Puts a layer of the image, likewise.
+    pub(crate) fn put_layer(&self, layer: &[u8]) {
+        let digest = Sha256::of(layer).to_string();
+        let link =
+            self.storage.join("docker/registry/v2/repositories/team/app/_layers/sha256").join(&digest).join("link");
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        fs::write(link, format!("sha256:{digest}")).unwrap();
+        self.replace_layer(layer, layer);
+    }
+
+    /// Has other bytes under the digest of a layer, as whoever holds the registry can.
+    pub(crate) fn replace_layer(&self, layer: &[u8], other: &[u8]) {
+        let digest = Sha256::of(layer).to_string();
+        let folder = self.storage.join("docker/registry/v2/blobs/sha256").join(digest.get(..2).unwrap()).join(&digest);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("data"), other).unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }

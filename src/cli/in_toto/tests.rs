@@ -176,6 +176,7 @@ fn an_inspection_fails_when_its_command_does() {
     for (run, reason) in [
         (&["false"][..], "not 0"),
         (&["no-such-program-here"], "cannot run"),
+        (&["pratique", "image"], "built in"),
         (&["sleep", "60"], "took longer than"),
         (&[], "empty"),
     ] {

@@ -103,7 +103,7 @@ fn children(beside: &Path, named: Option<&Path>, manifest: &[u8]) -> anyhow::Res
         return Ok((Vec::new(), Vec::new()));
     };
     let folder = named.or(beside.parent()).unwrap_or(Path::new("."));
-    let is_image = |child: &&Child| child.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
+    let is_image = |child: &&Child| child.platform.as_ref().is_none_or(|platform| platform.os != manifest::NO_IMAGE);
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for child in children.iter().filter(is_image) {
         let digest = child.descriptor.digest;

@@ -15,7 +15,10 @@ use crate::{
         Error, Limits, Name, Need, Progress, Proof, RepositoryName, Requirement, Subject, View, judge,
         requirement::LayoutScope, resolve_tag,
     },
-    image::Repository,
+    image::{
+        Descriptor, Repository,
+        layer::{Layer, LayerFault},
+    },
     publish::{
         Document, Editor, Format, KeyRing, Layout, Link, LinkSource, NewImage, NewLayout, Plan, Publisher, Side,
         SigningKey, Step,
@@ -98,6 +101,8 @@ pub(super) struct Fixture {
     root: Vec<u8>,
     pub(super) publisher: Publisher,
     pub(super) people: People,
+    /// The layers of images that were fetched.
+    pub(super) layers: BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>>,
 }
 
 impl Fixture {
@@ -118,7 +123,7 @@ impl Fixture {
         let mut publisher = Publisher::init(dir.path(), keys, &plan, now()).unwrap();
         publisher.commit().unwrap();
         let root = fs::read(dir.path().join("metadata/1.root.json")).unwrap();
-        Self { dir, root, publisher, people: People::of("app") }
+        Self { dir, root, publisher, people: People::of("app"), layers: BTreeMap::new() }
     }
 
     /// A repository whose timestamp key is also its only targets key.
@@ -138,7 +143,7 @@ impl Fixture {
         let mut publisher = Publisher::init(dir.path(), keys, &plan, now()).unwrap();
         publisher.commit().unwrap();
         let root = fs::read(dir.path().join("metadata/1.root.json")).unwrap();
-        Self { dir, root, publisher, people: People::of("app") }
+        Self { dir, root, publisher, people: People::of("app"), layers: BTreeMap::new() }
     }
 
     pub(super) fn add_layout(&mut self, path: &str, layout: &Layout, images: &[&str]) {
@@ -257,7 +262,9 @@ impl Fixture {
         let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
         let repository = name();
         loop {
-            let view = View { repository: &repository, trusted: &trusted, roles: &roles, files: &files };
+            let (layers, commands) = (&self.layers, None);
+            let view =
+                View { repository: &repository, trusted: &trusted, roles: &roles, files: &files, layers, commands };
             let needs = match judge(view) {
                 Progress::Done(judgement) => return judgement.outcome,
                 Progress::Needs(needs) => needs,
@@ -269,6 +276,7 @@ impl Fixture {
                         let bytes = self.read(&request.fetch).unwrap();
                         roles.supply(&trusted, &request, &Arc::new(bytes), at)?;
                     }
+                    Need::Layer(wanted) => panic!("{wanted:?} is not there"),
                     Need::File(target) => {
                         let bytes = self.read(&trusted.target_request(&target)).unwrap();
                         files.insert(target.path.clone(), bytes.into());

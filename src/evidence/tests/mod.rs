@@ -4,6 +4,8 @@ mod attacks;
 mod binding;
 mod files;
 mod fixture;
+mod inspections;
 mod layouts;
+mod platforms;
 mod statements;
 mod wiring;

@@ -146,6 +146,9 @@ fn load_demands(
         if verify.tags == Some(Tags::Registry) {
             hold_registry(matcher, policy, &at.key("tags"))?;
         }
+        if let Some(layers) = &verify.layers {
+            hold_described(&layers.registry, policy, &at.key("layers").key("registry"))?;
+        }
         let hash = hash_of(&json!({"rule": raw, "repositories": described, "part": part}));
         let verify::Read { requirement, role, captures, weak: words } =
             verify::requirement(verify, matcher, repositories, at)?;
@@ -181,12 +184,17 @@ fn hold_registry(matcher: &Matcher, policy: &RawPolicy, at: &Path) -> Result<(),
         if !image.pattern.host_is_literal() {
             return Err(at.fault(Fault::OpenRegistry { pattern }));
         }
-        if !policy.registries.contains_key(host) {
-            let known = policy.registries.keys().cloned().collect();
-            return Err(at.fault(Fault::UnknownRegistry { host: host.to_owned(), known }));
-        }
+        hold_described(host, policy, at)?;
     }
     Ok(())
+}
+
+fn hold_described(host: &str, policy: &RawPolicy, at: &Path) -> Result<(), Located> {
+    if policy.registries.contains_key(host) {
+        return Ok(());
+    }
+    let known = policy.registries.keys().cloned().collect();
+    Err(at.fault(Fault::UnknownRegistry { host: host.to_owned(), known }))
 }
 
 fn load_match(raw: &RawMatch, at: &Path) -> Result<Matcher, Located> {

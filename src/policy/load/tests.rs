@@ -8,6 +8,7 @@ use crate::{
     tuf::RoleChain,
 };
 
+mod images;
 mod modes;
 mod names;
 mod refusals;

@@ -8,15 +8,16 @@ use std::{
 use super::{Repositories, captures, list, repositories, statements};
 use crate::{
     evidence::requirement::{
-        Inspections, LayoutScope, Level, Product, ProductFrom, Requirement, Tags, Template, TemplateError,
-        is_at_or_below,
+        Inspections, LayerSource, LayoutScope, Level, Platforms, Product, ProductFrom, Requirement, Tags, Template,
+        TemplateError, is_at_or_below,
     },
+    image::Platform,
     pattern::Fnmatch,
     policy::{
         Fault, Matcher, Weak,
         bind::Taken,
         outline::{Located, Path},
-        raw::{AgreeOn, RawProduct, RawSublayouts, RawVerify},
+        raw::{AgreeOn, RawPlatforms, RawProduct, RawSublayouts, RawVerify},
         values,
     },
     tuf::RoleChain,
@@ -84,8 +85,16 @@ pub(super) fn requirement(
         .transpose()?;
     if let Some(product) = &raw.product {
         requirement.product = load_product(product, &at.key("product"))?;
+        // What is passed over binds nothing.
+        if product.inspection.is_some() && raw.inspections == Some(Inspections::Skip) {
+            let fault = Fault::MeansNothing { beside: "inspections: skip" };
+            return Err(at.key("product").key("inspection").fault(fault));
+        }
     }
     requirement.statements = statements::load(raw, at)?;
+    requirement.platforms = load_platforms(raw, &at.key("platforms"))?;
+    requirement.via = raw.via;
+    requirement.layers = raw.layers.as_ref().map(|layers| LayerSource { registry: layers.registry.clone() });
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
@@ -159,6 +168,9 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("agreeOn", raw.agree_on == Some(AgreeOn::Evidence)),
         ("product", raw.product.is_some()),
         ("statements", raw.statements.is_some()),
+        ("platforms", raw.platforms.is_some()),
+        ("via", raw.via.is_some()),
+        ("layers", raw.layers.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
@@ -184,8 +196,20 @@ fn load_layout(raw: &RawVerify, matcher: &Matcher, at: &Path) -> Result<Option<L
 }
 
 fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
+    if raw.inspection.is_some() {
+        let words = [
+            ("step", raw.step.is_some()),
+            ("from", raw.from.is_some()),
+            ("name", raw.name.is_some()),
+            ("predicateType", raw.predicate_type.is_some()),
+        ];
+        if let Some((word, _)) = words.into_iter().find(|(_, given)| *given) {
+            return Err(at.key(word).fault(Fault::MeansNothing { beside: "inspection" }));
+        }
+    }
     Ok(Product {
         predicate_type: raw.predicate_type,
+        inspection: raw.inspection.as_deref().map(|text| values::plain(text, &at.key("inspection"))).transpose()?,
         step: raw.step.as_deref().map(|text| values::plain(text, &at.key("step"))).transpose()?,
         from: raw.from.unwrap_or_default(),
         name: raw
@@ -195,6 +219,27 @@ fn load_product(raw: &RawProduct, at: &Path) -> Result<Product, Located> {
             .transpose()?
             .map(|text| Fnmatch::new(&text)),
     })
+}
+
+fn load_platforms(raw: &RawVerify, at: &Path) -> Result<Platforms, Located> {
+    let platforms = match &raw.platforms {
+        None | Some(RawPlatforms::Any) => return Ok(Platforms::Any),
+        Some(RawPlatforms::All) => Platforms::All,
+        Some(RawPlatforms::These(texts)) => {
+            let platform = |text: &String, at: &Path| {
+                let fault = || at.fault(values::value(text, "a platform such as linux/amd64 or linux/arm/v7"));
+                Platform::parse(text).ok_or_else(fault)
+            };
+            let platforms = list(&Some(texts.clone()), at, platform)?;
+            Platforms::These(platforms.into_iter().flatten().collect())
+        }
+    };
+    // They are products by their own names; what is bound by other words is no image.
+    let product = raw.product.as_ref();
+    if product.is_some_and(|product| product.name.is_some() || product.from == Some(ProductFrom::Materials)) {
+        return Err(at.fault(Fault::MeansNothing { beside: "a product of another name" }));
+    }
+    Ok(platforms)
 }
 
 fn load_parameters(raw: &RawVerify, at: &Path) -> Result<BTreeMap<String, Template>, Located> {

@@ -42,7 +42,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The HTTP clients of one repository.
 #[derive(Debug, Clone)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     /// For copies that know us by nothing.
     pub(super) plain: Client,
     /// For the host of the credentials.
@@ -118,6 +118,22 @@ pub(crate) fn client_of(host: &str, ca_bundle: Option<&[u8]>, reach: Reach) -> R
     let roots = authorities(&[&url], &access, rustls_native_certs::load_native_certs)?;
     let client = builder(tls(roots, None)?, &access)?.dns_resolver(reach.resolver());
     Ok((url, build(client)?))
+}
+
+/// The base URL and the clients of another host that is asked as [`client_of`] has it, and of the hosts that its redirects
+/// lead to.
+pub(crate) fn clients_of(
+    host: &str,
+    ca_bundle: Option<&[u8]>,
+    reach: Reach,
+    redirects: Redirects,
+) -> Result<(Url, Client, Clients), Error> {
+    let (url, client) = client_of(host, ca_bundle, reach)?;
+    let access = Access { ca_bundle: ca_bundle.map(<[u8]>::to_vec), redirects, ..Access::default() };
+    let oci = Url::parse(&format!("oci://{host}/")).map_err(|error| Error::Client { why: error.to_string() })?;
+    let clients = clients(&[&oci], &access, &Arc::default())?;
+    let clients = clients.ok_or_else(|| Error::Client { why: "no client for a registry".to_owned() })?;
+    Ok((url, client, clients))
 }
 
 /// Why a request brought no answer, as a text.

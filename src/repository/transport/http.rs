@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     client::{Clients, failure, host},
+    distribution::Fault,
     is_plain, outside,
     redirect::MAX_HOPS,
     retry::{Attempts, Failed, is_passing},
@@ -168,6 +169,12 @@ impl Clients {
             response = request.send().await.map_err(|error| failed(&target, error))?;
         }
         Ok(response)
+    }
+
+    /// The same for whoever asks a registry for a blob.
+    pub(crate) async fn follow_for_blob(&self, response: Response) -> Result<Response, Fault> {
+        let unreachable = |Failed { error, passing }| Fault::Unreachable { why: error.to_string(), passing };
+        self.follow(response).await.map_err(unreachable)
     }
 
     /// Where an answer sends us, if it does and the policy lets it.

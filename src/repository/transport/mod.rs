@@ -27,17 +27,16 @@ pub use self::{
     client::Access,
     redirect::{Reach, Redirects},
 };
+pub(crate) use self::{
+    client::{Clients, client_of, clients_of, failure, host},
+    mirrors::Mirror,
+    retry::between,
+};
 use self::{
-    client::Clients,
     file::Folder,
     http::Http,
     oci::{Oci, Place},
     traffic::Traffic,
-};
-pub(crate) use self::{
-    client::{client_of, failure, host},
-    mirrors::Mirror,
-    retry::between,
 };
 use super::bundle::Held;
 use crate::tuf::{FetchError, FetchRequest};

@@ -68,7 +68,7 @@ fn a_word_that_is_not_known_is_refused_with_those_that_are() {
         (
             "product: {step: package}",
             "product: {stp: package}",
-            "28:17: rules[0].verify.product.stp: unknown key \"stp\", known here: step, predicateType, from, name",
+            "28:17: rules[0].verify.product.stp: unknown key \"stp\", known here: step, predicateType, from, name, inspection",
         ),
     ]);
 }

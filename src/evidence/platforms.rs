@@ -1,0 +1,113 @@
+//! The manifests of an index: which of them the bound step must have made, and an index in the place of one of them.
+
+use super::{
+    Error, Requirement, Subject,
+    binding::{Bound, platform_of},
+    inspection::platforms,
+    requirement::Platforms,
+};
+use crate::{
+    crypto::Sha256,
+    image::{
+        Manifest, Platform,
+        manifest::{Child, NO_IMAGE},
+    },
+    in_toto::{Verified, VerifiedStep},
+    tuf::Resolved,
+};
+
+/// The member of a manifest target's `custom` that names the index in which it stands, as `sha256:<hex>`.
+const INDEX: &str = "index";
+
+/// Holds the platforms of an image against those that the rule requires.
+pub(super) fn hold(
+    manifest: &Manifest,
+    verified: &Verified,
+    bound: &Bound,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<(), Error> {
+    let Some(step) = verified.steps().get(bound.step.as_str()) else {
+        return Err(Error::NoSuchStep { step: bound.step.clone() });
+    };
+    let missing = |platform: &Platform| Error::PlatformMissing { platform: platform.clone(), digest: subject.digest };
+    match (&requirement.platforms, manifest) {
+        (Platforms::Any, _) | (Platforms::All, Manifest::Image { .. }) => Ok(()),
+        (Platforms::These(wanted), Manifest::Image { .. }) => {
+            // A manifest does not say what it is for; the name that functionaries gave it does.
+            let platform = platform_of(&bound.artifact, subject.name.as_str());
+            let is_wanted = platform.is_some_and(|platform| wanted.contains(&platform));
+            let first = wanted.iter().next().filter(|_| !is_wanted);
+            first.map_or(Ok(()), |platform| Err(missing(platform)))
+        }
+        (Platforms::All, Manifest::Index { children }) => {
+            children.iter().enumerate().try_for_each(|child| made(child, children, step, bound, subject))
+        }
+        (Platforms::These(wanted), Manifest::Index { children }) => {
+            for platform in wanted {
+                let is_for = |(_, child): &(usize, &Child)| child.platform.as_ref() == Some(platform);
+                let mut found = children.iter().enumerate().filter(is_for).peekable();
+                found.peek().ok_or_else(|| missing(platform))?;
+                found.try_for_each(|child| made(child, children, step, bound, subject))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Whether a rule of the bound step consumed a child of the index as a product: under `N#<platform>`, or under
+/// `N/children/<i>` where no platform names it alone.
+fn made(
+    (at, child): (usize, &Child),
+    children: &[Child],
+    step: &VerifiedStep,
+    bound: &Bound,
+    subject: &Subject,
+) -> Result<(), Error> {
+    let digest = child.descriptor.digest;
+    let alone = child
+        .platform
+        .as_ref()
+        .filter(|platform| platforms(children).get(&platform.to_string()).is_some_and(|only| *only == Some(digest)));
+    let by_platform = alone.map(|platform| format!("{}#{platform}", subject.name));
+    let is_image = alone.is_some_and(|platform| platform.os != NO_IMAGE);
+    let by_place = (!is_image).then(|| format!("{}/children/{at}", subject.name));
+    let is_product = |name: &String| {
+        let digests = step.products.get(name);
+        digests.and_then(|digests| digests.get("sha256")) == Some(&digest.to_string())
+            && step.consumed_products.contains(name)
+    };
+    if by_platform.iter().chain(&by_place).any(is_product) {
+        return Ok(());
+    }
+    let name = by_platform.or(by_place).unwrap_or_default();
+    Err(Error::PlatformNotAttested { step: bound.step.clone(), name, digest })
+}
+
+/// The index that the target of a manifest names.
+pub(super) fn index_of(image: &Resolved) -> Result<Option<Sha256>, Error> {
+    let Some(value) = image.target.custom.get(INDEX) else { return Ok(None) };
+    let digest = value.as_str().and_then(|text| text.strip_prefix("sha256:")?.parse().ok());
+    digest.map(Some).ok_or_else(|| Error::MalformedIndex { path: image.target.path.clone() })
+}
+
+/// Holds that an index lists this manifest, for one of the platforms that the rule names if it names some.
+pub(super) fn hold_child(
+    index: &Manifest,
+    index_digest: Sha256,
+    child: &Subject,
+    requirement: &Requirement,
+) -> Result<(), Error> {
+    let children = match index {
+        Manifest::Index { children } => children.as_slice(),
+        Manifest::Image { .. } => &[],
+    };
+    let listed: Vec<_> = children.iter().filter(|entry| entry.descriptor.digest == child.digest).collect();
+    if listed.is_empty() {
+        return Err(Error::NotInIndex { index: index_digest, digest: child.digest });
+    }
+    let Platforms::These(wanted) = &requirement.platforms else { return Ok(()) };
+    let is_wanted = |entry: &&Child| entry.platform.as_ref().is_some_and(|platform| wanted.contains(platform));
+    let first = wanted.iter().next().filter(|_| !listed.iter().any(is_wanted));
+    first.map_or(Ok(()), |platform| Err(Error::PlatformMissing { platform: platform.clone(), digest: child.digest }))
+}
