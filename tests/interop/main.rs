@@ -291,3 +291,14 @@ fn what_the_reference_implementations_publish_is_admitted_and_its_attacked_twin_
         assert!(text.contains("[tuf/hash-mismatch]"), "{text}");
     }
 }
+
+/// `tests/interop/differential.py` does the same for as long as it is told to.
+#[test]
+#[ignore = "needs INTEROP_PYTHON"]
+fn random_supply_chains_have_the_verdict_of_the_reference_or_a_stricter_one_for_a_known_reason() {
+    let program = Path::new(env!("CARGO_BIN_EXE_pratique"));
+    let said = python("differential.py", &[program, Path::new("--cases"), Path::new("200")]);
+    let text = String::from_utf8_lossy(&said.stdout);
+    println!("{text}");
+    assert!(said.status.success(), "{text}{}", String::from_utf8_lossy(&said.stderr));
+}
