@@ -19,10 +19,11 @@ use super::in_toto::{OnceEach, Runner};
 use crate::{
     cluster::secrets::InFolder,
     crypto::Sha256,
+    in_toto::Survey,
     policy::{self, FileName, Policy, UsedAs},
     repository::credentials::Secrets,
     tuf::TargetPath,
-    verdict::{AdmittedBy, Verdict, render},
+    verdict::{AdmittedBy, Verdict, picture, render},
     verifier::{FileQuestion, Question, TagUse, Verifier, World, named_files},
 };
 
@@ -79,8 +80,14 @@ pub struct ExplainArgs {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Format {
+    /// What was checked, for a terminal
     Text,
+    /// The same as data
     Json,
+    /// A picture of the supply chain, with what is broken in red
+    Svg,
+    /// The same for Graphviz
+    Dot,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -93,7 +100,7 @@ enum Use {
 
 /// The verdict in a line or a few. Returns the exit code: 0 admitted, 1 refused, 2 not judged.
 pub fn run(args: &Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let verdict = judge(args, now)?;
+    let (verdict, _) = judge(args, now, false)?;
     if !args.quiet {
         out.write_all(summary(&verdict).as_bytes())?;
     }
@@ -102,10 +109,22 @@ pub fn run(args: &Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u
 
 /// The verdict with what was checked for it. Returns the same exit code.
 pub fn explain(args: &ExplainArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let verdict = judge(&args.args, now)?;
+    let (verdict, surveys) = judge(&args.args, now, true)?;
     match args.format {
-        Format::Json => writeln!(out, "{:#}", verdict.to_json())?,
-        Format::Text => out.write_all(crate::verdict::explain(&verdict).as_bytes())?,
+        Format::Json => {
+            let mut value = verdict.to_json();
+            value["supplyChains"] = surveys.iter().map(picture::json).collect();
+            writeln!(out, "{value:#}")?;
+        }
+        Format::Text => {
+            out.write_all(crate::verdict::explain(&verdict).as_bytes())?;
+            // What was proven is told already.
+            if verdict.refusal().is_some() {
+                surveys.iter().try_for_each(|survey| out.write_all(picture::text(survey).as_bytes()))?;
+            }
+        }
+        Format::Svg => out.write_all(picture::svg(&surveys).as_bytes())?,
+        Format::Dot => out.write_all(picture::dot(&surveys).as_bytes())?,
     }
     Ok(exit_code(&verdict))
 }
@@ -136,7 +155,7 @@ pub(super) fn summary(verdict: &Verdict) -> String {
     }
 }
 
-fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
+fn judge(args: &Args, now: Timestamp, surveyed: bool) -> anyhow::Result<(Verdict, Vec<Survey>)> {
     let now = args.at.unwrap_or(now);
     super::runtime()?.block_on(async {
         let world = local_world(&args.policy, args.state.as_deref()).await?;
@@ -159,7 +178,16 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
             verifier = verifier.running(Arc::new(OnceEach::new(runner)));
         }
         if let Some(rule) = &args.rule {
-            return judge_file(args, rule, &world, &verifier, now, deadline).await;
+            let (path, digest) = file(args)?;
+            let rule = world.policy().rules().iter().find(|known| known.name().as_str() == rule);
+            let rule = rule.with_context(|| format!("{} has no such rule", args.policy.display()))?;
+            let question = FileQuestion { rule, path: &path, digest };
+            let verdict = verifier.verify_file(&world, &question, now, deadline).await;
+            let surveys = match surveyed {
+                true => verifier.survey_file(&world, &question, now, deadline).await,
+                false => Vec::new(),
+            };
+            return Ok((verdict, surveys));
         }
         let question = Question {
             field: "",
@@ -174,27 +202,23 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Verdict> {
             },
             tag: TagUse::NamesNow,
         };
-        Ok(verifier.verify(&world, &question, now, deadline).await)
+        let verdict = verifier.verify(&world, &question, now, deadline).await;
+        let surveys = match surveyed {
+            true => verifier.survey(&world, &question, now, deadline).await,
+            false => Vec::new(),
+        };
+        Ok((verdict, surveys))
     })
 }
 
-async fn judge_file(
-    args: &Args,
-    rule: &str,
-    world: &World,
-    verifier: &Verifier,
-    now: Timestamp,
-    deadline: Instant,
-) -> anyhow::Result<Verdict> {
-    let rule = world.policy().rules().iter().find(|known| known.name().as_str() == rule);
-    let rule = rule.with_context(|| format!("{} has no such rule", args.policy.display()))?;
+/// The target path and the digest of the file that is asked about.
+fn file(args: &Args) -> anyhow::Result<(TargetPath, Sha256)> {
     let file = Path::new(&args.subject);
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
     let name = || file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let target = args.target.clone().or_else(name);
     let path = TargetPath::from(target.with_context(|| format!("{}: give --target", file.display()))?);
-    let question = FileQuestion { rule, path: &path, digest: Sha256::of(&bytes) };
-    Ok(verifier.verify_file(world, &question, now, deadline).await)
+    Ok((path, Sha256::of(&bytes)))
 }
 
 /// The world of a policy in a file, with the roots that it names beside it.

@@ -17,7 +17,7 @@ use crate::{
         layer::{self, LayerFault},
         manifest::{self, Child, Descriptor, MAX_BYTES},
     },
-    in_toto::{Artifacts, Digests, Inspected, Inspection, InspectionProblem, Inspector, Recorded, Verified},
+    in_toto::{Artifacts, Digests, Inspected, Inspection, InspectionProblem, Inspector, Recorded},
     tuf::Resolved,
 };
 
@@ -69,7 +69,7 @@ impl<'w, 'a> Inspect<'w, 'a> {
     }
 
     /// The result of the verification; what stopped an inspection goes before it.
-    pub(super) fn end<E: Into<Error>>(self, verified: Result<Verified, E>) -> Result<Verified, Stop> {
+    pub(super) fn end<T, E: Into<Error>>(self, verified: Result<T, E>) -> Result<T, Stop> {
         match self.stopped {
             Some(stop) => Err(stop),
             None => Ok(verified.map_err(Into::into)?),

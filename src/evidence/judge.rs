@@ -1,18 +1,15 @@
 //! The judgement itself: the rules of belief in their order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
     binding::bind,
-    files::listed,
+    collect::{Collected, collect},
     inspection::{Inspect, manifest_of},
-    layout::layout_evidence,
+    layout::{LayoutEvidence, layout_evidence},
     platforms,
     proof::{Ends, SupplyChainProof},
     requirement::{Field, Fields, Level, Platforms, Tags, Template, Via},
@@ -21,7 +18,7 @@ use super::{
 use crate::{
     crypto::Sha256,
     image::{Repository, Tag},
-    in_toto::{self, AttestationFile, LinkFile, LinkName, SupplyChain},
+    in_toto::{self, AttestationFile, LinkFile, SupplyChain},
     tuf::{Resolved, TargetPath},
 };
 
@@ -37,6 +34,29 @@ pub fn judge(
     walk.note_files = requirement.agreement.as_ref().is_some_and(|agreement| agreement.on_evidence);
     let result = prove(&mut walk, subject, requirement);
     walk.end(result)
+}
+
+/// Looks at every step of the supply chain of one image, or one file, whether it holds or not. For people: nothing is
+/// admitted by it.
+pub fn survey(
+    subject: &Subject,
+    requirement: &Requirement,
+    view: View<'_>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Progress<in_toto::Survey> {
+    let mut walk = Walk::new(view, now, limits);
+    let result = look(&mut walk, subject, requirement);
+    walk.end(result)
+}
+
+fn look(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<in_toto::Survey, Stop> {
+    let image = image_target(walk, subject, requirement)?;
+    let assembled = assemble(walk, &image, subject, requirement)?;
+    let (now, limits) = (walk.now, &walk.limits.in_toto);
+    let mut inspect = Inspect::new(walk, (&image, subject), (&image, subject), requirement);
+    let survey = in_toto::survey(&assembled.chain(), &assembled.options(requirement), &mut inspect, now, limits);
+    inspect.end(Ok::<_, Error>(survey))
 }
 
 /// What a tag names now: the digest of the signed tag target `N:<tag>`.
@@ -167,32 +187,8 @@ fn supply_chain(
     runs: (&Resolved, &Subject),
     requirement: &Requirement,
 ) -> Result<SupplyChainProof, Stop> {
-    let parameters = parameters(walk, subject, requirement)?;
-    let evidence = collect(walk, image, subject, requirement)?;
-    walk.found_layout(&evidence.layout.target.path);
-    let layout = layout_evidence(walk, &evidence.layout, subject, requirement)?;
-
-    let links = evidence.links.iter();
-    let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
-    let attestations = evidence.attestations.iter();
-    let attestations = attestations.map(|(path, bytes)| AttestationFile { name: path.to_string(), bytes });
-    let chain = SupplyChain {
-        layout: &layout.bytes,
-        keys: layout.keys,
-        links: links.collect(),
-        attestations: attestations.collect(),
-    };
-    let options = in_toto::Options {
-        parameters,
-        raw_parameters: false,
-        layout_threshold: requirement.layout_threshold,
-        sublayouts: match requirement.sublayouts {
-            None => in_toto::Sublayouts::Deny,
-            Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
-        },
-        statements: requirement.statements.clone(),
-        inspections: in_toto::Inspections::Refuse,
-    };
+    let assembled = assemble(walk, image, subject, requirement)?;
+    let (chain, options) = (assembled.chain(), assembled.options(requirement));
     let (now, limits) = (walk.now, &walk.limits.in_toto);
     let mut inspect = Inspect::new(walk, (image, subject), runs, requirement);
     let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
@@ -202,13 +198,14 @@ fn supply_chain(
         return Err(Error::NoSuchStep { step: step.to_string() }.into());
     }
     let expires = verified.layouts_expire();
-    walk.expires(Ends::Layout(evidence.layout.target.path.clone()), expires);
+    let layout = assembled.evidence.layout.target.path.clone();
+    walk.expires(Ends::Layout(layout.clone()), expires);
     for key in verified.keys_expire() {
         let step = key.step.as_ref().map(ToString::to_string);
         walk.expires(Ends::Key { keyid: key.keyid.clone(), step }, key.expires);
     }
     if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {
-        return Err(Error::EndsTooEarly { layout: evidence.layout.target.path.clone(), expires, not_before }.into());
+        return Err(Error::EndsTooEarly { layout, expires, not_before }.into());
     }
     let bound = bind(&verified, subject, requirement)?;
     if requirement.platforms != Platforms::Any {
@@ -217,9 +214,9 @@ fn supply_chain(
     }
     Ok(SupplyChainProof {
         loose: in_toto::loose(&verified, &bound.step),
-        layout: evidence.layout.target.path.clone(),
-        layout_chain: evidence.layout.chain,
-        layout_keys: layout.key_paths,
+        layout,
+        layout_chain: assembled.evidence.layout.chain,
+        layout_keys: assembled.layout.key_paths,
         bound_step: bound.step,
         bound_artifact: bound.artifact,
         index: None,
@@ -227,132 +224,53 @@ fn supply_chain(
     })
 }
 
-/// What the image's target lists, sorted into the root layout, the links and the attestations.
-struct Collected {
-    layout: Resolved,
-    links: Vec<Placed>,
-    /// Only where the rule asks for Statements.
-    attestations: Vec<(TargetPath, Arc<[u8]>)>,
+/// Everything that an image's supply chain is verified from.
+struct Assembled {
+    parameters: Option<BTreeMap<String, String>>,
+    evidence: Collected,
+    layout: LayoutEvidence,
 }
 
-/// A link file at its place among the sublayouts.
-struct Placed {
-    dir: Vec<String>,
-    name: String,
-    bytes: Arc<[u8]>,
-}
-
-fn collect(
+fn assemble(
     walk: &mut Walk<'_>,
     image: &Resolved,
     subject: &Subject,
     requirement: &Requirement,
-) -> Result<Collected, Stop> {
-    let by = &image.target.path;
-    let paths = listed(by, &image.target.custom, &requirement.custom, walk.limits.evidence_files)?;
-    // A literal `layout:` in the rule overrides the listed one: the rule's author has pinned it.
-    let pin = requirement.layout.as_ref().and_then(|scope| scope.pinned(subject.name.repository()));
-
-    let mut resolved = Vec::with_capacity(paths.len());
-    for path in &paths {
-        // `custom` is not path-authorised: every listed path is resolved by the same walk as any other target.
-        resolved.push(walk.lookup(path)?);
-    }
-    let pinned = match &pin {
-        Some(path) => walk.lookup(path)?,
-        None => None,
-    };
-    walk.settle()?;
-
-    let mut found = Vec::with_capacity(paths.len());
-    for (path, target) in paths.iter().zip(resolved) {
-        let target = target.ok_or_else(|| Error::NotATarget { path: path.clone(), by: by.clone() })?;
-        let link = LinkName::parse(base_name(path)).is_some();
-        if link {
-            expect_link_role(&target, requirement)?;
-        }
-        let bytes = walk.file(&target.target)?;
-        found.push((target, link, bytes));
-    }
-    walk.settle()?;
-
-    let mut layouts = Vec::new();
-    let (mut links, mut attestations) = (Vec::new(), Vec::new());
-    for (target, link, bytes) in found {
-        let bytes = bytes.ok_or(Stop::Needs)?;
-        if link {
-            links.push((target.target.path.clone(), bytes));
-        } else if in_toto::is_layout(&bytes) {
-            layouts.push(target);
-        } else if !requirement.statements.is_empty() {
-            // Whatever else it is, in-toto says what is wrong with it as an attestation.
-            expect_link_role(&target, requirement)?;
-            attestations.push((target.target.path.clone(), bytes));
-        } else if !in_toto::is_attestation(&bytes) {
-            return Err(Error::UnknownKind { path: target.target.path.clone() }.into());
-        }
-    }
-    let layout = match pin {
-        Some(path) => pinned.ok_or_else(|| Error::NotATarget { path, by: by.clone() })?,
-        None => {
-            let mut layouts = layouts.into_iter();
-            let first = layouts.next().ok_or_else(|| Error::NoLayout { path: by.clone() })?;
-            if let Some(second) = layouts.next() {
-                return Err(Error::SeveralLayouts {
-                    path: by.clone(),
-                    first: first.target.path.clone(),
-                    second: second.target.path.clone(),
-                }
-                .into());
-            }
-            first
-        }
-    };
-    Ok(Collected { layout, links: place(links)?, attestations })
+) -> Result<Assembled, Stop> {
+    let parameters = parameters(walk, subject, requirement)?;
+    let evidence = collect(walk, image, subject, requirement)?;
+    walk.found_layout(&evidence.layout.target.path);
+    let layout = layout_evidence(walk, &evidence.layout, subject, requirement)?;
+    Ok(Assembled { parameters, evidence, layout })
 }
 
-/// What functionaries sign is believed from the roles of `linkRoles`, be it a link or a Statement.
-fn expect_link_role(found: &Resolved, requirement: &Requirement) -> Result<(), Error> {
-    match &requirement.link_roles {
-        Some(allowed) if !allowed.contains(&found.chain) => Err(Error::LinkRole {
-            path: found.target.path.clone(),
-            chain: found.chain.clone(),
-            allowed: allowed.clone(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Places each link by the last components of its path: links of a sublayout lie below a folder that is named like
-/// the sublayout's own file, without `.link`.
-fn place(links: Vec<(TargetPath, Arc<[u8]>)>) -> Result<Vec<Placed>, Error> {
-    let paths: BTreeSet<String> = links.iter().map(|(path, _)| path.as_str().to_owned()).collect();
-    let mut places: BTreeMap<(Vec<String>, String), TargetPath> = BTreeMap::new();
-    let mut files = Vec::with_capacity(links.len());
-    for (path, bytes) in links {
-        let mut rest = path.as_str();
-        let mut folders = Vec::new();
-        let name = base_name(&path).to_owned();
-        while let Some((parent, _)) = rest.rsplit_once('/') {
-            if !paths.contains(&format!("{parent}.link")) {
-                break;
-            }
-            folders.push(parent.rsplit('/').next().unwrap_or(parent).to_owned());
-            rest = parent;
+impl Assembled {
+    fn chain(&self) -> SupplyChain<'_> {
+        let links = self.evidence.links.iter();
+        let links = links.map(|link| LinkFile { dir: link.dir.clone(), name: link.name.clone(), bytes: &link.bytes });
+        let attestations = self.evidence.attestations.iter();
+        let attestations = attestations.map(|(path, bytes)| AttestationFile { name: path.to_string(), bytes });
+        SupplyChain {
+            layout: &self.layout.bytes,
+            keys: self.layout.keys.clone(),
+            links: links.collect(),
+            attestations: attestations.collect(),
         }
-        folders.reverse();
-        let place = (folders.clone(), name.clone());
-        if let Some(first) = places.get(&place) {
-            return Err(Error::AmbiguousLink { first: first.clone(), second: path });
-        }
-        places.insert(place, path);
-        files.push(Placed { dir: folders, name, bytes });
     }
-    Ok(files)
-}
 
-fn base_name(path: &TargetPath) -> &str {
-    path.as_str().rsplit('/').next().unwrap_or_default()
+    fn options(&self, requirement: &Requirement) -> in_toto::Options {
+        in_toto::Options {
+            parameters: self.parameters.clone(),
+            raw_parameters: false,
+            layout_threshold: requirement.layout_threshold,
+            sublayouts: match requirement.sublayouts {
+                None => in_toto::Sublayouts::Deny,
+                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
+            },
+            statements: requirement.statements.clone(),
+            inspections: in_toto::Inspections::Refuse,
+        }
+    }
 }
 
 /// The rule's parameters for this image. A tag is put into one only if the signed tag target has this digest.

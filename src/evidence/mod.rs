@@ -12,6 +12,7 @@
 
 mod agreement;
 mod binding;
+mod collect;
 mod error;
 mod files;
 mod inspection;
@@ -27,7 +28,7 @@ mod walk;
 pub use agreement::{Opinion, Relied, agrees};
 pub use error::Error;
 pub use files::DigestList;
-pub use judge::{judge, resolve_tag};
+pub use judge::{judge, resolve_tag, survey};
 pub use proof::{Basis, Ends, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};

@@ -70,9 +70,22 @@ pub(super) fn apply(
     recorded: &Recorded,
     others: &Records<'_>,
 ) -> Result<Vec<RuleTrail>, Error> {
+    let mut trail = Vec::with_capacity(rules.len());
+    follow(item, side, rules, recorded, others, &mut trail)?;
+    Ok(trail)
+}
+
+/// The same, with the rules before the one that refused in `trail`.
+pub(super) fn follow(
+    item: &StepName,
+    side: Side,
+    rules: &[Rule],
+    recorded: &Recorded,
+    others: &Records<'_>,
+    trail: &mut Vec<RuleTrail>,
+) -> Result<(), Error> {
     let artifacts = recorded.side(side);
     let mut queue: BTreeSet<&str> = artifacts.keys().map(String::as_str).collect();
-    let mut trail: Vec<RuleTrail> = Vec::with_capacity(rules.len());
     for rule in rules {
         let consumed: Vec<&str> = match rule {
             Rule::Create(pattern) => filter(&queue, |name| {
@@ -99,14 +112,14 @@ pub(super) fn apply(
             Rule::Disallow(pattern) => {
                 let met = filter(&queue, |name| pattern.matches(name));
                 if let Some(first) = met.first() {
-                    let failure = failure(item, side, rule, &trail, first, met.len() - 1, recorded, others)?;
+                    let failure = failure(item, side, rule, trail, first, met.len() - 1, recorded, others)?;
                     return Err(Error::DisallowedArtifact(Box::new(failure)));
                 }
                 Vec::new()
             }
             Rule::Require(name) => {
                 if !queue.contains(name.as_str()) {
-                    let failure = failure(item, side, rule, &trail, name, 0, recorded, others)?;
+                    let failure = failure(item, side, rule, trail, name, 0, recorded, others)?;
                     return Err(Error::RequiredArtifactMissing(Box::new(failure)));
                 }
                 Vec::new()
@@ -118,7 +131,7 @@ pub(super) fn apply(
         trail.push(RuleTrail { rule: rule.clone(), consumed: consumed.into_iter().map(str::to_owned).collect() });
     }
     // What is left is allowed: every list ends in an implicit `ALLOW *`.
-    Ok(trail)
+    Ok(())
 }
 
 fn filter<'a>(queue: &BTreeSet<&'a str>, fits: impl Fn(&str) -> bool) -> Vec<&'a str> {

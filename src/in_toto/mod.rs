@@ -52,4 +52,4 @@ pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use statement::{PredicateType, SharedPredicateType, Statements};
 pub use verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep};
-pub use verify::{verify, verify_with};
+pub use verify::{Flow, Kind, Survey, SurveyedItem, survey, verify, verify_with};

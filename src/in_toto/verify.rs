@@ -1,5 +1,7 @@
 //! The workflow of the specification (in-toto 5.2), one line for each of its steps.
 
+mod survey;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -23,6 +25,8 @@ use super::{
     verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
 };
 use crate::crypto::KeyId;
+
+pub use survey::{Flow, Kind, Survey, SurveyedItem, survey};
 
 /// Verifies a supply chain. Inspections are not carried out; `options` say whether that refuses it.
 ///

@@ -107,7 +107,7 @@ fn proven(out: &mut String, proof: &Proof) {
 }
 
 /// Names of artifacts, the first few of them.
-fn listed(names: &std::collections::BTreeSet<String>) -> String {
+pub(super) fn listed(names: &std::collections::BTreeSet<String>) -> String {
     const SHOWN: usize = 5;
     let mut text: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
     if text.is_empty() {

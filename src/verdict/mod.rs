@@ -7,6 +7,7 @@
 mod admitted;
 pub mod codes;
 mod explain;
+pub mod picture;
 mod refusal;
 pub mod render;
 mod tag;

@@ -17,6 +17,7 @@ use crate::{
         resolve_tag,
     },
     image::{Reference, Repository as ImageName, Tag},
+    in_toto::Survey,
     policy::TufRepository,
     registry::Registry,
     repository::{
@@ -245,6 +246,19 @@ impl Case<'_> {
             let judge = |view: View<'_>| judge(&subject, &requirement, View { commands, ..view }, now, &limits);
             repository.judge_with(layers.as_deref(), &generation, now, deadline, judge).await
         }
+    }
+
+    /// Every step of the supply chain by the set in use, whether it holds or not.
+    pub(super) async fn survey(&self) -> Result<Survey, Cause> {
+        let generation = self.current().await?;
+        let subject = self.subject(self.digest_by(&generation).await?);
+        let commands = self.commands.map(|commands| &**commands);
+        let look = |view: View<'_>| {
+            evidence::survey(&subject, self.requirement, View { commands, ..view }, self.now, self.limits)
+        };
+        let layers = self.layers.as_deref();
+        let looked = self.repository.judge_with(layers, &generation, self.now, self.deadline, look).await;
+        looked.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }
 
     pub(super) async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {

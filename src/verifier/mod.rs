@@ -27,6 +27,7 @@ use crate::{
     crypto::Sha256,
     evidence::{self, Commands},
     image::Reference,
+    in_toto::Survey,
     policy::{self, DefaultAction, Rule, Selected, UsedAs},
     registry::layers,
     tuf::TargetPath,
@@ -150,6 +151,35 @@ impl Verifier {
         let named = Named::Image { reference: &reference, payer: payer.as_deref(), tag: question.tag };
         let times = Times { rules: now, now, deadline };
         Some(self.judge(world, selected, named, question.namespace, *refusal, times).await)
+    }
+
+    /// The supply chains of an image as far as they can be followed, one for each requirement of the rule that is in force
+    /// for it. For people who look for the place where one breaks; nothing is remembered of it.
+    pub async fn survey(
+        &self,
+        world: &World,
+        question: &Question<'_>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Vec<Survey> {
+        let Ok((reference, _)) = read(question) else { return Vec::new() };
+        let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return Vec::new() };
+        let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
+        let times = Times { rules: now, now, deadline };
+        ByRule { verifier: self, world, rule, named, times }.survey().await
+    }
+
+    /// The same of a plain file.
+    pub async fn survey_file(
+        &self,
+        world: &World,
+        question: &FileQuestion<'_>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Vec<Survey> {
+        let named = Named::File { path: question.path, digest: question.digest };
+        let times = Times { rules: now, now, deadline };
+        ByRule { verifier: self, world, rule: question.rule, named, times }.survey().await
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     crypto::Sha256,
-    evidence::requirement::Tags,
+    evidence::requirement::{Level, Tags},
     image::{Reference, Repository},
+    in_toto::Survey,
     policy::{Action, Mode, Part, Rule},
     registry::layers,
     repository::layers::Layers,
@@ -93,6 +94,28 @@ impl ByRule<'_> {
         }
         let asked = Asked::Image { reference, name: &bound.name, tag_names: None, payer };
         self.case(bound.parts.first()?, asked).ok()?.digest().await.ok()
+    }
+
+    /// The supply chains that the rule asks for, one for each of its requirements that can be looked at.
+    pub(super) async fn survey(&self) -> Vec<Survey> {
+        let (bound, parts);
+        let (parts, asked) = match self.named {
+            Named::File { path, digest } => {
+                let Ok(of_file) = self.rule.bind_file() else { return Vec::new() };
+                parts = of_file;
+                (&parts[..], Asked::File { path, digest })
+            }
+            Named::Image { reference, payer, .. } => {
+                let Ok(of_image) = self.rule.bind(reference) else { return Vec::new() };
+                bound = of_image;
+                (&bound.parts[..], Asked::Image { reference, name: &bound.name, tag_names: None, payer })
+            }
+        };
+        let surveys = parts
+            .iter()
+            .filter(|part| part.requirement.level == Level::InToto)
+            .map(async |part| self.case(part, asked).ok()?.survey().await.ok());
+        join_all(surveys).await.into_iter().flatten().collect()
     }
 
     /// The proof of every requirement, or why there is none for one. What is learnt is noted in `refusal`.

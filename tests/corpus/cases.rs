@@ -106,11 +106,11 @@ fn judge(folder: &Path, case: &Value) -> Result<Verified, String> {
 }
 
 /// The ground truth's layouts expire in 2099 or before 2022.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
 }
 
-fn collect(dir: &Path, folder: &mut Vec<String>, links: &mut Vec<(Vec<String>, String, Vec<u8>)>) {
+pub(crate) fn collect(dir: &Path, folder: &mut Vec<String>, links: &mut Vec<(Vec<String>, String, Vec<u8>)>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries {
         let entry = entry.unwrap();

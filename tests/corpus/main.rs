@@ -8,6 +8,7 @@
 
 mod cases;
 mod datadog;
+mod surveys;
 mod vectors;
 
 use std::path::PathBuf;
