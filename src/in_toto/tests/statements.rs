@@ -271,7 +271,8 @@ fn two_statements_by_one_functionary_are_refused_even_if_they_are_the_same() {
             other => panic!("{other}"),
         }
     }
-    let chain = with(&[once.clone()]).with(|chain| chain.attestations.push(("b".to_owned(), once.to_string().into())));
+    let chain = with(std::slice::from_ref(&once))
+        .with(|chain| chain.attestations.push(("b".to_owned(), once.to_string().into())));
     assert_eq!(chain.code(), "in-toto/ambiguous-statement");
 }
 
