@@ -56,6 +56,7 @@ pub(super) fn read(
     for file in files {
         each(file, &mut found, limits, |source, envelope| {
             if let Some(statement) = Statement::parse(source, envelope.value(), wanted)? {
+                let envelope = envelope.without_payload();
                 attestations.push(Attestation { place: source.file.to_owned(), envelope, statement });
             }
             Ok(())
