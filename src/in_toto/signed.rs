@@ -132,7 +132,6 @@ fn statements<'a>(
     predicate_type: PredicateType,
 ) -> Result<SignedStep<'a>, Error> {
     let mut count = Count::of(layout, step);
-    let mut trials = frame.trials;
     let is_about_it = |attestation: &&Attestation| {
         let statement = &attestation.statement;
         statement.predicate_type == predicate_type
@@ -144,9 +143,9 @@ fn statements<'a>(
         let mut found: Option<(&Attestation, Signed)> = None;
         let mut is_forged = false;
         for candidate in &candidates {
-            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut trials);
+            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut frame.trials);
             let source = Source { file: "attestations", form: Form::Dsse, limits: frame.limits };
-            source.limit("signatures to verify", trials, frame.limits.signature_trials)?;
+            source.limit("signatures to verify", frame.trials, frame.limits.signature_trials)?;
             match (verified, &found) {
                 (Ok(signed), None) => found = Some((candidate, signed)),
                 (Ok(_), Some((first, _))) => {
@@ -182,7 +181,6 @@ fn statements<'a>(
     let mut passed_over = frame.attestations.passed_over.clone();
     let others = frame.attestations.read.iter().map(|attestation| attestation.statement.predicate_type);
     passed_over.extend(others.filter(|other| *other != predicate_type).map(|other| other.to_string()));
-    frame.trials = trials;
     count.finish(Some(Sought { predicate_type, passed_over }))
 }
 
