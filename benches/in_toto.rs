@@ -30,7 +30,7 @@ fn once(folder: &Path) {
     let links = names.filter(|name| name.ends_with(".link"));
     let links: Vec<_> = links.map(|name| (fs::read(folder.join(&name)).unwrap(), name)).collect();
     let files = links.iter().map(|(bytes, name)| LinkFile { dir: Vec::new(), name: name.clone(), bytes });
-    let chain = SupplyChain { layout: &layout, keys: vec![key], links: files.collect() };
+    let chain = SupplyChain { layout: &layout, keys: vec![key], links: files.collect(), attestations: Vec::new() };
     let verified = verify(&chain, &Options::default(), Timestamp::now(), &Limits::default()).unwrap();
     assert_eq!(verified.order().len(), 5);
 }

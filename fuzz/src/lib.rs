@@ -3,6 +3,7 @@
 //! Parsers behind a signature are the ones that whoever holds a key can feed. So the targets sign what the fuzzer thinks
 //! of, and what is behind the check of signatures is reached at once.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 
@@ -29,4 +30,13 @@ pub fn sign(signed: &str) -> Option<Vec<u8>> {
 /// The same for a value of the target's own.
 pub fn sign_value(signed: &Value) -> Vec<u8> {
     sign(&signed.to_string()).unwrap_or_default()
+}
+
+/// A DSSE envelope over any payload, and a line's end.
+pub fn seal(payload: &[u8]) -> Vec<u8> {
+    let payload_type = "application/vnd.in-toto+json";
+    let sig = STANDARD.encode(key().sign(&pratique::crypto::dsse::pae(payload_type, payload)).to_bytes());
+    let signatures = json!([{"keyid": "", "sig": sig}]);
+    let envelope = json!({"payloadType": payload_type, "payload": STANDARD.encode(payload), "signatures": signatures});
+    format!("{envelope}\n").into_bytes()
 }

@@ -19,8 +19,8 @@ use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 
 use crate::in_toto::{
-    self, Inspections, Inspector, LayoutKey, Limits, LinkFile, LinkName, Lint, Options, Sublayouts, SupplyChain,
-    Verified,
+    self, AttestationFile, Inspections, Inspector, LayoutKey, Limits, LinkFile, LinkName, Lint, Options, PredicateType,
+    Statements, StepName, Sublayouts, SupplyChain, Verified,
 };
 
 pub use inspections::{OnceEach, Runner};
@@ -51,6 +51,12 @@ pub struct Args {
     /// Values for {name} in the layout, as a JSON object of strings; their wildcards act as such
     #[arg(long, value_name = "JSON")]
     substitution_parameters: Option<String>,
+    /// A file of attestations: DSSE envelopes with in-toto Statements or Sigstore bundles, one or one a line; repeatable
+    #[arg(long = "attestation", value_name = "PATH", requires = "statements")]
+    attestations: Vec<PathBuf>,
+    /// A step that is attested by Statements in place of links, and the type of their predicate; repeatable
+    #[arg(long = "statement", value_name = "STEP=TYPE", value_parser = parse_statement)]
+    statements: Vec<(StepName, PredicateType)>,
     /// Run the inspections' commands in the working directory; without this a layout that has any is refused
     #[arg(long)]
     run_inspections: bool,
@@ -101,10 +107,24 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
     let mut links = Vec::new();
     load_links(&args.link_dir, &mut Vec::new(), &limits, &mut links)?;
     let links = links.iter().map(|(dir, name, bytes)| LinkFile { dir: dir.clone(), name: name.clone(), bytes });
-    let chain = SupplyChain { layout: &layout, keys, links: links.collect(), attestations: Vec::new() };
+    let mut attestations = Vec::new();
+    for path in &args.attestations {
+        attestations.push((path.display().to_string(), read(path, limits.link_bytes)?));
+    }
+    let attestations = attestations.iter().map(|(name, bytes)| AttestationFile { name: name.clone(), bytes });
+    let attestations = attestations.collect();
+    let chain = SupplyChain { layout: &layout, keys, links: links.collect(), attestations };
+    let mut statements = BTreeMap::new();
+    for (step, predicate_type) in &args.statements {
+        ensure!(
+            statements.insert(step.clone(), *predicate_type).is_none(),
+            "--statement is given twice for step {step}"
+        );
+    }
     let options = Options {
         parameters,
         raw_parameters: true,
+        statements: Statements::new(statements).context("--statement")?,
         sublayouts: Sublayouts::Allow { depth: limits.sublayout_depth },
         ..Options::default()
     };
@@ -113,6 +133,16 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
     let inspector: &mut dyn Inspector = if args.run_inspections { &mut runner } else { &mut refuse };
     let judged = in_toto::verify_with(&chain, &options, inspector, now, &limits);
     Ok((judged, in_toto::lint(&layout, &limits).unwrap_or_default()))
+}
+
+fn parse_statement(text: &str) -> Result<(StepName, PredicateType), String> {
+    let (step, name) = text.rsplit_once('=').ok_or("not STEP=TYPE")?;
+    let known = PredicateType::ALL.into_iter().find(|known| known.as_str() == name);
+    let known = known.ok_or_else(|| {
+        let all = PredicateType::ALL.map(PredicateType::as_str).join(", ");
+        format!("type {name:?} is not read, these are: {all}")
+    })?;
+    Ok((StepName::parse(step).ok_or_else(|| format!("{step:?} is no name of a step"))?, known))
 }
 
 fn keys(paths: &[PathBuf], types: &[String]) -> anyhow::Result<Vec<LayoutKey>> {
@@ -178,6 +208,9 @@ fn describe(verified: &Verified, lints: &[Lint]) -> String {
         let Some(step) = verified.steps().get(name) else { continue };
         text += &format!("step {name}: {} of {} functionaries: ", step.functionaries.len(), step.threshold);
         text += &format!("{}\n", short(&step.functionaries));
+        if let Some(predicate_type) = step.predicate_type {
+            text += &format!("  by Statements of {predicate_type}\n");
+        }
         for (side, rules) in [("materials", &step.material_rules), ("products", &step.product_rules)] {
             for rule in rules {
                 text += &format!("  {side}: {}: {} consumed\n", rule.rule, rule.consumed.len());

@@ -4,6 +4,8 @@
 //! around one, of which nothing but the envelope is read: certificates and transparency logs prove nothing here, a
 //! functionary's key signs.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -15,6 +17,11 @@ use super::{
 };
 use crate::crypto::json;
 
+/// Types of Statements that a message names.
+const SHOWN: usize = 5;
+/// Characters of each.
+const SHOWN_CHARACTERS: usize = 100;
+
 /// A file of attestations.
 #[derive(Debug, Clone)]
 pub struct AttestationFile<'a> {
@@ -22,6 +29,15 @@ pub struct AttestationFile<'a> {
     pub name: String,
     /// Its content.
     pub bytes: &'a [u8],
+}
+
+/// What the files hold.
+#[derive(Default)]
+pub(super) struct Attestations {
+    /// Those of the types that are wanted.
+    pub read: Vec<Attestation>,
+    /// The types of some others, shortened for messages.
+    pub passed_over: BTreeSet<String>,
 }
 
 /// One Statement in its envelope; nothing in it is verified.
@@ -46,17 +62,21 @@ pub fn is_attestation(bytes: &[u8]) -> bool {
 
 /// Reads the Statements of the types that are wanted. What is no attestation refuses the whole file: a reader that passes
 /// over what it cannot read would see less than others do.
-pub(super) fn read(
-    files: &[AttestationFile<'_>],
-    wanted: &Statements,
-    limits: &Limits,
-) -> Result<Vec<Attestation>, Error> {
+pub(super) fn read(files: &[AttestationFile<'_>], wanted: &Statements, limits: &Limits) -> Result<Attestations, Error> {
     Source { file: "attestations", form: Form::Dsse, limits }.limit("files", files.len(), limits.link_files)?;
-    let (mut attestations, mut found) = (Vec::new(), 0);
+    let (mut attestations, mut found) = (Attestations::default(), 0);
     for file in files {
         each(file, &mut found, limits, |source, envelope| {
-            if let Some(statement) = Statement::parse(source, envelope.value(), wanted)? {
-                attestations.push(Attestation { place: source.file.to_owned(), envelope, statement });
+            match Statement::parse(source, envelope.value(), wanted)? {
+                Some(statement) => {
+                    let envelope = envelope.without_payload();
+                    attestations.read.push(Attestation { place: source.file.to_owned(), envelope, statement });
+                }
+                None if attestations.passed_over.len() < SHOWN => {
+                    let name = envelope.value().get("predicateType").and_then(Value::as_str).unwrap_or_default();
+                    attestations.passed_over.insert(name.chars().take(SHOWN_CHARACTERS).collect());
+                }
+                None => {}
             }
             Ok(())
         })?;

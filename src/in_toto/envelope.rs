@@ -189,6 +189,11 @@ impl Envelope {
         self.signatures.iter().filter(|signature| !signature.is_anonymous()).map(|signature| &signature.keyid)
     }
 
+    /// The same for who needs the signatures alone: many of these are held at once.
+    pub(super) fn without_payload(self) -> Self {
+        Self { payload: Value::Null, ..self }
+    }
+
     /// The payload as it is.
     pub(super) fn value(&self) -> &Value {
         &self.payload

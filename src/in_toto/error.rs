@@ -1,16 +1,14 @@
 //! Why a supply chain was refused.
 
-use std::fmt;
-
 use jiff::Timestamp;
 
 use super::{
     artifacts::RuleFailure,
     envelope::SignatureProblem,
     functionary::{FunctionaryFinding, list, people},
-    link::{Digests, Side, show},
+    link::{Disagreement, Side},
     name::StepName,
-    statement::PredicateType,
+    statement::{PredicateType, Sought, evidence, others},
 };
 use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError, openpgp};
 
@@ -78,7 +76,7 @@ pub enum Error {
         problem: ParameterProblem,
     },
     /// A step lacks links by enough of its functionaries.
-    #[error("step {:?} needs {} by {}, {verified} verified: {}", .step.as_str(), evidence(*.predicate_type), people(*.threshold), list(.functionaries))]
+    #[error("step {:?} needs {} by {}, {verified} verified: {}{}", .step.as_str(), evidence(.sought), people(*.threshold), list(.functionaries), others(.sought))]
     ThresholdNotMet {
         /// The step.
         step: StepName,
@@ -86,8 +84,8 @@ pub enum Error {
         threshold: u32,
         /// How many have a valid link.
         verified: usize,
-        /// The type of the Statements that the rule asks for in place of links.
-        predicate_type: Option<PredicateType>,
+        /// The Statements that the rule asks for in place of links.
+        sought: Option<Sought>,
         /// Everyone who may sign, then everyone who did without being allowed to.
         functionaries: Vec<FunctionaryFinding>,
     },
@@ -366,39 +364,12 @@ pub enum Unclean {
     Prefixed,
 }
 
-/// Two valid links about one step that differ; the first difference found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disagreement {
-    /// The step.
-    pub step: StepName,
-    /// In which list.
-    pub side: Side,
-    /// The artifact.
-    pub artifact: String,
-    /// The functionaries, and what each says; `None` where it does not list the artifact.
-    pub says: [(KeyId, Option<Digests>); 2],
-}
-
-impl fmt::Display for Disagreement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { step, side, artifact, says: [(one, first), (other, second)] } = self;
-        let say = |digests: &Option<Digests>| digests.as_ref().map_or("nothing".to_owned(), show);
-        let (step, one, other) = (step.as_str(), one.short(), other.short());
-        write!(f, "the links for step {step:?} disagree on {side}: for {artifact:?}, {one}… says {}, ", say(first))?;
-        write!(f, "{other}… says {}", say(second))
-    }
-}
-
 fn place(at: &str) -> String {
     if at.is_empty() { String::new() } else { format!("{at}: ") }
 }
 
 fn lacking(missing: &[(KeyId, SignatureProblem)]) -> String {
     missing.iter().map(|(keyid, problem)| format!("; {}…: {problem}", keyid.short())).collect()
-}
-
-fn evidence(predicate_type: Option<PredicateType>) -> String {
-    predicate_type.map_or_else(|| "links".to_owned(), |predicate_type| format!("Statements of {predicate_type}"))
 }
 
 fn names(names: &[StepName]) -> String {

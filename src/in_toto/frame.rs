@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    attestation::Attestation,
+    attestation::Attestations,
     chain::{Inspector, LinkFile, Options},
     error::Error,
     fields::{Form, Source},
@@ -20,7 +20,7 @@ pub(super) type Files<'a> = BTreeMap<Vec<&'a str>, &'a [u8]>;
 /// What stays the same from layout to sublayout, and the way to the current one.
 pub(super) struct Frame<'a, 'i> {
     pub files: &'a Files<'a>,
-    pub attestations: Vec<Attestation>,
+    pub attestations: Attestations,
     pub options: &'a Options,
     pub inspector: &'i mut dyn Inspector,
     pub now: Timestamp,

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use super::{
     error::{Error, Problem, Unclean},
     fields::{Object, Source},
+    name::StepName,
 };
+use crate::crypto::KeyId;
 
 /// The digests of one artifact, hex by algorithm. Two are equal when the whole maps are, to the case of the hex digits.
 pub type Digests = BTreeMap<String, String>;
@@ -148,6 +150,29 @@ fn unclean(name: &str) -> Option<Unclean> {
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+/// Two valid links about one step that differ; the first difference found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The step.
+    pub step: StepName,
+    /// In which list.
+    pub side: Side,
+    /// The artifact.
+    pub artifact: String,
+    /// The functionaries, and what each says; `None` where it does not list the artifact.
+    pub says: [(KeyId, Option<Digests>); 2],
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, side, artifact, says: [(one, first), (other, second)] } = self;
+        let say = |digests: &Option<Digests>| digests.as_ref().map_or("nothing".to_owned(), show);
+        let (step, one, other) = (step.as_str(), one.short(), other.short());
+        write!(f, "the links for step {step:?} disagree on {side}: for {artifact:?}, {one}… says {}, ", say(first))?;
+        write!(f, "{other}… says {}", say(second))
+    }
 }
 
 /// Digests as messages show them.

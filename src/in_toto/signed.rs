@@ -18,7 +18,7 @@ use super::{
     key::{LayoutKey, Persons},
     layout::{Layout, Step},
     name::{LinkName, StepName},
-    statement::PredicateType,
+    statement::{PredicateType, Sought},
     verified::KeyExpiry,
 };
 use crate::crypto::{KeyId, Material, Quorum};
@@ -132,21 +132,20 @@ fn statements<'a>(
     predicate_type: PredicateType,
 ) -> Result<SignedStep<'a>, Error> {
     let mut count = Count::of(layout, step);
-    let mut trials = frame.trials;
     let is_about_it = |attestation: &&Attestation| {
         let statement = &attestation.statement;
         statement.predicate_type == predicate_type
             && statement.step.as_ref().is_none_or(|name| name == step.name.as_str())
     };
-    let candidates: Vec<&Attestation> = frame.attestations.iter().filter(is_about_it).collect();
+    let candidates: Vec<&Attestation> = frame.attestations.read.iter().filter(is_about_it).collect();
     for signer in layout.keys.signers(&step.pubkeys) {
         let Some(signer) = count.listed(signer) else { continue };
         let mut found: Option<(&Attestation, Signed)> = None;
         let mut is_forged = false;
         for candidate in &candidates {
-            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut trials);
+            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut frame.trials);
             let source = Source { file: "attestations", form: Form::Dsse, limits: frame.limits };
-            source.limit("signatures to verify", trials, frame.limits.signature_trials)?;
+            source.limit("signatures to verify", frame.trials, frame.limits.signature_trials)?;
             match (verified, &found) {
                 (Ok(signed), None) => found = Some((candidate, signed)),
                 (Ok(_), Some((first, _))) => {
@@ -179,8 +178,10 @@ fn statements<'a>(
             count.found(keyid, Finding::NotAuthorised);
         }
     }
-    frame.trials = trials;
-    count.finish(Some(predicate_type))
+    let mut passed_over = frame.attestations.passed_over.clone();
+    let others = frame.attestations.read.iter().map(|attestation| attestation.statement.predicate_type);
+    passed_over.extend(others.filter(|other| *other != predicate_type).map(|other| other.to_string()));
+    count.finish(Some(Sought { predicate_type, passed_over }))
 }
 
 /// The functionaries of a step, being counted.
@@ -228,13 +229,14 @@ impl<'a> Count<'a> {
         self.files.push(SignedFile { keyid: keyid.clone(), payload });
     }
 
-    fn finish(self, predicate_type: Option<PredicateType>) -> Result<SignedStep<'a>, Error> {
+    fn finish(self, sought: Option<Sought>) -> Result<SignedStep<'a>, Error> {
         let Self { step, quorum, files, findings, lasting, .. } = self;
         if !quorum.is_met() {
             let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
-            return Err(Error::ThresholdNotMet { step, threshold, verified, predicate_type, functionaries: findings });
+            return Err(Error::ThresholdNotMet { step, threshold, verified, sought, functionaries: findings });
         }
         let expiry = lasting.first_break(step.threshold, Some(&step.name));
+        let predicate_type = sought.map(|sought| sought.predicate_type);
         Ok(SignedStep { step, predicate_type, files, findings, expiry })
     }
 }

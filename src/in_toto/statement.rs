@@ -3,7 +3,10 @@
 //! The subjects are the products. Where the materials stand is told by the type of the predicate, so only types are
 //! read of which that is known.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,6 +116,29 @@ impl Statements {
     pub(super) fn has(&self, predicate_type: PredicateType) -> bool {
         self.0.values().any(|wanted| *wanted == predicate_type)
     }
+}
+
+/// What a step is to be attested by, and what is there of the kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// The type of the Statements.
+    pub predicate_type: PredicateType,
+    /// Some of the other types that are there, shortened.
+    pub passed_over: BTreeSet<String>,
+}
+
+/// What is sought, for a message.
+pub(super) fn evidence(sought: &Option<Sought>) -> String {
+    sought.as_ref().map_or_else(|| "links".to_owned(), |sought| format!("Statements of {}", sought.predicate_type))
+}
+
+/// What is there instead, for a message.
+pub(super) fn others(sought: &Option<Sought>) -> String {
+    let Some(Sought { passed_over, .. }) = sought.as_ref().filter(|sought| !sought.passed_over.is_empty()) else {
+        return String::new();
+    };
+    let names: Vec<String> = passed_over.iter().map(|name| format!("{name:?}")).collect();
+    format!("; there are Statements of {}", names.join(", "))
 }
 
 /// A parsed Statement.

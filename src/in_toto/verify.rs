@@ -8,15 +8,15 @@ use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
-    attestation,
+    attestation::{self, Attestations},
     chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
     envelope::{Envelope, Payload},
-    error::{Disagreement, Error},
+    error::Error,
     frame::{Frame, index},
     functionary::FunctionaryFinding,
     layout::{Inspection, Layout, Step},
     limits::Limits,
-    link::{Recorded, Side},
+    link::{Disagreement, Recorded, Side},
     name::{LinkName, StepName},
     parameters,
     signed::{self, SignedFile, SignedStep, Signers},
@@ -52,7 +52,7 @@ pub fn verify_with(
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
     let attestations = match options.statements.is_empty() {
-        true => Vec::new(),
+        true => Attestations::default(),
         false => attestation::read(&chain.attestations, &options.statements, limits)?,
     };
     let (folder, readings, trials) = (Vec::new(), 0, 0);

@@ -124,7 +124,7 @@ fn keys_are_taken_from_a_keyring_and_from_exported_files() {
         let ring = Keyring::new();
         let owner = ring.generate("Owner", algorithm, "sign");
         ring.write_chain(&owner);
-        for id in [owner.as_str(), &owner[24..], &owner.to_uppercase()] {
+        for id in [owner.as_str(), owner.split_at(24).1, &owner.to_uppercase()] {
             assert_eq!(ring.verify_from_ring(id), (Some(0), "verified\n".to_owned()), "{algorithm} {id}");
         }
         ring.gpg(&["--export", "-o", "key.gpg", &owner]);

@@ -186,3 +186,43 @@ fn an_inspection_fails_when_its_command_does() {
         }
     }
 }
+
+#[test]
+fn statements_stand_for_links_where_the_options_say_so() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    let folder = Folder::new(&json!([]));
+    let link = LinkName::new(&StepName::parse("build").unwrap(), &folder.key.keyid().unwrap()).to_string();
+    fs::remove_file(folder.dir.path().join(link)).unwrap();
+    let predicate = json!({"builder": {"id": "ci"}, "buildType": "ci"});
+    let payload = json!({
+        "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://slsa.dev/provenance/v0.2",
+        "subject": [{"name": "app", "digest": {"sha256": "ab".repeat(32)}}], "predicate": predicate,
+    });
+    let payload = payload.to_string();
+    let payload_type = "application/vnd.in-toto+json";
+    let sig = folder.key.sign(&crate::crypto::dsse::pae(payload_type, payload.as_bytes())).unwrap();
+    let signatures = json!([{"sig": STANDARD.encode(sig)}]);
+    let envelope = json!({"payloadType": payload_type, "payload": STANDARD.encode(payload), "signatures": signatures});
+    folder.write("provenance.json", envelope.to_string().as_bytes());
+
+    let plain = "-k @/key.pem --verbose";
+    let attested = format!("{plain} --attestation @/provenance.json");
+    let (code, text) = folder.run(&format!("{attested} --statement build=https://slsa.dev/provenance/v0.2"));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("  by Statements of https://slsa.dev/provenance/v0.2\n"), "{text}");
+    let (code, text) = folder.run(&format!("{attested} --statement build=https://slsa.dev/provenance/v1"));
+    assert_eq!(code, 1, "{text}");
+    let (code, text) = folder.run(plain);
+    assert_eq!((code, text.contains("no link")), (1, true), "{text}");
+    for (bad, says) in [
+        ("--attestation @/provenance.json", "--statement <STEP=TYPE>"),
+        ("--statement build", "not STEP=TYPE"),
+        ("--statement build=slsa", "type \"slsa\" is not read, these are: https://in-toto.io/attestation/link/v0.3, "),
+    ] {
+        let error = Cli::try_parse_from(format!("x --layout l -k k {bad}").split_whitespace()).err().unwrap();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let twice = format!("{attested}{}", " --statement build=https://slsa.dev/provenance/v1".repeat(2));
+    assert_eq!(folder.run(&twice), (2, "error: --statement is given twice for step build\n".to_owned()));
+}

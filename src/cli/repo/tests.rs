@@ -219,6 +219,37 @@ fn what_expires_soon_is_renewed_and_what_cannot_be_is_told() {
     assert!(out.contains("signed root v2") && out.contains("signed targets v2"), "{out}");
 }
 
+#[test]
+fn attestations_are_listed_instead_of_links_and_nothing_else_is_taken_for_one() {
+    let temp = folder();
+    repo(&temp, &format!("add-layout $/repo $/root.layout --key $/owner.pub --path {LAYOUT} --image {NAME}")).unwrap();
+    let put = |name: &str, text: &str| fs::write(temp.path().join(name), text).unwrap();
+    // {"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"x"}
+    let payload =
+        "eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCJzdWJqZWN0IjpbXSwicHJlZGljYXRlVHlwZSI6IngifQ==";
+    let envelope = format!(r#"{{"payloadType":"application/vnd.in-toto+json","payload":"{payload}","signatures":[]}}"#);
+    put("provenance.jsonl", &format!("{envelope}\n{envelope}\n"));
+    put("bad.jsonl", &format!("{envelope}\n{{}}\n"));
+    put("build.0123abcd.link", &envelope);
+    let add =
+        |options: &str| repo(&temp, &format!("add-image $/repo {NAME}:1.4 $/manifest --layout {LAYOUT} {options}"));
+    assert!(add("").unwrap_err().contains("--link <FILE>"));
+    let bad = "no file of attestations: DSSE envelopes with Statements, one or one a line";
+    for file in ["bad.jsonl", "manifest", "root.layout"] {
+        let error = add(&format!("--attestation $/{file}")).unwrap_err();
+        assert!(error.ends_with(&format!("{file}: {bad}")), "{error}");
+    }
+    // What is named like a link is one.
+    let error = add("--attestation $/build.0123abcd.link").unwrap_err();
+    assert!(error.contains("not a link or sublayout"), "{error}");
+    add("--attestation $/provenance.jsonl").unwrap();
+    let listed = fs::read_to_string(temp.path().join("repo/metadata/2.images.json")).unwrap();
+    let path = format!("in-toto-metadata/{}/provenance.jsonl", Sha256::of(MANIFEST));
+    assert!(listed.contains(&format!("[\"{LAYOUT}\",\"{path}\"]")), "{listed}");
+    let add = format!("add $/repo $/manifest --path file --layout {LAYOUT} --attestation $/provenance.jsonl");
+    assert!(repo(&temp, &add).unwrap().contains("listed file, sha256:"));
+}
+
 /// The manifests of an index beside it, by digest.
 fn index(temp: &TempDir) -> (Vec<Sha256>, String) {
     let image = |label: &str| {

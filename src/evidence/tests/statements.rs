@@ -12,9 +12,9 @@ use crate::{
     crypto::{Sha256, dsse},
     evidence::{
         Error, Proof, Requirement, Subject,
-        requirement::{PredicateType, Product, Statements, StepName, Tags},
+        requirement::{PredicateType, Product, Statements, StepName, Tags, Via},
     },
-    publish::{Format, Layout, Link, LinkSource, SigningKey, Step},
+    publish::{Format, Layout, Link, LinkSource, NewImage, SigningKey, Step},
 };
 
 const FILE: &str = "provenance.intoto.jsonl";
@@ -357,4 +357,34 @@ fn statements_and_links_make_one_chain() {
     assert_eq!(types, [("build".to_owned(), Some(PROVENANCE)), ("test".to_owned(), None)].into());
     let (mut fixture, image) = published(&layout, tested(Sha256::of(b"another")));
     assert_eq!(refusal(fixture.judge_by(&image, &by_subject())).0, "in-toto/disallowed-artifact");
+}
+
+#[test]
+fn t2_provenance_of_an_index_is_that_of_its_manifests_only_via_index() {
+    let child = manifest("linux");
+    let of_child = Sha256::of(&child);
+    let entry = json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": format!("sha256:{of_child}"),
+        "size": child.len(), "platform": {"os": "linux", "architecture": "amd64"},
+    });
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [entry]}).to_string().into_bytes();
+    let signed = sealed(&provenance(&json!([of(NAME, Sha256::of(&index))])), &ci());
+    let mut fixture = Fixture::empty();
+    fixture.add_layout(LAYOUT, &layout(), &[NAME]);
+    let image = NewImage {
+        repository: NAME.to_owned(),
+        manifest: index,
+        tags: Vec::new(),
+        layout: LAYOUT.to_owned(),
+        links: vec![source(FILE, signed)],
+        role: Some("images".to_owned()),
+    };
+    let added = fixture.publisher.add_image(&image).unwrap();
+    fixture.publisher.add_children(&image, &added, &[child]).unwrap();
+    let (index, child) = (subject(NAME, added.digest), subject(NAME, of_child));
+    assert!(fixture.judge_by(&index, &by_subject()).is_ok());
+    assert_eq!(refusal(fixture.judge_by(&child, &by_subject())).0, "evidence/not-bound");
+    let via_index = Requirement { via: Some(Via::Index), ..by_subject() };
+    assert_eq!(fixture.judge_by(&child, &via_index).unwrap().index(), Some(added.digest));
 }

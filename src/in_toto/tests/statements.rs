@@ -164,6 +164,18 @@ fn a_statement_of_another_predicate_type_does_not_count() {
     }
     let unknown = changed(|payload| payload["predicateType"] = json!("https://slsa.dev/provenance/v1.0"));
     assert_eq!(unknown.code(), "in-toto/threshold-not-met");
+    // What is there instead is told, shortened.
+    let long = changed(|payload| payload["predicateType"] = json!("x\n".repeat(200)));
+    let told = format!("{}… no Statement; there are Statements of \"{}\"", keyid(CAROL).short(), "x\\n".repeat(50));
+    assert!(long.refusal().to_string().ends_with(&told), "{}", long.refusal());
+    let others: Vec<Value> = (0..9)
+        .map(|number| {
+            let mut payload = provenance_02();
+            payload["predicateType"] = json!(format!("type-{number}"));
+            sealed(&payload, &[BOB])
+        })
+        .collect();
+    assert!(with(&others).refusal().to_string().ends_with(r#""type-3", "type-4""#), "{}", with(&others).refusal());
     // Beside the right one it does no harm.
     let others = [provenance(), provenance_02(), link_statement("test")].map(|payload| sealed(&payload, &[BOB]));
     assert!(with(&others).verify().is_ok());
@@ -271,7 +283,8 @@ fn two_statements_by_one_functionary_are_refused_even_if_they_are_the_same() {
             other => panic!("{other}"),
         }
     }
-    let chain = with(&[once.clone()]).with(|chain| chain.attestations.push(("b".to_owned(), once.to_string().into())));
+    let chain = with(std::slice::from_ref(&once))
+        .with(|chain| chain.attestations.push(("b".to_owned(), once.to_string().into())));
     assert_eq!(chain.code(), "in-toto/ambiguous-statement");
 }
 

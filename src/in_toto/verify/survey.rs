@@ -12,7 +12,7 @@ use crate::{
     crypto::KeyId,
     in_toto::{
         artifacts::{self, NearMiss, Records},
-        attestation,
+        attestation::{self, Attestations},
         chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
         envelope::Envelope,
         error::Error,
@@ -162,7 +162,7 @@ fn look(
     let mut layout = envelope.layout("layout", limits)?;
     survey.layout_expires = Some(layout.expires);
     let attestations = match options.statements.is_empty() {
-        true => Vec::new(),
+        true => Attestations::default(),
         false => attestation::read(&chain.attestations, &options.statements, limits)?,
     };
     if let Some(parameters) = &options.parameters {
