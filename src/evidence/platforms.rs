@@ -91,16 +91,16 @@ pub(super) fn index_of(image: &Resolved) -> Result<Option<Sha256>, Error> {
     digest.map(Some).ok_or_else(|| Error::MalformedIndex { path: image.target.path.clone() })
 }
 
-/// Holds that an index lists this manifest, for one of the platforms that the rule names if it names some.
+/// Holds that an index lists this manifest, for one of the platforms that the rule names if it names some. What it lists
+/// as a manifest may be an index all the same: only its bytes tell.
 pub(super) fn hold_child(
-    index: &Manifest,
-    index_digest: Sha256,
-    child: &Subject,
+    (index, index_digest): (&Manifest, Sha256),
+    (manifest, child): (&Manifest, &Subject),
     requirement: &Requirement,
 ) -> Result<(), Error> {
-    let children = match index {
-        Manifest::Index { children } => children.as_slice(),
-        Manifest::Image { .. } => &[],
+    let children = match (index, manifest) {
+        (Manifest::Index { children }, Manifest::Image { .. }) => children.as_slice(),
+        _ => &[],
     };
     let listed: Vec<_> = children.iter().filter(|entry| entry.descriptor.digest == child.digest).collect();
     if listed.is_empty() {

@@ -43,6 +43,11 @@ pub(crate) fn file(name: &str, content: &str) -> Vec<u8> {
     entry(b'0', name, "", content.as_bytes())
 }
 
+/// A file whose name does not fit into a header.
+pub(crate) fn long_file(name: &str) -> Vec<u8> {
+    [pax(&[("path", name)]), file("short", "")].concat()
+}
+
 fn folder(name: &str) -> Vec<u8> {
     entry(b'5', name, "", b"")
 }
