@@ -12,7 +12,7 @@ use super::{
     layout::{LayoutEvidence, layout_evidence},
     platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Level, Platforms, Tags, Template, Via},
+    requirement::{Field, Fields, Level, Platforms, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -81,7 +81,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
     let image = image_target(walk, subject, requirement)?;
     let supply_chain = match requirement.level {
         Level::Tuf => None,
-        Level::InToto => Some(by_itself_or_by_index(walk, &image, subject, requirement)?),
+        Level::InToto => Some(platforms::by_itself_or_by_index(walk, &image, subject, requirement)?),
     };
     Ok(Proof {
         subject: subject.clone(),
@@ -96,7 +96,11 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
 }
 
 /// The image's target by digest, and that nobody who may has revoked the digest.
-fn image_target(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Resolved, Stop> {
+pub(super) fn image_target(
+    walk: &mut Walk<'_>,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<Resolved, Stop> {
     let path = match &subject.name {
         Name::Image(repository) => expand(&requirement.digest_target, repository, None, Some(subject.digest))?,
         Name::File(path) => path.clone(),
@@ -159,30 +163,8 @@ fn tag_target(
     Ok(digest.ok_or_else(|| Error::UnknownTag { repository: walk.view.repository.to_string(), path })?)
 }
 
-/// A manifest by its own evidence; where that does not prove it and the rule lets an index stand for it, by that of the
-/// index that its target names. It is one of the same name, and is held to everything that an image is held to.
-fn by_itself_or_by_index(
-    walk: &mut Walk<'_>,
-    image: &Resolved,
-    subject: &Subject,
-    requirement: &Requirement,
-) -> Result<SupplyChainProof, Stop> {
-    let itself = supply_chain(walk, (image, subject), (image, subject), requirement);
-    let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
-        return itself;
-    };
-    let Some(digest) = platforms::index_of(image)? else { return itself };
-    let in_its_place = Subject { digest, ..subject.clone() };
-    let index = image_target(walk, &in_its_place, requirement)?;
-    let manifest = manifest_of(walk, &index, &in_its_place)?;
-    let child = manifest_of(walk, image, subject)?;
-    platforms::hold_child((&manifest, digest), (&child, subject), requirement)?;
-    let proof = supply_chain(walk, (&index, &in_its_place), (image, subject), requirement)?;
-    Ok(SupplyChainProof { index: Some(digest), ..proof })
-}
-
 /// The supply chain of an image, whose files are those of what runs: a manifest, for which an index may stand here.
-fn supply_chain(
+pub(super) fn supply_chain(
     walk: &mut Walk<'_>,
     (image, subject): (&Resolved, &Subject),
     runs: (&Resolved, &Subject),

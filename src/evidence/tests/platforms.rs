@@ -260,7 +260,7 @@ fn an_index_within_an_index_stands_for_nothing_whatever_it_is_called() {
         role: Some("images".to_owned()),
     };
     let added = fixture.publisher.add_image(&image).unwrap();
-    assert!(fixture.publisher.add_children(&image, &added, &[inner.clone()]).is_err());
+    assert!(fixture.publisher.add_children(&image, &added, std::slice::from_ref(&inner)).is_err());
     let named = subject(NAME, Sha256::of(&inner));
     fixture.with_online_keys(|editor| {
         let custom = json!({"in-toto": added.evidence, "index": format!("sha256:{}", added.digest)});
