@@ -103,7 +103,7 @@ pub enum Error {
     PlatformNotAttested { step: String, name: String, digest: Sha256 },
     #[error("custom.index of target {path} is not a digest: \"sha256:\" and 64 lower-case hex digits")]
     MalformedIndex { path: TargetPath },
-    #[error("sha256:{index}, named as the index of sha256:{digest}, does not list it")]
+    #[error("sha256:{index}, named as the index of sha256:{digest}, does not list it as a manifest")]
     NotInIndex { index: Sha256, digest: Sha256 },
     #[error(
         "inspection {inspection:?} looks at files of the image, and the rule does not say where layers come from (`layers:`)"

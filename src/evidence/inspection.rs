@@ -47,6 +47,15 @@ impl BuiltIn {
     }
 }
 
+/// Which inspections are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The one that binds the image, where the rule names one. The others are put off.
+    Bind,
+    /// All of them.
+    All,
+}
+
 /// Carries out the built-in inspections of the layout of one image, and what somebody wants run on their machine.
 pub(super) struct Inspect<'w, 'a> {
     walk: &'w mut Walk<'a>,
@@ -54,6 +63,9 @@ pub(super) struct Inspect<'w, 'a> {
     /// What runs, where an index is judged in the place of a manifest.
     runs: (&'w Resolved, &'w Subject),
     requirement: &'w Requirement,
+    stage: Stage,
+    /// Whether any was put off.
+    put_off: bool,
     /// Why the judgement cannot go on, where an inspection met it.
     stopped: Option<Stop>,
 }
@@ -64,15 +76,16 @@ impl<'w, 'a> Inspect<'w, 'a> {
         image: (&'w Resolved, &'w Subject),
         runs: (&'w Resolved, &'w Subject),
         requirement: &'w Requirement,
+        stage: Stage,
     ) -> Self {
-        Self { walk, image, runs, requirement, stopped: None }
+        Self { walk, image, runs, requirement, stage, put_off: false, stopped: None }
     }
 
-    /// The result of the verification; what stopped an inspection goes before it.
-    pub(super) fn end<T, E: Into<Error>>(self, verified: Result<T, E>) -> Result<T, Stop> {
+    /// The result of the verification, and whether inspections were put off; what stopped one goes before it.
+    pub(super) fn end<T, E: Into<Error>>(self, verified: Result<T, E>) -> Result<(T, bool), Stop> {
         match self.stopped {
             Some(stop) => Err(stop),
-            None => Ok(verified.map_err(Into::into)?),
+            None => Ok((verified.map_err(Into::into)?, self.put_off)),
         }
     }
 
@@ -116,8 +129,15 @@ impl<'w, 'a> Inspect<'w, 'a> {
 }
 
 impl Inspector for Inspect<'_, '_> {
-    fn inspect(&mut self, inspection: &Inspection, _: &[String]) -> Result<Inspected, InspectionProblem> {
-        let Some(which) = BuiltIn::of(&inspection.run) else {
+    fn inspect(&mut self, inspection: &Inspection, folder: &[String]) -> Result<Inspected, InspectionProblem> {
+        let built_in = BuiltIn::of(&inspection.run);
+        let names = |name: &String| folder.is_empty() && name == inspection.name.as_str();
+        let binds = built_in == Some(BuiltIn::Image) && self.requirement.product.inspection.as_ref().is_some_and(names);
+        if self.stage == Stage::Bind && !binds {
+            self.put_off = true;
+            return Ok(Inspected::Skipped);
+        }
+        let Some(which) = built_in else {
             return match (self.walk.view.commands, self.requirement.inspections) {
                 (Some(commands), _) => {
                     commands.run(inspection).map(Inspected::Recorded).map_err(InspectionProblem::Failed)

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
-    binding::bind,
+    binding::{Bound, bind},
     collect::{Collected, collect},
-    inspection::{Inspect, manifest_of},
+    inspection::{Inspect, Stage, manifest_of},
     layout::{LayoutEvidence, layout_evidence},
     platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Level, Platforms, Tags, Template, Via},
+    requirement::{Field, Fields, Level, Platforms, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -54,9 +54,9 @@ fn look(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Re
     let image = image_target(walk, subject, requirement)?;
     let assembled = assemble(walk, &image, subject, requirement)?;
     let (now, limits) = (walk.now, &walk.limits.in_toto);
-    let mut inspect = Inspect::new(walk, (&image, subject), (&image, subject), requirement);
+    let mut inspect = Inspect::new(walk, (&image, subject), (&image, subject), requirement, Stage::All);
     let survey = in_toto::survey(&assembled.chain(), &assembled.options(requirement), &mut inspect, now, limits);
-    inspect.end(Ok::<_, Error>(survey))
+    inspect.end(Ok::<_, Error>(survey)).map(|(survey, _)| survey)
 }
 
 /// What a tag names now: the digest of the signed tag target `N:<tag>`.
@@ -81,7 +81,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
     let image = image_target(walk, subject, requirement)?;
     let supply_chain = match requirement.level {
         Level::Tuf => None,
-        Level::InToto => Some(by_itself_or_by_index(walk, &image, subject, requirement)?),
+        Level::InToto => Some(platforms::by_itself_or_by_index(walk, &image, subject, requirement)?),
     };
     Ok(Proof {
         subject: subject.clone(),
@@ -96,7 +96,11 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
 }
 
 /// The image's target by digest, and that nobody who may has revoked the digest.
-fn image_target(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Resolved, Stop> {
+pub(super) fn image_target(
+    walk: &mut Walk<'_>,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<Resolved, Stop> {
     let path = match &subject.name {
         Name::Image(repository) => expand(&requirement.digest_target, repository, None, Some(subject.digest))?,
         Name::File(path) => path.clone(),
@@ -159,29 +163,8 @@ fn tag_target(
     Ok(digest.ok_or_else(|| Error::UnknownTag { repository: walk.view.repository.to_string(), path })?)
 }
 
-/// A manifest by its own evidence; where that does not prove it and the rule lets an index stand for it, by that of the
-/// index that its target names. It is one of the same name, and is held to everything that an image is held to.
-fn by_itself_or_by_index(
-    walk: &mut Walk<'_>,
-    image: &Resolved,
-    subject: &Subject,
-    requirement: &Requirement,
-) -> Result<SupplyChainProof, Stop> {
-    let itself = supply_chain(walk, (image, subject), (image, subject), requirement);
-    let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
-        return itself;
-    };
-    let Some(digest) = platforms::index_of(image)? else { return itself };
-    let in_its_place = Subject { digest, ..subject.clone() };
-    let index = image_target(walk, &in_its_place, requirement)?;
-    let manifest = manifest_of(walk, &index, &in_its_place)?;
-    platforms::hold_child(&manifest, digest, subject, requirement)?;
-    let proof = supply_chain(walk, (&index, &in_its_place), (image, subject), requirement)?;
-    Ok(SupplyChainProof { index: Some(digest), ..proof })
-}
-
 /// The supply chain of an image, whose files are those of what runs: a manifest, for which an index may stand here.
-fn supply_chain(
+pub(super) fn supply_chain(
     walk: &mut Walk<'_>,
     (image, subject): (&Resolved, &Subject),
     runs: (&Resolved, &Subject),
@@ -190,9 +173,13 @@ fn supply_chain(
     let assembled = assemble(walk, image, subject, requirement)?;
     let (chain, options) = (assembled.chain(), assembled.options(requirement));
     let (now, limits) = (walk.now, &walk.limits.in_toto);
-    let mut inspect = Inspect::new(walk, (image, subject), runs, requirement);
-    let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
-    let verified = inspect.end(verified)?;
+    let verify = |walk: &mut Walk<'_>, stage| {
+        let mut inspect = Inspect::new(walk, (image, subject), runs, requirement, stage);
+        let verified = in_toto::verify_with(&chain, &options, &mut inspect, now, limits);
+        inspect.end(verified)
+    };
+    // Whoever lists images could else have any bytes looked into, with the evidence of another.
+    let (verified, put_off) = verify(walk, Stage::Bind)?;
     // What stands for the links of no step was asked for in vain.
     if let Some((step, _)) = requirement.statements.steps().find(|(step, _)| !verified.steps().contains_key(*step)) {
         return Err(Error::NoSuchStep { step: step.to_string() }.into());
@@ -207,11 +194,24 @@ fn supply_chain(
     if let Some(not_before) = requirement.not_before.filter(|not_before| expires < *not_before) {
         return Err(Error::EndsTooEarly { layout, expires, not_before }.into());
     }
-    let bound = bind(&verified, subject, requirement)?;
-    if requirement.platforms != Platforms::Any {
-        let manifest = manifest_of(walk, image, subject)?;
-        platforms::hold(&manifest, &verified, &bound, subject, requirement)?;
-    }
+    let held = |walk: &mut Walk<'_>, verified: &in_toto::Verified| -> Result<Bound, Stop> {
+        let bound = bind(verified, subject, requirement)?;
+        if requirement.platforms != Platforms::Any {
+            let manifest = manifest_of(walk, image, subject)?;
+            platforms::hold(&manifest, verified, &bound, subject, requirement)?;
+        }
+        Ok(bound)
+    };
+    let bound = held(walk, &verified)?;
+    // With all inspections a rule may have consumed what it left to the one that binds.
+    let (verified, bound) = match put_off {
+        true => {
+            let (verified, _) = verify(walk, Stage::All)?;
+            let bound = held(walk, &verified)?;
+            (verified, bound)
+        }
+        false => (verified, bound),
+    };
     Ok(SupplyChainProof {
         loose: in_toto::loose(&verified, &bound.step),
         layout,

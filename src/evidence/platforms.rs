@@ -1,10 +1,13 @@
 //! The manifests of an index: which of them the bound step must have made, and an index in the place of one of them.
 
 use super::{
-    Error, Requirement, Subject,
+    Error, Name, Requirement, Subject,
     binding::{Bound, platform_of},
-    inspection::platforms,
-    requirement::Platforms,
+    inspection::{manifest_of, platforms},
+    judge::{image_target, supply_chain},
+    proof::SupplyChainProof,
+    requirement::{Platforms, Via},
+    walk::{Stop, Walk},
 };
 use crate::{
     crypto::Sha256,
@@ -84,23 +87,45 @@ fn made(
     Err(Error::PlatformNotAttested { step: bound.step.clone(), name, digest })
 }
 
+/// A manifest by its own evidence; where that does not prove it and the rule lets an index stand for it, by that of the
+/// index that its target names. It is one of the same name, and is held to everything that an image is held to.
+pub(super) fn by_itself_or_by_index(
+    walk: &mut Walk<'_>,
+    image: &Resolved,
+    subject: &Subject,
+    requirement: &Requirement,
+) -> Result<SupplyChainProof, Stop> {
+    let itself = supply_chain(walk, (image, subject), (image, subject), requirement);
+    let (Err(Stop::Refused(_)), Some(Via::Index), Name::Image(_)) = (&itself, requirement.via, &subject.name) else {
+        return itself;
+    };
+    let Some(digest) = index_of(image)? else { return itself };
+    let in_its_place = Subject { digest, ..subject.clone() };
+    let index = image_target(walk, &in_its_place, requirement)?;
+    let manifest = manifest_of(walk, &index, &in_its_place)?;
+    let child = manifest_of(walk, image, subject)?;
+    hold_child((&manifest, digest), (&child, subject), requirement)?;
+    let proof = supply_chain(walk, (&index, &in_its_place), (image, subject), requirement)?;
+    Ok(SupplyChainProof { index: Some(digest), ..proof })
+}
+
 /// The index that the target of a manifest names.
-pub(super) fn index_of(image: &Resolved) -> Result<Option<Sha256>, Error> {
+fn index_of(image: &Resolved) -> Result<Option<Sha256>, Error> {
     let Some(value) = image.target.custom.get(INDEX) else { return Ok(None) };
     let digest = value.as_str().and_then(|text| text.strip_prefix("sha256:")?.parse().ok());
     digest.map(Some).ok_or_else(|| Error::MalformedIndex { path: image.target.path.clone() })
 }
 
-/// Holds that an index lists this manifest, for one of the platforms that the rule names if it names some.
-pub(super) fn hold_child(
-    index: &Manifest,
-    index_digest: Sha256,
-    child: &Subject,
+/// Holds that an index lists this manifest, for one of the platforms that the rule names if it names some. What it lists
+/// as a manifest may be an index all the same: only its bytes tell.
+fn hold_child(
+    (index, index_digest): (&Manifest, Sha256),
+    (manifest, child): (&Manifest, &Subject),
     requirement: &Requirement,
 ) -> Result<(), Error> {
-    let children = match index {
-        Manifest::Index { children } => children.as_slice(),
-        Manifest::Image { .. } => &[],
+    let children = match (index, manifest) {
+        (Manifest::Index { children }, Manifest::Image { .. }) => children.as_slice(),
+        _ => &[],
     };
     let listed: Vec<_> = children.iter().filter(|entry| entry.descriptor.digest == child.digest).collect();
     if listed.is_empty() {

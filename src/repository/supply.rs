@@ -21,6 +21,9 @@ use crate::{
 /// Rounds of "needs, fetch, judge again" that one judgement may take: delegations deep times lists of lists.
 const MAX_ROUNDS: usize = 64;
 
+/// Bytes that the layers of one image may take here, all together: more than they do within the caps on their files.
+const MAX_LAYERS: usize = 64 << 20;
+
 impl Repository {
     /// Judges against one generation, fetching what the judgement lacks until it ends.
     pub async fn judge<T>(
@@ -73,8 +76,15 @@ impl Repository {
             let began = Instant::now();
             let source =
                 source.ok_or_else(|| Error::Internal("layers are wanted, and come from nowhere".to_owned()))?;
-            let read = futures::future::try_join_all(wanted.iter().map(|wanted| source.layer(wanted)));
-            layers.extend(wanted.iter().cloned().zip(read.await.map_err(Error::Layer)?));
+            // One after another: what many layers hold together is bounded, too.
+            for wanted in wanted {
+                let weight: usize = layers.values().flatten().map(|layer| layer.weight()).sum();
+                let read = match weight > MAX_LAYERS {
+                    true => Err(LayerFault::Limit { what: "bytes of what layers hold", limit: MAX_LAYERS as u64 }),
+                    false => source.layer(&wanted).await.map_err(Error::Layer)?,
+                };
+                layers.insert(wanted, read);
+            }
             deadline = deadline.checked_add(began.elapsed()).unwrap_or(deadline);
         }
         Err(Error::TooManyRounds(MAX_ROUNDS))
@@ -190,12 +200,12 @@ mod tests {
     use super::*;
     use crate::{
         publish::{Plan, Publisher},
+        repository::layers::NoLayer,
         repository::transport::{Access, Locations, Transport},
         tuf::{Limits, Settings},
     };
 
-    #[tokio::test]
-    async fn nobody_waits_beyond_their_deadline_for_a_role_that_another_review_fetches() {
+    async fn read() -> (tempfile::TempDir, Repository, Arc<Generation>, Timestamp) {
         let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let temp = tempfile::tempdir().unwrap();
         let plan = Plan::default();
@@ -208,7 +218,49 @@ mod tests {
         let settings = Settings { limits: Limits::default(), max_validity: None, minimum: Default::default() };
         let repository = Repository::new("acme".parse().unwrap(), root, settings, transport, None).unwrap();
         let generation = repository.refresh(now).await.unwrap();
+        (temp, repository, generation, now)
+    }
 
+    /// Gives the same layer for whatever is wanted, and counts how often.
+    #[derive(Debug)]
+    struct Same(Arc<Layer>, std::sync::atomic::AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl Layers for Same {
+        async fn layer(&self, _: &Descriptor) -> Result<Result<Arc<Layer>, LayerFault>, NoLayer> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(Ok(self.0.clone()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_many_layers_hold_together_is_bounded() {
+        use crate::image::layer::tests as layer;
+        let (_temp, repository, generation, now) = read().await;
+        // Thirty megabytes of names.
+        let long = |number: usize| format!("{number:04}{}", "/x".repeat(100) + &"x".repeat(3880));
+        let files: Vec<_> = (0..7500).map(|number| layer::long_file(&long(number))).collect();
+        let blob = layer::gzip(&layer::archive(&files));
+        let descriptor = layer::descriptor(layer::GZIP, &blob);
+        let held = crate::image::layer::read(&descriptor, &blob[..], &crate::image::layer::Limits::default()).unwrap();
+        assert!(held.weight() > 30 << 20 && 2 * held.weight() < MAX_LAYERS);
+        let source = Same(Arc::new(held), Default::default());
+        let wanted: Vec<_> = (0..9).map(|size| Descriptor { size, ..descriptor.clone() }).collect();
+        let refused = std::cell::Cell::new(0);
+        let judge = |view: View<'_>| {
+            refused.set(view.layers.values().filter(|read| read.is_err()).count());
+            let lacks = wanted.iter().filter(|wanted| !view.layers.contains_key(*wanted));
+            Progress::<()>::Needs(lacks.cloned().map(Need::Layer).collect())
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ended = repository.judge_with(Some(&source), &generation, now, deadline, judge).await;
+        assert_eq!(ended.unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
+        assert_eq!((source.1.into_inner(), refused.get()), (3, 6));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_beyond_their_deadline_for_a_role_that_another_review_fetches() {
+        let (_temp, repository, generation, now) = read().await;
         let _another = generation.loading.lock().await;
         let path = TargetPath::from("registry.example/team/app:1.0".to_owned());
         let deadline = Instant::now() + Duration::from_millis(20);

@@ -17,6 +17,7 @@ use crate::{
         layer::{Limits, Unread, read, tests as layer},
     },
     in_toto,
+    pattern::Fnmatch,
     publish::{Format, Layout, Link, LinkSource, NewImage, Step},
 };
 
@@ -295,7 +296,7 @@ fn a_plain_file_is_not_inspected_as_an_image() {
     let layout = with_inspections(&fixture.people, &[("look", &["pratique", "image"], &["ALLOW *"])]);
     fixture.add_layout(LAYOUT, &layout, &[]);
     let bytes = manifest("1.0");
-    let links = fixture.people.links_with(&[("app.whl", Sha256::of(&bytes))]);
+    let links = fixture.people.links_with(&[("registry.example/app.whl", Sha256::of(&bytes))]);
     let image = NewImage {
         repository: NAME.to_owned(),
         manifest: bytes.clone(),
@@ -309,7 +310,8 @@ fn a_plain_file_is_not_inspected_as_an_image() {
     let path = crate::tuf::TargetPath::from(format!("{NAME}@sha256:{digest}"));
     let file = Subject { name: crate::evidence::Name::File(path), digest, tag: None };
     let pinned = crate::evidence::requirement::LayoutScope::new(LAYOUT).unwrap();
-    let error = fixture.judge_by(&file, &Requirement { layout: Some(pinned), ..requirement() }).unwrap_err();
+    let product = Product { name: Some(Fnmatch::new("*.whl")), ..Product::default() };
+    let error = fixture.judge_by(&file, &Requirement { layout: Some(pinned), product, ..requirement() }).unwrap_err();
     assert_eq!(error.code(), "evidence/not-an-image", "{error}");
 }
 
@@ -485,4 +487,22 @@ fn where_an_index_stands_for_a_manifest_the_files_are_those_of_the_manifest() {
     assert!(matches!(&error, Error::InToto(in_toto::Error::DisallowedArtifact(met)) if met.artifact == "usr/bin/app"));
     let index = subject(NAME, added.digest);
     assert_eq!(fixture.judge_by(&index, &via).unwrap_err().code(), "inspection/several-platforms");
+}
+
+#[test]
+fn an_image_that_nobody_made_is_not_looked_into() {
+    // A thief lists an image of his own with the evidence of another: no layer of it is asked for.
+    let (mut fixture, good) = filed(&["ALLOW *"], &[packed(&[("a", "1")])], "new");
+    fixture.publisher.commit().unwrap();
+    let evil = manifest_of(&[packed(&[("bomb", "0")])]);
+    let image = subject(NAME, Sha256::of(&evil));
+    fixture.with_online_keys(|editor| {
+        let path = format!("{NAME}@sha256:{}", good.digest);
+        let custom = editor.signed("images").unwrap()["targets"][path]["custom"].clone();
+        let path = format!("{NAME}@sha256:{}", image.digest);
+        editor.add_target("images", &path, &evil, custom.as_object().unwrap().clone()).unwrap();
+    });
+    let error = fixture.judge_published(&image, &from_registry()).unwrap_err();
+    assert_eq!(error.code(), "evidence/not-bound", "{error}");
+    assert!(fixture.judge_published(&good, &from_registry()).is_ok());
 }

@@ -238,3 +238,35 @@ fn a_child_falls_with_its_index_and_by_itself() {
         assert_eq!(fixture.judge_by(&child, &via_index()).unwrap_err().code(), "tuf/revoked");
     }
 }
+
+#[test]
+fn an_index_within_an_index_stands_for_nothing_whatever_it_is_called() {
+    let inner = index(&["linux/amd64"]);
+    let outer = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha256:{}", Sha256::of(&inner)), "size": inner.len(),
+    }]})
+    .to_string()
+    .into_bytes();
+    let mut fixture = Fixture::empty();
+    let layout = fixture.people.layout_with(now() + SignedDuration::from_hours(24), ALL);
+    fixture.add_layout(LAYOUT, &layout, &[NAME]);
+    let image = NewImage {
+        repository: NAME.to_owned(),
+        links: fixture.people.links_with(&[(NAME, Sha256::of(&outer))]),
+        manifest: outer,
+        tags: Vec::new(),
+        layout: LAYOUT.to_owned(),
+        role: Some("images".to_owned()),
+    };
+    let added = fixture.publisher.add_image(&image).unwrap();
+    assert!(fixture.publisher.add_children(&image, &added, std::slice::from_ref(&inner)).is_err());
+    let named = subject(NAME, Sha256::of(&inner));
+    fixture.with_online_keys(|editor| {
+        let custom = json!({"in-toto": added.evidence, "index": format!("sha256:{}", added.digest)});
+        let path = format!("{NAME}@sha256:{}", named.digest);
+        editor.add_target("images", &path, &inner, custom.as_object().unwrap().clone()).unwrap();
+    });
+    let error = fixture.judge_published(&named, &via_index()).unwrap_err();
+    assert_eq!(error, Error::NotInIndex { index: added.digest, digest: named.digest });
+}

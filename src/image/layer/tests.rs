@@ -43,6 +43,11 @@ pub(crate) fn file(name: &str, content: &str) -> Vec<u8> {
     entry(b'0', name, "", content.as_bytes())
 }
 
+/// A file whose name does not fit into a header.
+pub(crate) fn long_file(name: &str) -> Vec<u8> {
+    [pax(&[("path", name)]), file("short", "")].concat()
+}
+
 fn folder(name: &str) -> Vec<u8> {
     entry(b'5', name, "", b"")
 }
@@ -143,6 +148,11 @@ fn a_blob_with_other_bytes_is_refused_whatever_is_in_it() {
         assert!(matches!(found, Err(Unread::Fault(LayerFault::Mismatch { .. }))), "{found:?}");
     }
     assert!(read(&wanted, &good[..], &Limits::default()).is_ok());
+    // As many bytes, and as good an archive.
+    let [one, other] = ["app", "ppa"].map(|content| archive(&[file("app", content)]));
+    assert_eq!(one.len(), other.len());
+    let found = read(&descriptor(TAR, &one), &other[..], &Limits::default());
+    assert!(matches!(found, Err(Unread::Fault(LayerFault::Mismatch { .. }))), "{found:?}");
     let short = Descriptor { size: wanted.size - 1, ..wanted.clone() };
     assert!(matches!(read(&short, &good[..], &Limits::default()), Err(Unread::Fault(LayerFault::Mismatch { .. }))));
 
