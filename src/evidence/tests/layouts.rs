@@ -156,6 +156,9 @@ fn a_pinned_layout_overrides_the_listed_one() {
     let image = fixture.add_image_with("1.0", None, "layouts/lax.layout", links);
     let pinned = Requirement { layout: Some(LayoutScope::new(LAYOUT).unwrap()), ..requirement() };
     assert_eq!(fixture.judge_by(&image, &pinned).unwrap().layout().unwrap().as_str(), LAYOUT);
+    // Nobody need have kept the one that is listed.
+    fixture.overwrite_targets(|path, bytes| if path.ends_with("lax.layout") { Vec::new() } else { bytes });
+    assert!(fixture.judge_published(&image, &pinned).is_ok());
     let absent = Requirement { layout: Some(LayoutScope::new("layouts/absent").unwrap()), ..requirement() };
     assert_eq!(fixture.judge_by(&image, &absent).unwrap_err().code(), "evidence/not-a-target");
 }
