@@ -236,7 +236,7 @@ impl Chain {
     fn verify(&self, now: &str) -> Result<in_toto::Verified, Error> {
         let links = self.links.iter();
         let links = links.map(|(name, bytes)| LinkFile { dir: Vec::new(), name: name.clone(), bytes }).collect();
-        let chain = SupplyChain { layout: &self.layout, keys: self.keys.clone(), links };
+        let chain = SupplyChain { layout: &self.layout, keys: self.keys.clone(), links, attestations: Vec::new() };
         let parameters = Some(self.parameters.clone());
         let options = Options { parameters, inspections: Inspections::Skip, ..Options::default() };
         in_toto::verify(&chain, &options, at(now), &Limits::default())
