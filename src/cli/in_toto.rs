@@ -51,6 +51,9 @@ pub struct Args {
     /// Values for {name} in the layout, as a JSON object of strings; their wildcards act as such
     #[arg(long, value_name = "JSON")]
     substitution_parameters: Option<String>,
+    /// Take functionaries by X.509 certificates, where the layout has authorities and constraints for them
+    #[arg(long)]
+    certificates: bool,
     /// Run the inspections' commands in the working directory; without this a layout that has any is refused
     #[arg(long)]
     run_inspections: bool,
@@ -105,6 +108,7 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
     let options = Options {
         parameters,
         raw_parameters: true,
+        certificates: args.certificates,
         sublayouts: Sublayouts::Allow { depth: limits.sublayout_depth },
         ..Options::default()
     };
