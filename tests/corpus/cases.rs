@@ -77,8 +77,8 @@ fn cases_are_judged_as_wanted_but_for_known_deviations() {
     assert_eq!(deviating, known, "left: judged otherwise than wanted; right: known");
 }
 
-/// in-toto-golang's own example of functionaries by certificate. Its reference accepts it; that in python rejects it, and
-/// so do we unless we are asked to.
+/// in-toto-golang's own example of a layout with authorities and constraints, whose links are by listed keys. Go accepts
+/// it, python rejects it, and so do we unless we are asked to.
 #[test]
 fn certificates_are_taken_as_in_go_where_they_are_asked_for() {
     let Some(corpus) = crate::corpus() else { return };
@@ -86,8 +86,7 @@ fn certificates_are_taken_as_in_go_where_they_are_asked_for() {
     let case: Value = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
     let refused = judge(&folder, &case).unwrap_err();
     assert!(refused.starts_with("[in-toto/certificates-denied]"), "{refused}");
-    let verified = judge_by(&folder, &case, true).unwrap();
-    assert!(verified.keys_expire().iter().any(|key| key.step.is_some()));
+    judge_by(&folder, &case, true).unwrap();
 }
 
 fn judge(folder: &Path, case: &Value) -> Result<Verified, String> {
