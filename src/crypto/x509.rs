@@ -138,7 +138,7 @@ impl Authorities {
     /// # Errors
     /// There is no chain of valid signatures within their times from a root to the certificate.
     pub fn verify(&self, certificate: &Certificate, now: Timestamp) -> Result<Timestamp, Untrusted> {
-        let untrusted = |error: webpki::Error| Untrusted(error.to_string());
+        let untrusted = |error: webpki::Error| Untrusted(say(&error));
         let der = |certificate: &Certificate| CertificateDer::from(certificate.der.clone());
         // webpki takes roots as trusted and does not look at their times.
         let roots = self.roots.iter().filter(|root| root.not_before <= now && now < root.not_after);
@@ -163,6 +163,17 @@ impl Authorities {
         let ends = between.chain(root).fold(certificate.not_after, Timestamp::min);
         // Of the last second both readers say that it is within; a verdict does not last into the next.
         Ok(ends)
+    }
+}
+
+fn say(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::UnknownIssuer => "no chain leads to a root".to_owned(),
+        webpki::Error::CertExpired { .. } => "it has expired".to_owned(),
+        webpki::Error::CertNotValidYet { .. } => "it is not valid yet".to_owned(),
+        webpki::Error::RequiredEkuNotFoundContext(_) => "its extended key usage is not that of a server".to_owned(),
+        webpki::Error::CaUsedAsEndEntity => "it is an authority's own".to_owned(),
+        other => other.to_string(),
     }
 }
 

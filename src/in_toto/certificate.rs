@@ -50,7 +50,7 @@ pub enum CertificateProblem {
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
     /// It is not what any constraint of the step asks for; what the last of them lacks.
-    #[error("the certificate's {attribute} is {found:?}, the step wants {wanted:?}")]
+    #[error("for {attribute} the certificate has {found:?}, the step wants {wanted:?}")]
     Constraint {
         /// Which attribute.
         attribute: &'static str,
