@@ -24,6 +24,7 @@ fuzz_target!(|text: &str| {
     for parameters in [None, Some(BTreeMap::from([("tag".to_owned(), "1.0".to_owned())]))] {
         let options = Options {
             parameters,
+            certificates: true,
             sublayouts: Sublayouts::Allow { depth: 2 },
             inspections: Inspections::Skip,
             ..Options::default()

@@ -57,6 +57,9 @@ pub struct Args {
     /// A step that is attested by Statements in place of links, and the type of their predicate; repeatable
     #[arg(long = "statement", value_name = "STEP=TYPE", value_parser = parse_statement)]
     statements: Vec<(StepName, PredicateType)>,
+    /// Take functionaries by X.509 certificates, where the layout has authorities and constraints for them
+    #[arg(long)]
+    certificates: bool,
     /// Run the inspections' commands in the working directory; without this a layout that has any is refused
     #[arg(long)]
     run_inspections: bool,
@@ -125,6 +128,7 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
         parameters,
         raw_parameters: true,
         statements: Statements::new(statements).context("--statement")?,
+        certificates: args.certificates,
         sublayouts: Sublayouts::Allow { depth: limits.sublayout_depth },
         ..Options::default()
     };

@@ -223,7 +223,7 @@ impl PublicKey {
         Self::from_spki(der.as_ref(), Some(scheme))
     }
 
-    fn from_spki(der: &[u8], wanted: Option<Scheme>) -> Result<Self, KeyError> {
+    pub(super) fn from_spki(der: &[u8], wanted: Option<Scheme>) -> Result<Self, KeyError> {
         // ed25519 and the named curves have one DER encoding each with an uncompressed point (RFC 8410, RFC 5480);
         // only that one is read, so that a key cannot be written in two ways.
         if let Some(bytes) = der.strip_prefix(SPKI_ED25519) {

@@ -11,6 +11,7 @@ pub mod json;
 pub mod key;
 pub mod openpgp;
 pub mod quorum;
+pub mod x509;
 
 pub use digest::{Hashes, Sha256};
 pub use key::{KeyError, KeyId, Material, PublicKey, Scheme, SignatureError};

@@ -59,6 +59,10 @@ pub(super) fn collect(
         if link {
             expect_link_role(&target, requirement)?;
         }
+        // A pinned layout stands for the listed one, which nobody need have kept: Datadog's wheels list one that is gone.
+        if pin.is_some() && !link && requirement.statements.is_empty() {
+            continue;
+        }
         let bytes = walk.file(&target.target)?;
         found.push((target, link, bytes));
     }

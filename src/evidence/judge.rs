@@ -12,7 +12,7 @@ use super::{
     layout::{LayoutEvidence, layout_evidence},
     platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Field, Fields, Level, Platforms, Tags, Template},
+    requirement::{Certificates, Field, Fields, Level, Platforms, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -263,6 +263,7 @@ impl Assembled {
             parameters: self.parameters.clone(),
             raw_parameters: false,
             layout_threshold: requirement.layout_threshold,
+            certificates: requirement.certificates == Certificates::Allow,
             sublayouts: match requirement.sublayouts {
                 None => in_toto::Sublayouts::Deny,
                 Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },

@@ -54,6 +54,8 @@ pub struct Requirement {
     pub inspections: Inspections,
     /// The steps that are attested by Statements in place of links.
     pub statements: Statements,
+    /// Whether functionaries may be known by X.509 certificates.
+    pub certificates: Certificates,
     /// How many levels of sublayouts may be followed; none are allowed when absent.
     pub sublayouts: Option<u32>,
     /// What must be signed about a tag.
@@ -88,6 +90,7 @@ impl Requirement {
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
             statements: Statements::default(),
+            certificates: Certificates::Deny,
             sublayouts: None,
             tags: Tags::Signed,
             custom: "in-toto".to_owned(),
@@ -235,6 +238,17 @@ pub enum Inspections {
     Refuse,
     /// Inspections that are not built in are passed over.
     Skip,
+}
+
+/// Whether functionaries may be known by X.509 certificates, where the layout has authorities and constraints for them
+/// (in-toto ITE-7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificates {
+    /// Such a layout is refused.
+    Deny,
+    /// They are functionaries beside those whose keys the layout lists.
+    Allow,
 }
 
 /// What must be signed about a tag.

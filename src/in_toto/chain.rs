@@ -37,6 +37,9 @@ pub struct Options {
     pub raw_parameters: bool,
     /// How many distinct keys must have signed the layout; `None`: all that are given.
     pub layout_threshold: Option<NonZeroU32>,
+    /// Whether functionaries may be known by certificates, where the layout has authorities and constraints for them
+    /// (ITE-7). Else such a layout is refused, as by the reference.
+    pub certificates: bool,
     /// What happens to layouts in place of links.
     pub sublayouts: Sublayouts,
     /// The steps of the layout, not of sublayouts, that are attested by Statements and not by links. With none, a

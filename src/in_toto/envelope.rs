@@ -31,6 +31,8 @@ pub(super) struct Signature {
     pub keyid: KeyId,
     /// `None` when the value cannot be a signature: it is not hex.
     pub value: Option<SignatureValue>,
+    /// The signer's certificate (ITE-7), in a Metablock.
+    pub certificate: Option<String>,
 }
 
 pub(super) enum SignatureValue {
@@ -111,9 +113,19 @@ impl Envelope {
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
-            add(source, &mut signatures, Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) })?;
+            add(
+                source,
+                &mut signatures,
+                Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)), certificate: None },
+            )?;
         }
         Ok(Self { form: Form::Dsse, payload, signed, signatures })
+    }
+
+    /// The first signature whose key id begins as the file's name says, if a certificate stands beside it.
+    pub(super) fn certificate(&self, keyid_prefix: &str) -> Option<(&KeyId, &str)> {
+        let signature = self.signatures.iter().find(|signature| signature.keyid.short() == keyid_prefix)?;
+        Some((&signature.keyid, signature.certificate.as_deref()?))
     }
 
     /// Reads an envelope that may hold a Statement. Many tools leave the key ids of its signatures empty, or out.
@@ -124,7 +136,7 @@ impl Envelope {
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.unwrap_or_else(|| KeyId::from(""));
-            let signature = Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)) };
+            let signature = Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)), certificate: None };
             if signature.is_anonymous() {
                 signatures.push(signature);
             } else {
@@ -138,7 +150,7 @@ impl Envelope {
     /// DSSE envelope no id stands twice.
     pub(super) fn verify(&self, signer: &Signer<'_>, now: Timestamp) -> Result<Signed, SignatureProblem> {
         let theirs = |signature: &&Signature| signer.ids.contains(&&signature.keyid);
-        let Signature { keyid, value } = self.signatures.iter().find(theirs).ok_or(SignatureProblem::Missing)?;
+        let Signature { keyid, value, .. } = self.signatures.iter().find(theirs).ok_or(SignatureProblem::Missing)?;
         if !signer.allowed.contains(&keyid) {
             return Err(SignatureProblem::NotAuthorised);
         }

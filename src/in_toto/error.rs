@@ -10,7 +10,7 @@ use super::{
     name::StepName,
     statement::{PredicateType, Sought, evidence, others},
 };
-use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError, openpgp};
+use crate::crypto::{KeyError, KeyId, dsse::EnvelopeError, json::JsonError, openpgp, x509};
 
 /// Why a supply chain was refused: the first check that failed, in the order of the specification's workflow (5.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +114,9 @@ pub enum Error {
     /// Two valid links about one step differ.
     #[error("{0}")]
     LinkDisagreement(Box<Disagreement>),
+    /// Functionaries may be known by certificates where that is not asked for.
+    #[error("the layout takes functionaries by X.509 certificates, which is not allowed here")]
+    CertificatesDenied,
     /// A functionary handed in a layout where sublayouts are not allowed.
     #[error("{keyid} handed in a sublayout for step {:?}, and sublayouts are not allowed", .step.as_str())]
     SublayoutDenied {
@@ -122,12 +125,12 @@ pub enum Error {
         /// The functionary.
         keyid: KeyId,
     },
-    /// A sublayout stands under the name of a subkey. The reference finds no key for it and refuses.
-    #[error("the sublayout for step {:?} is named for {keyid}, a subkey; sublayouts are named for a master key", .step.as_str())]
+    /// A sublayout stands under the name of a subkey, or of a certificate's key. The references find no key for it.
+    #[error("the sublayout for step {:?} is named for {keyid}, which the layout does not list among its keys", .step.as_str())]
     SublayoutBySubkey {
         /// The step.
         step: StepName,
-        /// The subkey.
+        /// The key.
         keyid: KeyId,
     },
     /// Sublayouts stand within sublayouts deeper than allowed.
@@ -203,6 +206,7 @@ impl Error {
             Self::AmbiguousStatement { .. } => "in-toto/ambiguous-statement",
             Self::StepNameMismatch { .. } => "in-toto/step-name-mismatch",
             Self::LinkDisagreement(_) => "in-toto/link-disagreement",
+            Self::CertificatesDenied => "in-toto/certificates-denied",
             Self::SublayoutDenied { .. } | Self::SublayoutBySubkey { .. } => "in-toto/sublayout-denied",
             Self::SublayoutTooDeep { .. } => "in-toto/sublayout-too-deep",
             Self::Sublayout { error, .. } => error.code(),
@@ -292,6 +296,9 @@ pub enum Problem {
         /// The `keyid` within.
         own: KeyId,
     },
+    /// A certificate that cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] x509::Unusable),
     /// The id of a subkey that another key has as well.
     #[error("key id {0} stands for two keys")]
     DuplicateKeyId(KeyId),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::Value;
 
 use super::{
+    certificate::CertificateProblem,
     envelope::SignatureProblem,
     error::{Error, Problem},
     fields::{Object, Source},
@@ -167,6 +168,9 @@ pub enum Finding {
     /// There is a file, and the functionary did not sign it.
     #[error("{0}")]
     Signature(#[from] SignatureProblem),
+    /// There is a file, and the signer's certificate is not that of a functionary.
+    #[error("{0}")]
+    Certificate(#[from] CertificateProblem),
     /// There is a file, and the step does not name its signer.
     #[error("not authorised")]
     NotAuthorised,

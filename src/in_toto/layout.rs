@@ -6,6 +6,7 @@ use jiff::{Timestamp, civil, tz::Offset};
 use serde_json::Value;
 
 use super::{
+    certificate::{Constraint, Issuers},
     error::{Error, Problem},
     fields::{Object, Source},
     functionary::{self, Keys},
@@ -19,6 +20,8 @@ use crate::crypto::KeyId;
 pub(super) struct Layout {
     pub expires: Timestamp,
     pub keys: Keys,
+    /// Whose word on certificates is taken.
+    pub issuers: Issuers,
     /// In their order; never empty.
     pub steps: Vec<Step>,
     pub inspections: Vec<Inspection>,
@@ -30,6 +33,8 @@ pub(super) struct Step {
     pub threshold: NonZeroU32,
     /// Without repetitions, in the order of the document.
     pub pubkeys: Vec<KeyId>,
+    /// What the certificates of further functionaries must say.
+    pub constraints: Vec<Constraint>,
     pub expected_command: Vec<String>,
     pub expected_materials: Vec<Rule>,
     pub expected_products: Vec<Rule>,
@@ -51,7 +56,12 @@ pub struct Inspection {
 impl Layout {
     pub(super) fn parse(source: Source<'_>, payload: &Value) -> Result<Self, Error> {
         let layout = Object::open(source, "", payload)?;
-        layout.check(&["_type", "steps", "inspect", "keys", "expires"], &["readme"])?;
+        // Go leaves out what is empty, and so signs another text than what stands there.
+        let is_used =
+            |name: &str| layout.optional(name).and_then(Value::as_object).is_some_and(|list| !list.is_empty());
+        let required = ["_type", "steps", "inspect", "keys", "expires"];
+        let optional = ["rootcas", "intermediatecas"].into_iter().filter(|name| is_used(name));
+        layout.check(&required.into_iter().chain(optional).collect::<Vec<_>>(), &["readme"])?;
         layout.check_type("layout")?;
         if layout.has("readme") {
             layout.text("readme")?;
@@ -59,6 +69,8 @@ impl Layout {
         let expires = expiry(layout.text("expires")?)
             .ok_or_else(|| layout.not_a("expires", "a time as YYYY-MM-DDTHH:MM:SSZ (in-toto 4.2.2)"))?;
         let keys = Keys::parse(source, &layout)?;
+        let has_issuers = is_used("rootcas") || is_used("intermediatecas");
+        let issuers = if has_issuers { Issuers::parse(source, &layout)? } else { Issuers::default() };
         let steps = parse_all(source, &layout, "steps", Step::parse)?;
         if steps.is_empty() {
             return Err(source.malformed("steps", Problem::NoSteps));
@@ -70,16 +82,17 @@ impl Layout {
                 return Err(source.malformed("", Problem::DuplicateName(name.clone())));
             }
         }
-        Ok(Self { expires, keys, steps, inspections })
+        Ok(Self { expires, keys, issuers, steps, inspections })
     }
 }
 
 impl Step {
     fn parse(source: Source<'_>, step: &Object<'_>) -> Result<Self, Error> {
-        step.check(
-            &["name", "threshold", "pubkeys", "expected_materials", "expected_products"],
-            &["_type", "expected_command"],
-        )?;
+        let required = ["name", "threshold", "pubkeys", "expected_materials", "expected_products"];
+        let constraints = step.optional("cert_constraints").and_then(Value::as_array);
+        let optional = constraints.filter(|list| !list.is_empty()).map(|_| "cert_constraints");
+        step.check(&required.into_iter().chain(optional).collect::<Vec<_>>(), &["_type", "expected_command"])?;
+        let constraints = Constraint::parse_all(source, step)?;
         step.check_type("step")?;
         let mut pubkeys: Vec<KeyId> = Vec::new();
         for text in step.words("pubkeys")? {
@@ -90,10 +103,12 @@ impl Step {
             }
         }
         let threshold = step.get("threshold")?;
-        let usable = threshold.as_u64().filter(|number| *number <= pubkeys.len() as u64);
+        // How many have a certificate cannot be told.
+        let most = if constraints.is_empty() { pubkeys.len() } else { source.limits.functionaries };
+        let usable = threshold.as_u64().filter(|number| *number <= most as u64);
         let usable = usable.and_then(|number| NonZeroU32::new(u32::try_from(number).ok()?));
         let threshold = usable.ok_or_else(|| {
-            let problem = Problem::Threshold { found: threshold.to_string(), functionaries: pubkeys.len() };
+            let problem = Problem::Threshold { found: threshold.to_string(), functionaries: most };
             source.malformed(step.at("threshold"), problem)
         })?;
         let expected_command = if step.has("expected_command") { step.words("expected_command")? } else { Vec::new() };
@@ -101,6 +116,7 @@ impl Step {
             name: name(source, step)?,
             threshold,
             pubkeys,
+            constraints,
             expected_command,
             expected_materials: rules(source, step, "expected_materials")?,
             expected_products: rules(source, step, "expected_products")?,

@@ -15,6 +15,7 @@ pub(super) fn signatures(source: Source<'_>, outer: &Object<'_>) -> Result<Vec<S
     for (index, value) in listed.iter().enumerate() {
         let object = Object::open(source, format!("signatures[{index}]"), value)?;
         let keyid = KeyId::from(object.text("keyid")?);
+        let certificate = if object.has("cert") { Some(object.text("cert")?.to_owned()) } else { None };
         // What is not hex is no signature by anyone, and no reason to refuse the others.
         let number = |name| Ok(hex::decode(object.text(name)?).ok());
         let value = if object.has("signature") && object.has("other_headers") {
@@ -23,7 +24,7 @@ pub(super) fn signatures(source: Source<'_>, outer: &Object<'_>) -> Result<Vec<S
         } else {
             number("sig")?.map(SignatureValue::Plain)
         };
-        signatures.push(Signature { keyid, value });
+        signatures.push(Signature { keyid, value, certificate });
     }
     Ok(signatures)
 }

@@ -14,6 +14,7 @@
 
 mod artifacts;
 mod attestation;
+mod certificate;
 mod chain;
 mod envelope;
 mod error;
@@ -39,6 +40,7 @@ mod verify;
 
 pub use artifacts::{NearMiss, RuleFailure};
 pub use attestation::{AttestationFile, is_attestation};
+pub use certificate::CertificateProblem;
 pub use chain::{Inspected, InspectionProblem, Inspections, Inspector, LinkFile, Options, Sublayouts, SupplyChain};
 pub use envelope::{SignatureProblem, is_layout};
 pub use error::{Error, KeyProblem, ParameterProblem, Problem, Unclean};

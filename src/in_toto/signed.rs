@@ -117,10 +117,55 @@ fn links<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> R
             count.found(signer.named, Finding::NoLink);
         }
     }
+    let mut strangers = strangers(frame, layout, step);
+    if !step.constraints.is_empty() {
+        strangers = by_certificate(frame, layout, step, strangers, &mut count)?;
+    }
     if !count.quorum.is_met() {
-        count.findings.extend(strangers(frame, layout, step));
+        for name in strangers {
+            count.found(&name.keyid_prefix.as_str().into(), Finding::NotAuthorised);
+        }
     }
     count.finish(None)
+}
+
+/// Reads the links of functionaries whom the step knows by their certificates (ITE-7), and returns the other ones. A file
+/// that has no certificate is not read: anyone may have put it there.
+fn by_certificate(
+    frame: &mut Frame<'_, '_>,
+    layout: &Layout,
+    step: &Step,
+    names: BTreeSet<LinkName>,
+    count: &mut Count<'_>,
+) -> Result<BTreeSet<LinkName>, Error> {
+    let mut others = BTreeSet::new();
+    for name in names {
+        let Some((path, bytes)) = frame.read(&name.to_string())? else { continue };
+        let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
+        let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits);
+        let signed =
+            envelope.as_ref().ok().and_then(|envelope| Some((envelope, envelope.certificate(&name.keyid_prefix)?)));
+        let Some((envelope, (keyid, pem))) = signed else {
+            others.insert(name);
+            continue;
+        };
+        let (key, ends) = match layout.issuers.functionary(pem, keyid, &step.constraints, frame.now) {
+            Ok(found) => found,
+            Err(problem) => {
+                count.found(keyid, problem.into());
+                continue;
+            }
+        };
+        let signer = Signer { key: key.key(), named: keyid, ids: vec![keyid], allowed: vec![keyid] };
+        match envelope.verify(&signer, frame.now) {
+            Err(problem) => count.found(keyid, problem.into()),
+            Ok(signed) => {
+                let payload = envelope.payload(&path, frame.limits)?;
+                count.add(&signer, keyid, Signed { expires: Some(ends), ..signed }, payload);
+            }
+        }
+    }
+    Ok(others)
 }
 
 /// What nobody of the step signed is passed over: one file holds what many people say about many things. Two Statements
@@ -275,16 +320,13 @@ fn expiry(keyid: KeyId, step: Option<&StepName>, expires: Timestamp) -> Option<K
     (expires < Timestamp::MAX).then(|| KeyExpiry { keyid, step: step.cloned(), expires })
 }
 
-/// Links for the step by keys that it does not name, for the message.
-fn strangers(frame: &Frame<'_, '_>, layout: &Layout, step: &Step) -> Vec<FunctionaryFinding> {
+/// Links for the step by keys that it does not name.
+fn strangers(frame: &Frame<'_, '_>, layout: &Layout, step: &Step) -> BTreeSet<LinkName> {
     let here = |path: &[&str]| path.split_last().is_some_and(|(_, folder)| frame.folder == folder);
     let names: BTreeSet<LinkName> =
         frame.files.keys().filter(|path| here(path)).filter_map(|path| LinkName::parse(path.last()?)).collect();
     let signers = layout.keys.signers(&step.pubkeys);
     let mut named: BTreeSet<&str> = step.pubkeys.iter().map(KeyId::short).collect();
     named.extend(signers.iter().flatten().flat_map(|signer| signer.allowed.iter().map(|id| id.short())));
-    let strange = names.into_iter().filter(|name| name.step == step.name && !named.contains(&*name.keyid_prefix));
-    strange
-        .map(|name| FunctionaryFinding { keyid: name.keyid_prefix.as_str().into(), finding: Finding::NotAuthorised })
-        .collect()
+    names.into_iter().filter(|name| name.step == step.name && !named.contains(&*name.keyid_prefix)).collect()
 }

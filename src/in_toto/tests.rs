@@ -1,6 +1,7 @@
 //! For each check one test in which exactly that check refuses: every test starts from the same supply chain, which is
 //! accepted, and changes one thing.
 
+mod certificates;
 mod envelopes;
 mod layouts;
 mod links;

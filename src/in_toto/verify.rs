@@ -67,6 +67,10 @@ pub(super) fn verify_layout(
     signers: Signers,
     parameters: Option<&BTreeMap<String, String>>,
 ) -> Result<Verified, Error> {
+    let by_certificate = !layout.issuers.is_empty() || layout.steps.iter().any(|step| !step.constraints.is_empty());
+    if by_certificate && !frame.options.certificates {
+        return Err(Error::CertificatesDenied);
+    }
     verify_expiry(layout.expires, frame.now)?; // 5.2, 2
     if let Some(parameters) = parameters {
         parameters::substitute(&mut layout, parameters, frame.options.raw_parameters, frame.limits)?;

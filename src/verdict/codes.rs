@@ -125,6 +125,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("image/wrong-role", "the image is signed by another role than the rule wants", "publish the image under the role that the rule names, or correct role in the rule"),
     denied("in-toto/ambiguous-link", "two links are given for the same step and key", "list one link for each step and functionary"),
     denied("in-toto/ambiguous-statement", "a functionary signed two Statements of the type that stands for a step", "list one Statement of that type for each step and functionary"),
+    denied("in-toto/certificates-denied", "the layout takes functionaries by X.509 certificates, and the rule does not", "say certificates: allow in the rule, or have the layout list keys"),
     denied("in-toto/disallowed-artifact", "a rule of the layout forbids an artifact that a step recorded", "find out where the artifact comes from; if it is right, have the layout's owner allow it"),
     denied("in-toto/dsa-key", "the layout lists an OpenPGP key of type DSA, which is not verified here", "have its holder make an RSA or EdDSA key, and the layout's owners list that"),
     denied("in-toto/inspections-refused", "the layout has inspections, which are commands, and they are not run", "use the built-in inspections in the layout, or say inspections: skip in the rule"),

@@ -159,7 +159,13 @@ fn a_subkey_signs_if_it_is_for_signing() {
     let script = "key 1\nrevkey\ny\n0\n\ny\nsave\n";
     let mut gpg = Command::new("gpg");
     gpg.arg("--homedir").arg(ring.home()).args(["--batch", "--yes", reason, "--pinentry-mode", "loopback"]);
-    let mut edit = gpg.args(["--edit-key", &owner]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut edit = gpg
+        .args(["--edit-key", &owner])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     std::io::Write::write_all(&mut edit.stdin.take().unwrap(), script.as_bytes()).unwrap();
     assert!(edit.wait().unwrap().success());
     let (code, text) = ring.verify_from_ring(&master);

@@ -77,7 +77,23 @@ fn cases_are_judged_as_wanted_but_for_known_deviations() {
     assert_eq!(deviating, known, "left: judged otherwise than wanted; right: known");
 }
 
+/// in-toto-golang's own example of a layout with authorities and constraints, whose links are by listed keys. Go accepts
+/// it, python rejects it, and so do we unless we are asked to.
+#[test]
+fn certificates_are_taken_as_in_go_where_they_are_asked_for() {
+    let Some(corpus) = crate::corpus() else { return };
+    let folder = corpus.join("458-upstream-go-demo-layout");
+    let case: Value = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+    let refused = judge(&folder, &case).unwrap_err();
+    assert!(refused.starts_with("[in-toto/certificates-denied]"), "{refused}");
+    judge_by(&folder, &case, true).unwrap();
+}
+
 fn judge(folder: &Path, case: &Value) -> Result<Verified, String> {
+    judge_by(folder, case, false)
+}
+
+fn judge_by(folder: &Path, case: &Value, certificates: bool) -> Result<Verified, String> {
     let layout = fs::read(folder.join(case["layout"].as_str().unwrap())).unwrap();
     let mut keys = Vec::new();
     for key in case["verification_keys"].as_array().unwrap() {
@@ -91,6 +107,7 @@ fn judge(folder: &Path, case: &Value) -> Result<Verified, String> {
     let options = Options {
         parameters: serde_json::from_value(case["substitution_parameters"].clone()).unwrap(),
         raw_parameters: true,
+        certificates,
         sublayouts: Sublayouts::Allow { depth: 8 },
         ..Options::default()
     };

@@ -10,6 +10,7 @@ mod cases;
 mod datadog;
 mod surveys;
 mod vectors;
+mod wheel;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "tests start processes and read files")]
 
+mod certificates;
 mod publisher;
 mod statements;
 

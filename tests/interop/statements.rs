@@ -153,8 +153,13 @@ fn in_toto_golang() -> &'static Path {
         let temp = tempfile::tempdir().unwrap();
         let program = temp.path().join("in-toto-golang");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/in-toto-golang");
-        let built =
-            Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output().unwrap();
+        let built = Command::new("go")
+            .args(["build", "-o"])
+            .arg(&program)
+            .arg("./provenance")
+            .current_dir(source)
+            .output()
+            .unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         (temp, program)
     });

@@ -156,8 +156,50 @@ fn a_pinned_layout_overrides_the_listed_one() {
     let image = fixture.add_image_with("1.0", None, "layouts/lax.layout", links);
     let pinned = Requirement { layout: Some(LayoutScope::new(LAYOUT).unwrap()), ..requirement() };
     assert_eq!(fixture.judge_by(&image, &pinned).unwrap().layout().unwrap().as_str(), LAYOUT);
+    // Nobody need have kept the one that is listed.
+    fixture.overwrite_targets(|path, bytes| if path.ends_with("lax.layout") { Vec::new() } else { bytes });
+    assert!(fixture.judge_published(&image, &pinned).is_ok());
     let absent = Requirement { layout: Some(LayoutScope::new("layouts/absent").unwrap()), ..requirement() };
     assert_eq!(fixture.judge_by(&image, &absent).unwrap_err().code(), "evidence/not-a-target");
+}
+
+/// Everything in one online role, listed under a name of its own, and no scope but the rule's.
+#[test]
+fn the_shape_of_the_2018_prototype_is_read_where_the_rule_says_so() {
+    let mut fixture = Fixture::new();
+    let image = fixture.add_image("1.0", None);
+    let layout = fixture.people.layout(now() + SignedDuration::from_hours(24));
+    let layout = layout.sign(crate::publish::Format::Metablock, &[&fixture.people.owner]).unwrap();
+    let owner = fixture.people.owner.public_pem().unwrap();
+    fixture.with_online_keys(|editor| {
+        let path = format!("{NAME}@sha256:{}", image.digest);
+        let listed = editor.signed("images").unwrap()["targets"][&path]["custom"]["in-toto"].clone();
+        let mut listed: Vec<serde_json::Value> = listed.as_array().unwrap().clone();
+        listed.retain(|path| path != LAYOUT);
+        listed.push(json!("legacy/root.layout"));
+        let mut add = |path: &str, bytes: &[u8], listed: serde_json::Value| {
+            let custom = listed.is_array().then(|| ("x-in-toto".to_owned(), listed)).into_iter().collect();
+            editor.add_target("images", path, bytes, custom).unwrap();
+        };
+        add(&path, &manifest("1.0"), json!(listed));
+        add("legacy/root.layout", &layout, json!(["legacy/owner.pub"]));
+        add("legacy/owner.pub", owner.as_bytes(), json!(null));
+    });
+    let prototype = Requirement {
+        custom: "x-in-toto".to_owned(),
+        layout: Some(LayoutScope::new("legacy/*").unwrap()),
+        layout_roles: chains(&["targets/images"]),
+        ..requirement()
+    };
+    let proof = fixture.judge_published(&image, &prototype).unwrap();
+    assert_eq!(proof.layout_chain().unwrap().to_string(), "targets/images");
+    // Without each of the settings it is what it would be anywhere else.
+    let code = |other: &Requirement| fixture.judge_published(&image, other).unwrap_err().code();
+    let custom = requirement().custom;
+    assert_eq!(code(&Requirement { custom, ..prototype.clone() }), "evidence/nothing-listed");
+    let layout_roles = requirement().layout_roles;
+    assert_eq!(code(&Requirement { layout_roles, ..prototype.clone() }), "layout/wrong-role");
+    assert_eq!(code(&Requirement { layout: None, ..prototype }), "layout/not-scoped");
 }
 
 #[test]

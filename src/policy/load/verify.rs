@@ -96,6 +96,7 @@ pub(super) fn requirement(
     requirement.via = raw.via;
     requirement.layers = raw.layers.as_ref().map(|layers| LayerSource { registry: layers.registry.clone() });
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
+    requirement.certificates = raw.certificates.unwrap_or(requirement.certificates);
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
         None | Some(RawSublayouts::Deny | RawSublayouts::Depth(0)) => None,
@@ -173,6 +174,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("layers", raw.layers.is_some()),
         ("parameters", raw.parameters.is_some()),
         ("inspections", raw.inspections.is_some()),
+        ("certificates", raw.certificates.is_some()),
         ("sublayouts", raw.sublayouts.is_some()),
         ("custom", raw.custom.is_some()),
         ("notBefore", raw.not_before.is_some()),

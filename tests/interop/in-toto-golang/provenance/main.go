@@ -1,6 +1,6 @@
 // Makes SLSA provenance with in-toto-golang and signs it.
 //
-//	go run . KEY NAME DIGEST 0.2|1 OUT
+//	go run ./provenance KEY NAME DIGEST 0.2|1 OUT
 //
 // KEY is a private key in PEM. OUT gets the envelope. Prints the id that the key has there.
 package main
