@@ -113,7 +113,9 @@ pub fn explain(args: &ExplainArgs, now: Timestamp, out: &mut dyn Write) -> anyho
     match args.format {
         Format::Json => {
             let mut value = verdict.to_json();
-            value["supplyChains"] = surveys.iter().map(picture::json).collect();
+            if let Some(members) = value.as_object_mut() {
+                members.insert("supplyChains".to_owned(), surveys.iter().map(picture::json).collect());
+            }
             writeln!(out, "{value:#}")?;
         }
         Format::Text => {
