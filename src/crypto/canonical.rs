@@ -7,11 +7,15 @@
 //! It accepts no more than [`json::parse`] followed by that comparison does, and gives no reason for
 //! what it does not accept: whoever gets `None` reads the bytes in the ordinary way, and has the reason from there.
 
+mod rewrite;
+
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
 use super::json::{self, MAX_DEPTH};
+
+pub use rewrite::rewrite;
 
 /// Goes through one canonical value.
 #[derive(Debug, Clone)]
@@ -19,6 +23,8 @@ pub struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     depth: usize,
+    /// Whether control characters stand in strings as they are.
+    controls: bool,
 }
 
 /// A string between its quotes, as written: `"` and `\` stand behind a `\`, all else stands for itself.
@@ -74,7 +80,13 @@ impl<'a> Written<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the beginning of `text`, which stands `depth` containers deep in its document.
     pub fn new(text: &'a str, depth: usize) -> Self {
-        Self { text: text.as_bytes(), at: 0, depth }
+        Self { text: text.as_bytes(), at: 0, depth, controls: false }
+    }
+
+    /// The same for canonical bytes that are no document: what [`rewrite`] gives. Control characters stand in them as they
+    /// are, which no document may have.
+    pub fn of_canonical(text: &'a str, depth: usize) -> Self {
+        Self { controls: true, ..Self::new(text, depth) }
     }
 
     /// How many bytes have been gone through.
@@ -135,19 +147,14 @@ impl<'a> Reader<'a> {
 
     /// A string. Control characters, though canonical JSON has them, are not JSON.
     pub fn string(&mut self) -> Option<Written<'a>> {
-        let ends = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
         self.byte(b'"')?;
         let start = self.at;
         loop {
-            let rest = self.text.get(self.at..)?;
-            // Whole blocks first: without a branch for each byte they are compared all at once.
-            let (blocks, _) = rest.as_chunks::<16>();
-            let clear = blocks.iter().take_while(|block| !block.iter().fold(false, |any, &byte| any | ends(byte)));
-            let clear = clear.count() * 16;
-            self.at += clear + rest.get(clear..)?.iter().position(|&byte| ends(byte))?;
+            self.at += clear(self.text.get(self.at..)?)?;
             match self.peek()? {
                 b'"' => break,
                 b'\\' if matches!(self.text.get(self.at + 1)?, b'"' | b'\\') => self.at += 2,
+                control if control < b' ' && self.controls => self.at += 1,
                 _ => return None,
             }
         }
@@ -212,6 +219,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// How many bytes come before the next `"`, `\` or control character.
+fn clear(rest: &[u8]) -> Option<usize> {
+    let ends = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
+    // Whole blocks first: without a branch for each byte they are compared all at once.
+    let (blocks, _) = rest.as_chunks::<16>();
+    let clear = blocks.iter().take_while(|block| !block.iter().fold(false, |any, &byte| any | ends(byte)));
+    let clear = clear.count() * 16;
+    Some(clear + rest.get(clear..)?.iter().position(|&byte| ends(byte))?)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -261,6 +278,44 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_has_its_members_in_order_is_rewritten_to_its_canonical_bytes(value in any_value()) {
+            let canonical = String::from_utf8(json::canonical(&value)).unwrap();
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(rewrite(&pretty, 0), Some(canonical.clone()));
+            // With everything that may be escaped.
+            let mut escaped = String::new();
+            for c in pretty.chars() {
+                match c.is_ascii() {
+                    true => escaped.push(c),
+                    false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}")),
+                }
+            }
+            prop_assert_eq!(rewrite(&escaped, 0), Some(canonical));
+        }
+
+        #[test]
+        fn what_is_rewritten_is_what_it_means(value in any_value(), at: usize, byte in 0u8..128) {
+            let mut bytes = serde_json::to_string_pretty(&value).unwrap().into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+            if let Some(rewritten) = rewrite(&text, 0) {
+                let meant = json::parse(text.as_bytes());
+                prop_assert_eq!(meant.map(|value| json::canonical(&value)), Ok(rewritten.into_bytes()));
+            }
+        }
+
+        #[test]
+        fn any_characters_of_json_are_rewritten_to_what_they_mean(
+            text in r#"[\[\]{}:,"\\0-9aeuE.+ \ntruefalsnd8-]{0,24}"#,
+        ) {
+            if let Some(rewritten) = rewrite(&text, 0) {
+                let meant = json::parse(text.as_bytes());
+                prop_assert_eq!(meant.map(|value| json::canonical(&value)), Ok(rewritten.into_bytes()));
+            }
+        }
+
         #[test]
         fn canonical_bytes_of_any_value_are_taken_as_the_definition_takes_them(value in any_value()) {
             let text = String::from_utf8(json::canonical(&value)).unwrap();

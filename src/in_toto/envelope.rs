@@ -10,11 +10,11 @@ use super::{
     key::FunctionaryKey,
     layout::Layout,
     limits::Limits,
-    link::Link,
-    metablock,
+    link::{Link, in_place},
+    metablock::{self, SIGNED},
     statement::Statement,
 };
-use crate::crypto::{KeyId, dsse, json, openpgp};
+use crate::crypto::{KeyId, canonical::rewrite, dsse, json, openpgp};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
@@ -22,6 +22,8 @@ const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 pub(super) struct Envelope {
     form: Form,
     payload: Value,
+    /// The payload, where it is a link that was read in place.
+    link: Option<Link>,
     /// The bytes that the signatures cover.
     signed: Vec<u8>,
     signatures: Vec<Signature>,
@@ -92,6 +94,9 @@ impl Envelope {
     pub(super) fn parse(bytes: &[u8], file: &str, max_bytes: usize, limits: &Limits) -> Result<Self, Error> {
         let source = Source { file, form: Form::Metablock, limits };
         source.limit("bytes", bytes.len(), max_bytes)?;
+        if let Some(envelope) = Self::in_place(source, bytes) {
+            return Ok(envelope);
+        }
         let mut document = json::parse(bytes).map_err(|error| source.malformed("", error))?;
         let outer = Object::open(source, "", &document)?;
         outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
@@ -101,15 +106,33 @@ impl Envelope {
             (true, false) => {
                 let signatures = metablock::signatures(source, &outer)?;
                 let payload = document.get_mut("signed").map(Value::take).unwrap_or_default();
-                Ok(Self { form: Form::Metablock, signed: json::canonical(&payload), payload, signatures })
+                Ok(Self { form: Form::Metablock, signed: json::canonical(&payload), payload, link: None, signatures })
             }
             (false, true) => Self::dsse(Source { form: Form::Dsse, ..source }, &document),
         }
     }
 
+    /// A Metablock with a link in which nothing is unusual.
+    fn in_place(source: Source<'_>, bytes: &[u8]) -> Option<Self> {
+        let (document, canonical) = metablock::split(bytes)?;
+        let outer = Object::open(source, "", &document).ok()?;
+        outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"]).ok()?;
+        if outer.has("payload") || outer.has("payloadType") {
+            return None;
+        }
+        let signatures = metablock::signatures(source, &outer).ok()?;
+        let link = Some(in_place::read(&canonical, SIGNED, source.limits)?);
+        Some(Self { form: Form::Metablock, payload: Value::Null, link, signed: canonical.into_bytes(), signatures })
+    }
+
     fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
         let (envelope, signed) = open(source, document)?;
-        let payload = json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?;
+        let text = std::str::from_utf8(&envelope.payload).ok();
+        let link = text.and_then(|text| in_place::read(&rewrite(text, 0)?, 0, source.limits));
+        let payload = match &link {
+            Some(_) => Value::Null,
+            None => json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?,
+        };
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
@@ -119,7 +142,7 @@ impl Envelope {
                 Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)), certificate: None },
             )?;
         }
-        Ok(Self { form: Form::Dsse, payload, signed, signatures })
+        Ok(Self { form: Form::Dsse, payload, link, signed, signatures })
     }
 
     /// The first signature whose key id begins as the file's name says, if a certificate stands beside it.
@@ -143,7 +166,7 @@ impl Envelope {
                 add(source, &mut signatures, signature)?;
             }
         }
-        Ok(Self { form: Form::Dsse, payload, signed, signatures })
+        Ok(Self { form: Form::Dsse, payload, link: None, signed, signatures })
     }
 
     /// Verifies the signature of `signer`: the first one that bears an id of theirs, as the reference does it. In a
@@ -203,16 +226,19 @@ impl Envelope {
 
     /// The same for who needs the signatures alone: many of these are held at once.
     pub(super) fn without_payload(self) -> Self {
-        Self { payload: Value::Null, ..self }
+        Self { payload: Value::Null, link: None, ..self }
     }
 
-    /// The payload as it is.
+    /// The payload as it is; of a link that was read in place, nothing.
     pub(super) fn value(&self) -> &Value {
         &self.payload
     }
 
-    /// Reads the payload.
-    pub(super) fn payload(&self, file: &str, limits: &Limits) -> Result<Payload, Error> {
+    /// Reads the payload. Once: a link is handed on and not copied.
+    pub(super) fn payload(&mut self, file: &str, limits: &Limits) -> Result<Payload, Error> {
+        if let Some(link) = self.link.take() {
+            return Ok(Payload::Link(link));
+        }
         let source = Source { file, form: self.form, limits };
         let found = self.payload.get("_type").and_then(Value::as_str).unwrap_or_default();
         match found {
@@ -226,7 +252,7 @@ impl Envelope {
     }
 
     /// Reads the payload, which must be a layout.
-    pub(super) fn layout(&self, file: &str, limits: &Limits) -> Result<Layout, Error> {
+    pub(super) fn layout(&mut self, file: &str, limits: &Limits) -> Result<Layout, Error> {
         match self.payload(file, limits)? {
             Payload::Layout(layout) => Ok(layout),
             Payload::Link(_) | Payload::Statement(_) => {

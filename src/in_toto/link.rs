@@ -1,5 +1,7 @@
 //! Links: what went into a step and what came out of it (in-toto 4.4).
 
+pub(super) mod in_place;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
@@ -115,12 +117,16 @@ fn digests(value: &Value) -> Option<Digests> {
     let mut digests = Digests::new();
     for (algorithm, digest) in value.as_object()? {
         let digest = digest.as_str()?;
-        if digest.is_empty() || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_digest(digest) {
             return None;
         }
         digests.insert(algorithm.clone(), digest.to_owned());
     }
     Some(digests)
+}
+
+fn is_digest(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What is wrong with a name. in-toto-golang cleans names as paths and the reference takes them literally: `./a` and `a`

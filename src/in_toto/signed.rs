@@ -106,7 +106,7 @@ fn links<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> R
             let Some((path, bytes)) = frame.read(&name)? else { continue };
             has_file = true;
             let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-            let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
+            let mut envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
             let payload = envelope.payload(&path, frame.limits)?;
             match envelope.verify(&signer, frame.now) {
                 Err(problem) => count.found(keyid, problem.into()),
@@ -142,14 +142,15 @@ fn by_certificate(
     for name in names {
         let Some((path, bytes)) = frame.read(&name.to_string())? else { continue };
         let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-        let envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits);
-        let signed =
-            envelope.as_ref().ok().and_then(|envelope| Some((envelope, envelope.certificate(&name.keyid_prefix)?)));
-        let Some((envelope, (keyid, pem))) = signed else {
+        let mut envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits).ok();
+        let certificate = envelope.as_ref().and_then(|envelope| envelope.certificate(&name.keyid_prefix));
+        let certificate = certificate.map(|(keyid, pem)| (keyid.clone(), pem.to_owned()));
+        let (Some(envelope), Some((keyid, pem))) = (&mut envelope, certificate) else {
             others.insert(name);
             continue;
         };
-        let (key, ends) = match layout.issuers.functionary(pem, keyid, &step.constraints, frame.now) {
+        let keyid = &keyid;
+        let (key, ends) = match layout.issuers.functionary(&pem, keyid, &step.constraints, frame.now) {
             Ok(found) => found,
             Err(problem) => {
                 count.found(keyid, problem.into());

@@ -48,7 +48,7 @@ pub fn verify_with(
     limits: &Limits,
 ) -> Result<Verified, Error> {
     let files = index(&chain.links, limits)?;
-    let envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
+    let mut envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
     let attestations = match options.statements.is_empty() {

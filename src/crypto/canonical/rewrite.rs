@@ -166,7 +166,7 @@ impl Writer<'_> {
         let rest = self.text.get(self.at..)?;
         let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'));
         let word = rest.get(..length.count())?;
-        let mut reader = Reader { text: word, at: 0, depth: self.depth };
+        let mut reader = Reader { text: word, at: 0, depth: self.depth, controls: false };
         reader.skip()?;
         if reader.at != word.len() {
             return None;

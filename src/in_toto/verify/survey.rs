@@ -157,7 +157,7 @@ fn look(
     limits: &Limits,
 ) -> Result<(), Error> {
     let files = index(&chain.links, limits)?;
-    let envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
+    let mut envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     survey.layout_signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?.ids;
     let mut layout = envelope.layout("layout", limits)?;
     survey.layout_expires = Some(layout.expires);
