@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         "keys": {KEYID: key_object()},
     }));
     let sealed: Vec<u8> = bytes.split(|byte| *byte == b'\n').take(4).flat_map(seal).collect();
-    for file in [bytes, &sealed] {
+    for file in [bytes, sealed.as_slice()] {
         let _ = is_attestation(file);
         for predicate_type in PredicateType::ALL {
             let steps = StepName::parse("build").map(|step| (step, predicate_type)).into_iter();
