@@ -1,13 +1,16 @@
 //! The rule engine (in-toto 4.3.3.1): rules consume artifacts one after another; `DISALLOW` and `REQUIRE` judge.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::Ordering,
+    collections::{BTreeMap, btree_map},
     fmt,
+    iter::Peekable,
+    ops::Bound,
 };
 
 use super::{
     error::{Error, Unclean},
-    link::{Digests, Recorded, Side, show},
+    link::{Artifacts, Digests, Recorded, Side, show},
     name::StepName,
     rule::{Match, Rule},
     verified::RuleTrail,
@@ -84,33 +87,43 @@ pub(super) fn follow(
     others: &Records<'_>,
     trail: &mut Vec<RuleTrail>,
 ) -> Result<(), Error> {
-    let artifacts = recorded.side(side);
-    let mut queue: BTreeSet<&str> = artifacts.keys().map(String::as_str).collect();
+    // In order, and it stays so: whatever a rule looks for is further on in the other lists, too.
+    let mut queue: Vec<(&str, &Digests)> =
+        recorded.side(side).iter().map(|(name, digests)| (name.as_str(), digests)).collect();
     for rule in rules {
+        let mut materials = Along::of(&recorded.materials);
+        let mut products = Along::of(&recorded.products);
         let consumed: Vec<&str> = match rule {
-            Rule::Create(pattern) => filter(&queue, |name| {
-                pattern.matches(name) && recorded.products.contains_key(name) && !recorded.materials.contains_key(name)
+            Rule::Create(pattern) => take(&mut queue, |name| {
+                pattern.matches(name) && products.find(name).is_some() && materials.find(name).is_none()
             }),
-            Rule::Delete(pattern) => filter(&queue, |name| {
-                pattern.matches(name) && recorded.materials.contains_key(name) && !recorded.products.contains_key(name)
+            Rule::Delete(pattern) => take(&mut queue, |name| {
+                pattern.matches(name) && materials.find(name).is_some() && products.find(name).is_none()
             }),
-            Rule::Modify(pattern) => filter(&queue, |name| {
-                let (before, after) = (recorded.materials.get(name), recorded.products.get(name));
-                pattern.matches(name) && before.is_some() && after.is_some() && before != after
+            Rule::Modify(pattern) => take(&mut queue, |name| {
+                pattern.matches(name)
+                    && match (materials.find(name), products.find(name)) {
+                        (Some(before), Some(after)) => before != after,
+                        _ => false,
+                    }
             }),
-            Rule::Allow(pattern) => filter(&queue, |name| pattern.matches(name)),
+            Rule::Allow(pattern) => take(&mut queue, |name| pattern.matches(name)),
             Rule::Match(rule) => {
-                let mut consumed = Vec::new();
-                for name in &queue {
-                    if compare(rule, item, side, name, artifacts.get(*name), others)? == Comparison::Equal {
-                        consumed.push(*name);
+                let mut other = others.get(rule.step.as_str()).map(|other| Along::of(other.side(rule.side)));
+                let (mut consumed, mut kept) = (Vec::new(), Vec::with_capacity(queue.len()));
+                for (name, digests) in queue {
+                    let find = |wanted: &str| other.as_mut()?.find(wanted);
+                    match compare(rule, item, side, name, Some(digests), find)? {
+                        Comparison::Equal => consumed.push(name),
+                        _ => kept.push((name, digests)),
                     }
                 }
+                queue = kept;
                 consumed
             }
             // in-toto 4.3.3.3
             Rule::Disallow(pattern) => {
-                let met = filter(&queue, |name| pattern.matches(name));
+                let met = take(&mut queue, |name| pattern.matches(name));
                 if let Some(first) = met.first() {
                     let failure = failure(item, side, rule, trail, first, met.len() - 1, recorded, others)?;
                     return Err(Error::DisallowedArtifact(Box::new(failure)));
@@ -118,24 +131,57 @@ pub(super) fn follow(
                 Vec::new()
             }
             Rule::Require(name) => {
-                if !queue.contains(name.as_str()) {
+                if queue.binary_search_by(|(known, _)| known.cmp(&name.as_str())).is_err() {
                     let failure = failure(item, side, rule, trail, name, 0, recorded, others)?;
                     return Err(Error::RequiredArtifactMissing(Box::new(failure)));
                 }
                 Vec::new()
             }
         };
-        for name in &consumed {
-            queue.remove(name);
-        }
         trail.push(RuleTrail { rule: rule.clone(), consumed: consumed.into_iter().map(str::to_owned).collect() });
     }
     // What is left is allowed: every list ends in an implicit `ALLOW *`.
     Ok(())
 }
 
-fn filter<'a>(queue: &BTreeSet<&'a str>, fits: impl Fn(&str) -> bool) -> Vec<&'a str> {
-    queue.iter().copied().filter(|name| fits(name)).collect()
+/// Takes the names that fit out of the queue.
+fn take<'a>(queue: &mut Vec<(&'a str, &'a Digests)>, mut fits: impl FnMut(&str) -> bool) -> Vec<&'a str> {
+    let mut taken = Vec::new();
+    queue.retain(|(name, _)| {
+        let is_taken = fits(name);
+        if is_taken {
+            taken.push(*name);
+        }
+        !is_taken
+    });
+    taken
+}
+
+/// A list of artifacts in which names are looked for in their order: a rule then costs no more than the lists are long.
+struct Along<'a> {
+    artifacts: &'a Artifacts,
+    ahead: Peekable<btree_map::Range<'a, String, Digests>>,
+}
+
+impl<'a> Along<'a> {
+    fn of(artifacts: &'a Artifacts) -> Self {
+        Self { artifacts, ahead: artifacts.range::<str, _>(..).peekable() }
+    }
+
+    /// The digests of `name`, which comes after all that were looked for before.
+    fn find(&mut self, name: &str) -> Option<&'a Digests> {
+        const STEPS: usize = 8;
+        for _ in 0..STEPS {
+            match self.ahead.peek()?.0.as_str().cmp(name) {
+                Ordering::Less => drop(self.ahead.next()),
+                Ordering::Equal => return self.ahead.next().map(|(_, digests)| digests),
+                Ordering::Greater => return None,
+            }
+        }
+        // It is far away.
+        self.ahead = self.artifacts.range::<str, _>((Bound::Included(name), Bound::Unbounded)).peekable();
+        self.ahead.next_if(|(found, _)| found.as_str() == name).map(|(_, digests)| digests)
+    }
 }
 
 /// What a `MATCH` rule makes of one artifact (in-toto 4.3.3.2).
@@ -155,7 +201,7 @@ fn compare<'a>(
     side: Side,
     name: &str,
     digests: Option<&Digests>,
-    others: &Records<'a>,
+    find: impl FnOnce(&str) -> Option<&'a Digests>,
 ) -> Result<Comparison<'a>, Error> {
     let Some(remainder) = strip_folder(name, &rule.source) else { return Ok(Comparison::NotMeant) };
     if !rule.pattern.matches(remainder) {
@@ -176,8 +222,7 @@ fn compare<'a>(
         folder if folder.ends_with('/') => format!("{folder}{remainder}"),
         folder => format!("{folder}/{remainder}"),
     };
-    let found = others.get(rule.step.as_str()).and_then(|recorded| recorded.side(rule.side).get(&wanted));
-    Ok(match (found, digests) {
+    Ok(match (find(&wanted), digests) {
         (None, _) => Comparison::NotThere(wanted),
         (Some(found), Some(digests)) if found == digests && holds(digests) => Comparison::Equal,
         (Some(found), Some(digests)) if found == digests => Comparison::NoDigest,
@@ -218,7 +263,8 @@ fn failure(
         }
         let (Rule::Match(matching), Some(digests)) = (rule, digests) else { continue };
         let rule = rule.clone();
-        match compare(matching, item, side, artifact, Some(digests), others)? {
+        let other = others.get(matching.step.as_str()).map(|other| other.side(matching.side));
+        match compare(matching, item, side, artifact, Some(digests), |wanted| other?.get(wanted))? {
             Comparison::Equal | Comparison::NotMeant => {}
             Comparison::NotThere(name) => before.push(NearMiss::NotThere { rule, name }),
             Comparison::Differs(name, found) => {

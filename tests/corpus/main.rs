@@ -4,7 +4,12 @@
 //! in-toto-golang, and the verdict that is wanted here. Without that folder there is nothing to hold against.
 
 #![cfg(test)]
-#![allow(clippy::disallowed_methods, clippy::indexing_slicing, reason = "tests read files and fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests read files and fail by panicking"
+)]
 
 mod cases;
 mod datadog;
