@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         Self { text: text.as_bytes(), at: 0, depth, controls: false }
     }
 
-    /// The same for canonical bytes that are no document: what [`rewrite`] gives. Control characters stand in them as they
+    /// The same for canonical bytes that are no document: what [`rewrite()`] gives. Control characters stand in them as they
     /// are, which no document may have.
     pub fn of_canonical(text: &'a str, depth: usize) -> Self {
         Self { controls: true, ..Self::new(text, depth) }

@@ -252,8 +252,10 @@ def judge(case, program, counts):
     if ours is None:
         return f"the reference refuses it: {reference}"
     explained = [oddity for oddity in case.odd if code in STRICTER.get(oddity, ())]
-    # One changed character may be in a name, a threshold, or a member that the reference does not look at.
-    if "damaged" in case.odd and code in {"in-toto/malformed", "in-toto/unclean-artifact", "in-toto/step-name-mismatch"}:
+    # The reference fills in what is absent and drops what it does not know before it looks at the signature, so that it
+    # does not see every change.
+    unseen = {"malformed", "unclean-artifact", "step-name-mismatch", "layout-signature", "threshold-not-met"}
+    if "damaged" in case.odd and code.removeprefix("in-toto/") in unseen:
         explained.append("damaged")
     if explained:
         counts[f"stricter: {explained[0]} ({code})"] += 1
