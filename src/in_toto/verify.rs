@@ -67,10 +67,7 @@ pub(super) fn verify_layout(
     signers: Signers,
     parameters: Option<&BTreeMap<String, String>>,
 ) -> Result<Verified, Error> {
-    let by_certificate = !layout.issuers.is_empty() || layout.steps.iter().any(|step| !step.constraints.is_empty());
-    if by_certificate && !frame.options.certificates {
-        return Err(Error::CertificatesDenied);
-    }
+    verify_issuers(&layout, frame.options)?;
     verify_expiry(layout.expires, frame.now)?; // 5.2, 2
     if let Some(parameters) = parameters {
         parameters::substitute(&mut layout, parameters, frame.options.raw_parameters, frame.limits)?;
@@ -104,6 +101,15 @@ pub(super) fn verify_layout(
         inspections,
         skipped: inspected.skipped,
     })
+}
+
+/// Functionaries are known by certificates only where that was asked for.
+fn verify_issuers(layout: &Layout, options: &Options) -> Result<(), Error> {
+    let by_certificate = !layout.issuers.is_empty() || layout.steps.iter().any(|step| !step.constraints.is_empty());
+    if by_certificate && !options.certificates {
+        return Err(Error::CertificatesDenied);
+    }
+    Ok(())
 }
 
 fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {

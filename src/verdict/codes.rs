@@ -140,7 +140,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("in-toto/step-name-mismatch", "a link is about another step than the one it is listed for", "publish each link under the name of its own step"),
     denied("in-toto/sublayout-denied", "a functionary handed in a layout instead of a link", "say sublayouts: allow in the rule, or have the functionary hand in a link"),
     denied("in-toto/sublayout-too-deep", "sublayouts stand within sublayouts deeper than is allowed", "flatten the supply chain, or allow more depth in the rule"),
-    denied("in-toto/threshold-not-met", "too few functionaries signed valid links of a step, or the Statements that the rule asks for", "have an authorised functionary sign the step and publish the link, or the Statement if the rule asks for one"),
+    denied("in-toto/threshold-not-met", "too few functionaries signed valid links of a step, or the Statements that the rule asks for", "have an authorised functionary sign the step and publish the link"),
     denied("in-toto/unclean-artifact", "a link names an artifact in a way that two readers understand differently", "record artifacts under plain relative names"),
     denied("in-toto/unsupported-key", "the layout lists a key that cannot be used here", "use ed25519, ECDSA or RSA keys of a supported kind"),
     denied("inspection/ambiguous-layer", "two runtimes could unpack a layer of the image differently, or not at all", "rebuild the image with a current tool; the message names the entry"),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Agreed, agree, hear, verify_expiry};
+use super::{Agreed, agree, hear, verify_expiry, verify_issuers};
 use crate::{
     crypto::KeyId,
     in_toto::{
@@ -161,6 +161,7 @@ fn look(
     survey.layout_signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?.ids;
     let mut layout = envelope.layout("layout", limits)?;
     survey.layout_expires = Some(layout.expires);
+    verify_issuers(&layout, options)?;
     let attestations = match options.statements.is_empty() {
         true => Attestations::default(),
         false => attestation::read(&chain.attestations, &options.statements, limits)?,
