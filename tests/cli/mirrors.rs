@@ -46,7 +46,8 @@ fn served(folder: PathBuf) -> (String, Notes) {
                     let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
                     let (status, body) = match fs::read(folder.join(&path)) {
                         Ok(body) => ("200 OK", body),
-                        Err(_) => ("404 Not Found", Vec::new()),
+                        // As servers do it. Of an answer without a body the client cannot tell when it is over.
+                        Err(_) => ("404 Not Found", b"not found\n".to_vec()),
                     };
                     notes.lock().unwrap().1.push(path);
                     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());

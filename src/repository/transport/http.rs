@@ -26,6 +26,8 @@ use crate::{
 
 /// Files that change under one name, so that asking whether they did may save their transfer.
 const CHANGING: [&str; 3] = ["timestamp.json", "snapshot.json", "targets.json"];
+/// Bytes of a page that says that there is no such file; of a longer one the connection is given up.
+const MAX_DRAINED: u64 = 16 << 10;
 /// The longest entity tag that is kept.
 const MAX_TAG: usize = 256;
 
@@ -84,7 +86,10 @@ impl Http {
         if let Some(kept) = kept.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
             return if fits(kept.bytes.len(), max_bytes) { Ok(kept.bytes.to_vec()) } else { Err(too_large(max_bytes)) };
         }
-        accept(&response, &place)?;
+        if let Err(failed) = accept(&response, &place) {
+            self.drain(response, &place, patience).await;
+            return Err(failed);
+        }
         let tag = response.headers().get(ETAG).filter(|tag| tag.len() <= MAX_TAG).cloned();
         let bytes = read_body(response, &place, max_bytes, &self.clients.traffic).await?;
         if let Some(name) = name {
@@ -95,6 +100,14 @@ impl Http {
             }
         }
         Ok(bytes)
+    }
+
+    /// Reads what comes with an answer that is no file, so that the next request finds the connection in the pool.
+    async fn drain(&self, response: Response, place: &Url, patience: Instant) {
+        if response.content_length().is_some_and(|length| length <= MAX_DRAINED) {
+            // What becomes of it changes nothing.
+            let _ = timeout_at(patience, read_body(response, place, MAX_DRAINED, &self.clients.traffic)).await;
+        }
     }
 
     /// The head of the answer, from wherever redirects lead.
