@@ -1,5 +1,7 @@
 //! The manifests of an index: which of them the bound step must have made, and an index in the place of one of them.
 
+use std::collections::BTreeMap;
+
 use super::{
     Error, Name, Requirement, Subject,
     binding::{Bound, platform_of},
@@ -44,14 +46,16 @@ pub(super) fn hold(
             first.map_or(Ok(()), |platform| Err(missing(platform)))
         }
         (Platforms::All, Manifest::Index { children }) => {
-            children.iter().enumerate().try_for_each(|child| made(child, children, step, bound, subject))
+            let named = platforms(children);
+            children.iter().enumerate().try_for_each(|child| made(child, &named, step, bound, subject))
         }
         (Platforms::These(wanted), Manifest::Index { children }) => {
+            let named = platforms(children);
             for platform in wanted {
                 let is_for = |(_, child): &(usize, &Child)| child.platform.as_ref() == Some(platform);
                 let mut found = children.iter().enumerate().filter(is_for).peekable();
                 found.peek().ok_or_else(|| missing(platform))?;
-                found.try_for_each(|child| made(child, children, step, bound, subject))?;
+                found.try_for_each(|child| made(child, &named, step, bound, subject))?;
             }
             Ok(())
         }
@@ -59,10 +63,10 @@ pub(super) fn hold(
 }
 
 /// Whether a rule of the bound step consumed a child of the index as a product: under `N#<platform>`, or under
-/// `N/children/<i>` where no platform names it alone.
+/// `N/children/<i>` where no platform names it alone. `named` are the manifests that one does.
 fn made(
     (at, child): (usize, &Child),
-    children: &[Child],
+    named: &BTreeMap<String, Option<Sha256>>,
     step: &VerifiedStep,
     bound: &Bound,
     subject: &Subject,
@@ -71,7 +75,7 @@ fn made(
     let alone = child
         .platform
         .as_ref()
-        .filter(|platform| platforms(children).get(&platform.to_string()).is_some_and(|only| *only == Some(digest)));
+        .filter(|platform| named.get(&platform.to_string()).is_some_and(|only| *only == Some(digest)));
     let by_platform = alone.map(|platform| format!("{}#{platform}", subject.name));
     let is_image = alone.is_some_and(|platform| platform.os != NO_IMAGE);
     let by_place = (!is_image).then(|| format!("{}/children/{at}", subject.name));

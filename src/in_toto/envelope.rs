@@ -51,6 +51,11 @@ pub(super) struct Signed {
 }
 
 impl Signature {
+    /// One of a DSSE envelope.
+    fn plain(keyid: KeyId, sig: Vec<u8>) -> Self {
+        Self { keyid, value: Some(SignatureValue::Plain(sig)), certificate: None }
+    }
+
     /// Whether it does not say whose it is: the key id is empty, or in a form that no layout can list.
     fn is_anonymous(&self) -> bool {
         !is_keyid(self.keyid.as_str())
@@ -94,10 +99,11 @@ impl Envelope {
     pub(super) fn parse(bytes: &[u8], file: &str, max_bytes: usize, limits: &Limits) -> Result<Self, Error> {
         let source = Source { file, form: Form::Metablock, limits };
         source.limit("bytes", bytes.len(), max_bytes)?;
-        if let Some(envelope) = Self::in_place(source, bytes) {
-            return Ok(envelope);
-        }
-        let mut document = json::parse(bytes).map_err(|error| source.malformed("", error))?;
+        let parse = || json::parse(bytes).map_err(|error| source.malformed("", error));
+        let (document, canonical) = match metablock::split(bytes) {
+            Some((document, canonical)) => (document, Some(canonical)),
+            None => (parse()?, None),
+        };
         let outer = Object::open(source, "", &document)?;
         outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
         match (outer.has("signed"), outer.has("payload") || outer.has("payloadType")) {
@@ -105,24 +111,17 @@ impl Envelope {
             (false, false) => Err(source.malformed("", Problem::NoEnvelope)),
             (true, false) => {
                 let signatures = metablock::signatures(source, &outer)?;
-                let payload = document.get_mut("signed").map(Value::take).unwrap_or_default();
-                Ok(Self { form: Form::Metablock, signed: json::canonical(&payload), payload, link: None, signatures })
+                let link = canonical.as_ref().and_then(|canonical| in_place::read(canonical, SIGNED, limits));
+                let payload = match (&link, &canonical) {
+                    (Some(_), _) => Value::Null,
+                    (None, Some(_)) => metablock::signed(parse()?),
+                    (None, None) => metablock::signed(document),
+                };
+                let signed = canonical.map_or_else(|| json::canonical(&payload), String::into_bytes);
+                Ok(Self { form: Form::Metablock, payload, link, signed, signatures })
             }
             (false, true) => Self::dsse(Source { form: Form::Dsse, ..source }, &document),
         }
-    }
-
-    /// A Metablock with a link in which nothing is unusual.
-    fn in_place(source: Source<'_>, bytes: &[u8]) -> Option<Self> {
-        let (document, canonical) = metablock::split(bytes)?;
-        let outer = Object::open(source, "", &document).ok()?;
-        outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"]).ok()?;
-        if outer.has("payload") || outer.has("payloadType") {
-            return None;
-        }
-        let signatures = metablock::signatures(source, &outer).ok()?;
-        let link = Some(in_place::read(&canonical, SIGNED, source.limits)?);
-        Some(Self { form: Form::Metablock, payload: Value::Null, link, signed: canonical.into_bytes(), signatures })
     }
 
     fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
@@ -136,11 +135,7 @@ impl Envelope {
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.ok_or_else(|| source.malformed("signatures", Problem::NoKeyId))?;
-            add(
-                source,
-                &mut signatures,
-                Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)), certificate: None },
-            )?;
+            add(source, &mut signatures, Signature::plain(keyid, signature.sig))?;
         }
         Ok(Self { form: Form::Dsse, payload, link, signed, signatures })
     }
@@ -159,7 +154,7 @@ impl Envelope {
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.unwrap_or_else(|| KeyId::from(""));
-            let signature = Signature { keyid, value: Some(SignatureValue::Plain(signature.sig)), certificate: None };
+            let signature = Signature::plain(keyid, signature.sig);
             if signature.is_anonymous() {
                 signatures.push(signature);
             } else {

@@ -33,6 +33,20 @@ pub(super) struct Frame<'a, 'i> {
     pub trials: usize,
 }
 
+impl<'a, 'i> Frame<'a, 'i> {
+    /// That of the outermost layout.
+    pub(super) fn new(
+        files: &'a Files<'a>,
+        attestations: Attestations,
+        options: &'a Options,
+        inspector: &'i mut dyn Inspector,
+        now: Timestamp,
+        limits: &'a Limits,
+    ) -> Self {
+        Self { files, attestations, options, inspector, now, limits, folder: Vec::new(), readings: 0, trials: 0 }
+    }
+}
+
 impl<'a> Frame<'a, '_> {
     /// The file of this name in the folder of the current layout, with its path for messages.
     pub(super) fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {

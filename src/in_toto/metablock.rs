@@ -24,6 +24,9 @@ pub(super) fn split(bytes: &[u8]) -> Option<(Value, String)> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parts = deserializer.deserialize_map(Parts).ok()?;
     deserializer.end().ok()?;
+    if parts.iter().all(|(name, _)| name != "signed") {
+        return None;
+    }
     let mut members = Map::new();
     let mut signed = None;
     for (name, raw) in parts {
@@ -38,6 +41,11 @@ pub(super) fn split(bytes: &[u8]) -> Option<(Value, String)> {
         }
     }
     Some((Value::Object(members), signed?))
+}
+
+/// What is signed, of a document.
+pub(super) fn signed(mut document: Value) -> Value {
+    document.get_mut("signed").map(Value::take).unwrap_or_default()
 }
 
 /// Names and members as they are written.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
-    attestation::{self, Attestations},
+    attestation,
     chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
     envelope::{Envelope, Payload},
     error::Error,
@@ -51,12 +51,8 @@ pub fn verify_with(
     let mut envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
-    let attestations = match options.statements.is_empty() {
-        true => Attestations::default(),
-        false => attestation::read(&chain.attestations, &options.statements, limits)?,
-    };
-    let (folder, readings, trials) = (Vec::new(), 0, 0);
-    let mut frame = Frame { files: &files, attestations, options, inspector, now, limits, folder, readings, trials };
+    let attestations = attestation::read(&chain.attestations, &options.statements, limits)?;
+    let mut frame = Frame::new(&files, attestations, options, inspector, now, limits);
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
 }
 

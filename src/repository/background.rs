@@ -41,7 +41,7 @@ impl Repository {
     }
 
     /// Adds what went over the network since this was last asked.
-    pub fn count_traffic(&self, metrics: &Metrics) {
+    fn count_traffic(&self, metrics: &Metrics) {
         let (requests, bytes) = self.transport.take_traffic();
         metrics.transferred(self.name().as_str(), requests, bytes);
     }

@@ -161,20 +161,15 @@ impl ByRule<'_> {
                 Ok(case) => case.prove(tag, &mut refusal).await,
                 Err(cause) => Err(cause),
             };
-            (
-                refusal,
-                proof
-                    .map(|proven| (self.soon(part, &proven).into_iter().chain(loose(&proven.proof)).collect(), proven)),
-            )
+            (refusal, proof.map(|proven| (self.soon(part, &proven), proven)))
         }))
         .await;
         let (mut proofs, mut notes) = (Vec::new(), Notes::default());
         let mut worst: Option<(Refusal, Cause)> = None;
         for (noted, proof) in judged {
             match proof {
-                Ok((warnings, proven)) => {
-                    let warnings: Vec<String> = warnings;
-                    notes.warnings.extend(warnings);
+                Ok((soon, proven)) => {
+                    notes.warnings.extend(soon.into_iter().chain(loose(&proven.proof)));
                     refusal.digest = noted.digest;
                     proofs.push(proven.proof);
                     notes.stale.extend(proven.stale);

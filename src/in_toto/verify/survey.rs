@@ -12,7 +12,7 @@ use crate::{
     crypto::KeyId,
     in_toto::{
         artifacts::{self, NearMiss, Records},
-        attestation::{self, Attestations},
+        attestation,
         chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
         envelope::Envelope,
         error::Error,
@@ -162,15 +162,11 @@ fn look(
     let mut layout = envelope.layout("layout", limits)?;
     survey.layout_expires = Some(layout.expires);
     verify_issuers(&layout, options)?;
-    let attestations = match options.statements.is_empty() {
-        true => Attestations::default(),
-        false => attestation::read(&chain.attestations, &options.statements, limits)?,
-    };
+    let attestations = attestation::read(&chain.attestations, &options.statements, limits)?;
     if let Some(parameters) = &options.parameters {
         parameters::substitute(&mut layout, parameters, options.raw_parameters, limits)?;
     }
-    let (folder, readings, trials) = (Vec::new(), 0, 0);
-    let mut frame = Frame { files: &files, attestations, options, inspector, now, limits, folder, readings, trials };
+    let mut frame = Frame::new(&files, attestations, options, inspector, now, limits);
     survey.items = items(&mut frame, &layout);
     verify_expiry(layout.expires, now)
 }
