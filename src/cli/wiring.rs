@@ -1,9 +1,11 @@
 //! What the commands that stay have in common: the policy, its repositories, and the signal to stop.
 
+mod separation;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -306,7 +308,7 @@ impl Builder {
                     new.push(repository.clone());
                     let pause = Duration::try_from(settings.refresh).unwrap_or(LOOK);
                     let (repository, metrics) = (repository.clone(), self.metrics.clone());
-                    let watch = separation_watch(self.world.clone(), metrics.clone());
+                    let watch = separation::watch(self.world.clone(), metrics.clone(), self.events.clone());
                     let changed = self.changed.clone();
                     let after = move |repository: &Repository| {
                         watch(repository);
@@ -377,19 +379,4 @@ async fn look_after(
     };
     let heeding = repository.follow_memory(now, heeded);
     tokio::join!(repository.clone().keep_fresh(pause, metrics.clone(), now, &after), heeding);
-}
-
-/// Says after a refresh whether online keys have become able to sign layouts, once for each change of the answer (T1).
-fn separation_watch(world: Arc<ArcSwapOption<World>>, metrics: Arc<Metrics>) -> impl Fn(&Repository) {
-    let said = Mutex::new(BTreeSet::new());
-    move |repository| {
-        let Some(world) = world.load_full() else { return };
-        let found = world.separation(repository);
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        for warning in found.difference(&said) {
-            metrics.trust_alert(repository.name().as_str(), "trust/no-separation");
-            tracing::warn!(repository = %repository.name(), code = "trust/no-separation", "{warning}");
-        }
-        *said = found;
-    }
 }

@@ -350,6 +350,28 @@ fn a_key_of_the_timestamp_that_is_taken_away_takes_a_fast_forward_with_it() {
 }
 
 #[test]
+fn an_online_key_that_begins_to_sign_layouts_is_told() {
+    let installation = Installation::new("memory-separation");
+    let pod = release(&installation, "one");
+    let replica = installation.replica("one", &installation.chain.repository());
+    admits(&replica, &pod);
+    assert_eq!(replica.metric("pratique_trust_alerts_total{repository=\"acme\",code=\"trust/no-separation\"}"), 0);
+    let keys = installation.chain.repository().with_file_name("keys");
+    let offline = fs::read_to_string(keys.join("offline/targets-1.pem")).unwrap();
+    let offline = SigningKey::from_pem(&offline).unwrap();
+    installation.chain.publish(|publisher| publisher.rotate("timestamp", Side::Online, vec![offline], 1).unwrap());
+    alerted(&replica, "trust/no-separation");
+    let events = || installation.events("TrustNoSeparation");
+    wait::until("an Event says so", || if events().is_empty() { Err(replica.log()) } else { Ok(()) });
+    let told = "[trust/no-separation] repository acme: the keys of timestamp also meet the threshold of targets, which \
+                signs layouts";
+    assert_eq!(events(), [told]);
+    assert!(replica.log().contains("\"code\":\"trust/no-separation\""), "{}", replica.log());
+    // The administrator is told; what the offline keys said is still believed.
+    admits(&replica, &pod);
+}
+
+#[test]
 fn a_key_that_is_added_forgets_nothing() {
     let installation = Installation::new("memory-added");
     let pod = release(&installation, "one");
