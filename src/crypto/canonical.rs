@@ -7,80 +7,91 @@
 //! It accepts no more than [`json::parse`] followed by that comparison does, and gives no reason for
 //! what it does not accept: whoever gets `None` reads the bytes in the ordinary way, and has the reason from there.
 
+mod outer;
 mod rewrite;
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
 
 use serde_json::Value;
 
 use super::json::{self, MAX_DEPTH};
 
+pub use outer::{MEMBERS, Outer};
 pub use rewrite::rewrite;
 
 /// Goes through one canonical value.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
     depth: usize,
     /// Whether control characters stand in strings as they are.
     controls: bool,
+    /// Whether there may be white space.
+    spaces: bool,
 }
 
 /// A string between its quotes, as written: `"` and `\` stand behind a `\`, all else stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written<'a>(&'a [u8]);
+pub struct Written<'a> {
+    raw: &'a str,
+    /// Where it begins in the text.
+    at: usize,
+    /// Whether nothing in it stands behind a `\`.
+    is_plain: bool,
+}
 
 impl<'a> Written<'a> {
     /// The string between the quotes that stand around `raw` in a canonical document.
-    pub fn new(raw: &'a [u8]) -> Self {
-        Self(raw)
+    pub fn new(raw: &'a str) -> Self {
+        Self { raw, at: 0, is_plain: !raw.as_bytes().contains(&b'\\') }
+    }
+
+    /// Where it stands in the text from which a [`Reader`] has it.
+    pub fn place(self) -> Range<usize> {
+        self.at..self.at + self.raw.len()
     }
 
     /// The bytes as written.
     pub fn raw(self) -> &'a [u8] {
-        self.0
-    }
-
-    /// The bytes that are meant.
-    fn meant(self) -> impl Iterator<Item = u8> + 'a {
-        let mut bytes = self.0.iter().copied();
-        std::iter::from_fn(move || match bytes.next()? {
-            b'\\' => bytes.next(),
-            byte => Some(byte),
-        })
+        self.raw.as_bytes()
     }
 
     /// What is meant, if it is written as it is meant.
     pub fn plain(self) -> Option<&'a str> {
-        if self.is_plain() { std::str::from_utf8(self.0).ok() } else { None }
-    }
-
-    fn is_plain(self) -> bool {
-        !self.0.contains(&b'\\')
+        if self.is_plain { Some(self.raw) } else { None }
     }
 
     /// The order of what is meant, by code points, in which members stand.
     pub fn compare(self, other: Self) -> Ordering {
-        match self.is_plain() && other.is_plain() {
-            true => self.0.cmp(other.0),
-            false => self.meant().cmp(other.meant()),
+        match self.is_plain && other.is_plain {
+            true => self.raw.cmp(other.raw),
+            false => meant(self.raw()).cmp(meant(other.raw())),
         }
     }
 
     /// The order of what is meant and `text`.
     pub fn compare_to(self, text: &str) -> Ordering {
-        match self.is_plain() {
-            true => self.0.cmp(text.as_bytes()),
-            false => self.meant().cmp(text.bytes()),
+        match self.is_plain {
+            true => self.raw.cmp(text),
+            false => meant(self.raw()).cmp(text.bytes()),
         }
     }
+}
+
+/// The bytes that are meant by those of a string.
+fn meant(raw: &[u8]) -> impl Iterator<Item = u8> {
+    let mut bytes = raw.iter().copied();
+    std::iter::from_fn(move || match bytes.next()? {
+        b'\\' => bytes.next(),
+        byte => Some(byte),
+    })
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the beginning of `text`, which stands `depth` containers deep in its document.
     pub fn new(text: &'a str, depth: usize) -> Self {
-        Self { text: text.as_bytes(), at: 0, depth, controls: false }
+        Self { text, at: 0, depth, controls: false, spaces: false }
     }
 
     /// The same for canonical bytes that are no document: what [`rewrite()`] gives. Control characters stand in them as they
@@ -89,14 +100,37 @@ impl<'a> Reader<'a> {
         Self { controls: true, ..Self::new(text, depth) }
     }
 
+    /// The same for documents in which there may be white space, and which are canonical but for that.
+    pub fn of_spaced(text: &'a str, depth: usize) -> Self {
+        Self { spaces: true, ..Self::new(text, depth) }
+    }
+
+    /// The same from a later place on.
+    pub fn from(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
     /// How many bytes have been gone through.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// The next byte.
-    pub fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+    /// The next byte; one that is no white space, where there may be some.
+    pub fn peek(&mut self) -> Option<u8> {
+        if self.spaces {
+            while matches!(self.here(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+                self.at += 1;
+            }
+        }
+        self.here()
+    }
+
+    fn here(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> Option<&'a [u8]> {
+        self.text.as_bytes().get(self.at..)
     }
 
     /// Goes over `wanted`, if that is next.
@@ -142,24 +176,28 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Option<Value> {
         let (from, depth) = (self.at, self.depth);
         self.skip()?;
-        json::parse_within(self.text.get(from..self.at)?, depth).ok()
+        json::parse_within(self.text.get(from..self.at)?.as_bytes(), depth).ok()
     }
 
     /// A string. Control characters, though canonical JSON has them, are not JSON.
     pub fn string(&mut self) -> Option<Written<'a>> {
         self.byte(b'"')?;
         let start = self.at;
+        let mut is_plain = true;
         loop {
-            self.at += clear(self.text.get(self.at..)?)?;
-            match self.peek()? {
+            self.at += clear(self.rest()?)?;
+            match self.here()? {
                 b'"' => break,
-                b'\\' if matches!(self.text.get(self.at + 1)?, b'"' | b'\\') => self.at += 2,
+                b'\\' if matches!(self.rest()?.get(1)?, b'"' | b'\\') => {
+                    self.at += 2;
+                    is_plain = false;
+                }
                 control if control < b' ' && self.controls => self.at += 1,
                 _ => return None,
             }
         }
-        let written = Written(self.text.get(start..self.at)?);
-        self.byte(b'"')?;
+        let written = Written { raw: self.text.get(start..self.at)?, at: start, is_plain };
+        self.at += 1;
         Some(written)
     }
 
@@ -173,7 +211,7 @@ impl<'a> Reader<'a> {
 
     /// An integer that is not negative.
     pub fn unsigned(&mut self) -> Option<u64> {
-        let rest = self.text.get(self.at..)?;
+        let rest = self.rest()?;
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let digits = rest.get(..length)?;
         if length > 1 && digits.first() == Some(&b'0') {
@@ -215,7 +253,7 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.text.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
+        self.rest()?.starts_with(word).then(|| self.at += word.len())
     }
 }
 
@@ -347,10 +385,10 @@ mod tests {
         fn names_compare_as_what_they_mean(one in any_text(), other in any_text()) {
             let written = |text: &String| json::canonical(&Value::from(text.as_str()));
             let (a, b) = (written(&one), written(&other));
-            let inner = |bytes: &[u8]| bytes[1..bytes.len() - 1].to_vec();
+            let inner = |bytes: &[u8]| String::from_utf8(bytes[1..bytes.len() - 1].to_vec()).unwrap();
             let (a, b) = (inner(&a), inner(&b));
-            prop_assert_eq!(Written(&a).compare(Written(&b)), one.cmp(&other));
-            prop_assert_eq!(Written(&a).compare_to(&other), one.cmp(&other));
+            prop_assert_eq!(Written::new(&a).compare(Written::new(&b)), one.cmp(&other));
+            prop_assert_eq!(Written::new(&a).compare_to(&other), one.cmp(&other));
         }
     }
 

@@ -14,8 +14,10 @@ use super::KeyId;
 pub struct Envelope {
     /// What the payload is; covered by the signatures.
     pub payload_type: String,
-    /// The decoded payload: exactly the bytes that are signed.
-    pub payload: Vec<u8>,
+    /// The bytes that the signatures cover, of which the decoded payload is the last part.
+    pub signed: Vec<u8>,
+    /// Where the payload begins in them.
+    pub payload_at: usize,
     /// The signatures, in the order of the document.
     pub signatures: Vec<EnvelopeSignature>,
 }
@@ -43,14 +45,19 @@ pub enum EnvelopeError {
 impl Envelope {
     /// Reads an envelope from a document that [`super::json::parse`] accepted. Unknown members are allowed.
     pub fn from_value(document: &Value) -> Result<Self, EnvelopeError> {
-        let text = |value: &Value, name: &'static str| {
-            value.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(EnvelopeError::Member(name))
-        };
+        Self::with_payload(document, text(document, "payload")?)
+    }
+
+    /// The same for a document whose payload, in base64, stands elsewhere.
+    pub fn with_payload(document: &Value, payload: &str) -> Result<Self, EnvelopeError> {
         let signatures =
             document.get("signatures").and_then(Value::as_array).ok_or(EnvelopeError::Member("signatures"))?;
+        let payload_type = text(document, "payloadType")?.to_owned();
+        let (signed, payload_at) = encoded(&payload_type, payload).ok_or(EnvelopeError::Base64("payload"))?;
         Ok(Self {
-            payload_type: text(document, "payloadType")?,
-            payload: decode(&text(document, "payload")?).ok_or(EnvelopeError::Base64("payload"))?,
+            payload_type,
+            signed,
+            payload_at,
             signatures: signatures
                 .iter()
                 .map(|signature| {
@@ -59,32 +66,54 @@ impl Envelope {
                         Some(Value::String(keyid)) => Some(KeyId::from(keyid.as_str())),
                         Some(_) => return Err(EnvelopeError::Member("keyid")),
                     };
-                    let sig = decode(&text(signature, "sig")?).ok_or(EnvelopeError::Base64("sig"))?;
+                    let mut sig = Vec::new();
+                    decode(text(signature, "sig")?, &mut sig).ok_or(EnvelopeError::Base64("sig"))?;
                     Ok(EnvelopeSignature { keyid, sig })
                 })
                 .collect::<Result<_, _>>()?,
         })
     }
 
-    /// The bytes that the signatures cover.
-    pub fn pae(&self) -> Vec<u8> {
-        pae(&self.payload_type, &self.payload)
+    /// The decoded payload.
+    pub fn payload(&self) -> &[u8] {
+        self.signed.get(self.payload_at..).unwrap_or_default()
     }
 }
 
 /// The pre-authentication encoding: `DSSEv1 SP len(type) SP type SP len(body) SP body`. The lengths are in it so that
 /// no two pairs of type and body have the same encoding.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut out = head(payload_type, payload.len());
     out.extend_from_slice(payload);
     out
 }
 
-fn decode(text: &str) -> Option<Vec<u8>> {
+fn head(payload_type: &str, length: usize) -> Vec<u8> {
+    format!("DSSEv1 {} {payload_type} {length} ", payload_type.len()).into_bytes()
+}
+
+/// The same of a payload in base64, and where the payload begins.
+fn encoded(payload_type: &str, payload: &str) -> Option<(Vec<u8>, usize)> {
+    let padding = payload.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let length = (payload.len() / 4 * 3).checked_sub(padding)?;
+    let mut out = head(payload_type, length);
+    let payload_at = out.len();
+    decode(payload, &mut out)?;
+    (out.len() - payload_at == length).then_some((out, payload_at))
+}
+
+fn text<'a>(value: &'a Value, name: &'static str) -> Result<&'a str, EnvelopeError> {
+    value.get(name).and_then(Value::as_str).ok_or(EnvelopeError::Member(name))
+}
+
+/// Decodes to the end of `out`.
+fn decode(text: &str, out: &mut Vec<u8>) -> Option<()> {
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
-    let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    GeneralPurpose::new(alphabet, CONFIG).decode(text).ok()
+    // Without a branch for each byte they are looked at all at once.
+    let is_url_safe = text.bytes().fold(false, |any, byte| any | (byte == b'-') | (byte == b'_'));
+    let alphabet = if is_url_safe { &URL_SAFE } else { &STANDARD };
+    GeneralPurpose::new(alphabet, CONFIG).decode_vec(text, out).ok()
 }
 
 #[cfg(test)]
@@ -106,8 +135,8 @@ mod tests {
             let text = format!(r#"{{"payloadType":"t","payload":{},"signatures":[]}}"#, Value::from(payload));
             Envelope::from_value(&json::parse(text.as_bytes()).unwrap())
         };
-        assert_eq!(envelope("+/8=").unwrap().payload, [0xfb, 0xff]);
-        assert_eq!(envelope("-_8=").unwrap().payload, [0xfb, 0xff]);
+        assert_eq!(envelope("+/8=").unwrap().payload(), [0xfb, 0xff]);
+        assert_eq!(envelope("-_8=").unwrap().payload(), [0xfb, 0xff]);
         assert_eq!(envelope("+_8=").unwrap_err(), EnvelopeError::Base64("payload"));
         assert_eq!(envelope("+/8=\n").unwrap_err(), EnvelopeError::Base64("payload"));
         assert_eq!(envelope("+/8").unwrap_err(), EnvelopeError::Base64("payload"));

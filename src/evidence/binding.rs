@@ -1,7 +1,5 @@
 //! T2: the verified supply chain must speak of this very image, by name and by hash.
 
-use std::collections::BTreeMap;
-
 use super::{
     Error, Requirement, Subject,
     inspection::BuiltIn,
@@ -9,7 +7,7 @@ use super::{
 };
 use crate::{
     image::Platform,
-    in_toto::{Match, Rule, Side, Verified, VerifiedStep},
+    in_toto::{Artifacts, DigestsOf, Match, Rule, Side, Verified, VerifiedStep},
 };
 
 /// The step and the artifact that carry the image's digest.
@@ -29,8 +27,8 @@ pub(super) fn bind(verified: &Verified, subject: &Subject, requirement: &Require
         && let (Some(tag), Some(step)) = (&subject.tag, verified.steps().get(bound.step.as_str()))
     {
         let name = format!("{}:{tag}", subject.name);
-        let attested = step.products.get(&name).and_then(sha256).is_some_and(|hex| *hex == subject.digest.to_string());
-        let accounted_for = requirement.product.predicate_type.is_some() || step.consumed_products.contains(&name);
+        let attested = step.products.get(&name).and_then(sha256).is_some_and(|hex| hex == subject.digest.to_string());
+        let accounted_for = requirement.product.predicate_type.is_some() || step.is_consumed(Side::Products, &name);
         if !attested || !accounted_for {
             return Err(Error::TagNotAttested { step: bound.step, name, digest: subject.digest });
         }
@@ -50,7 +48,7 @@ fn bind_by_inspection(name: &str, verified: &Verified, subject: &Subject) -> Res
     let consumed = inspection.material_rules.iter().find(|trail| trail.consumed.contains(artifact));
     match consumed.map(|trail| &trail.rule) {
         Some(Rule::Match(Match { side: Side::Products, step, .. }))
-            if verified.steps().contains_key(step.as_str()) && inspection.recorded.materials.contains_key(artifact) =>
+            if verified.steps().contains_key(step.as_str()) && inspection.recorded.materials.contains(artifact) =>
         {
             Ok(Bound { step: step.clone(), artifact: artifact.to_owned() })
         }
@@ -91,14 +89,14 @@ fn bound_subject(
     let name = subject.name.as_str();
     let wanted = subject.digest.to_string();
     // Products of links, or of other Statements, are no subjects of these.
-    let none = BTreeMap::new();
+    let none = Artifacts::new();
     let subjects = if step.predicate_type == Some(predicate_type) { &step.products } else { &none };
     let found = match subjects.get(name).map(sha256) {
-        Some(Some(hex)) if *hex == wanted => return Ok(name.to_owned()),
+        Some(Some(hex)) if hex == wanted => return Ok(name.to_owned()),
         Some(Some(hex)) => Some(format!("{name} with sha256 {hex}")),
         Some(None) => Some(format!("{name} without a sha256")),
         None => {
-            let other = subjects.iter().find(|(_, digests)| sha256(digests) == Some(&wanted));
+            let other = subjects.iter().find(|(_, digests)| sha256(*digests) == Some(&wanted));
             other.map(|(other, _)| format!("the digest under the name {other}"))
         }
     };
@@ -114,15 +112,15 @@ fn bound_artifact(
     subject: &Subject,
     requirement: &Requirement,
 ) -> Result<String, Error> {
-    let (artifacts, consumed, kind) = match requirement.product.from {
-        ProductFrom::Products => (&step.products, &step.consumed_products, "product"),
-        ProductFrom::Materials => (&step.materials, &step.consumed_materials, "material"),
+    let (artifacts, side, kind) = match requirement.product.from {
+        ProductFrom::Products => (&step.products, Side::Products, "product"),
+        ProductFrom::Materials => (&step.materials, Side::Materials, "material"),
     };
     let wanted = subject.digest.to_string();
     let canonical = subject.name.as_str();
     let mut unconsumed = None;
     let mut other = None;
-    for (name, digests) in artifacts {
+    for (name, digests) in artifacts.iter() {
         let named = match &requirement.product.name {
             Some(pattern) => pattern.matches(name),
             None => name == canonical || subject.name.repository().is_some() && platform_of(name, canonical).is_some(),
@@ -131,8 +129,8 @@ fn bound_artifact(
             continue;
         }
         match sha256(digests) {
-            Some(hex) if *hex == wanted && consumed.contains(name) => return Ok(name.clone()),
-            Some(hex) if *hex == wanted => unconsumed = Some(name.clone()),
+            Some(hex) if hex == wanted && step.is_consumed(side, name) => return Ok(name.to_owned()),
+            Some(hex) if hex == wanted => unconsumed = Some(name.to_owned()),
             Some(hex) => other = Some(format!("{name} with sha256 {hex}")),
             None => other = Some(format!("{name} without a sha256")),
         }
@@ -149,6 +147,6 @@ pub(super) fn platform_of(name: &str, repository: &str) -> Option<Platform> {
     Platform::parse(name.strip_prefix(repository)?.strip_prefix('#')?)
 }
 
-fn sha256(digests: &BTreeMap<String, String>) -> Option<&String> {
+fn sha256(digests: DigestsOf<'_>) -> Option<&str> {
     digests.get("sha256")
 }

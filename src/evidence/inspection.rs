@@ -172,7 +172,7 @@ pub(super) fn manifest_of(walk: &mut Walk<'_>, image: &Resolved, subject: &Subje
 
 /// What the inspection `image` records of a manifest or index.
 fn artifacts(name: &str, digest: Sha256, manifest: &Manifest) -> Artifacts {
-    let mut artifacts = Artifacts::from([(name.to_owned(), digests(digest))]);
+    let mut artifacts = BTreeMap::from([(name.to_owned(), digests(digest))]);
     match manifest {
         Manifest::Image { config, layers } => {
             artifacts.insert(format!("{name}/config"), digests(config.digest));
@@ -190,7 +190,7 @@ fn artifacts(name: &str, digest: Sha256, manifest: &Manifest) -> Artifacts {
             }
         }
     }
-    artifacts
+    artifacts.into()
 }
 
 /// The platforms of an index with the manifest of each; none where several manifests are for one platform.

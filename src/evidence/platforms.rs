@@ -17,7 +17,7 @@ use crate::{
         Manifest, Platform,
         manifest::{Child, NO_IMAGE},
     },
-    in_toto::{Verified, VerifiedStep},
+    in_toto::{Side, Verified, VerifiedStep},
     tuf::Resolved,
 };
 
@@ -82,7 +82,7 @@ fn made(
     let is_product = |name: &String| {
         let digests = step.products.get(name);
         digests.and_then(|digests| digests.get("sha256")) == Some(&digest.to_string())
-            && step.consumed_products.contains(name)
+            && step.is_consumed(Side::Products, name)
     };
     if by_platform.iter().chain(&by_place).any(is_product) {
         return Ok(());

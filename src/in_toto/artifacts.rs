@@ -1,16 +1,10 @@
 //! The rule engine (in-toto 4.3.3.1): rules consume artifacts one after another; `DISALLOW` and `REQUIRE` judge.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, btree_map},
-    fmt,
-    iter::Peekable,
-    ops::Bound,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use super::{
     error::{Error, Unclean},
-    link::{Artifacts, Digests, Recorded, Side, show},
+    link::{Artifacts, Chosen, Digests, DigestsOf, Recorded, Side, show},
     name::StepName,
     rule::{Match, Rule},
     verified::RuleTrail,
@@ -87,35 +81,37 @@ pub(super) fn follow(
     others: &Records<'_>,
     trail: &mut Vec<RuleTrail>,
 ) -> Result<(), Error> {
-    // In order, and it stays so: whatever a rule looks for is further on in the other lists, too.
-    let mut queue: Vec<(&str, &Digests)> =
-        recorded.side(side).iter().map(|(name, digests)| (name.as_str(), digests)).collect();
+    let own = recorded.side(side);
+    // Places in the list. In order, and it stays so: whatever a rule looks for is further on in the other lists, too.
+    let mut queue: Vec<usize> = (0..own.len()).collect();
     for rule in rules {
         let mut materials = Along::of(&recorded.materials);
         let mut products = Along::of(&recorded.products);
-        let consumed: Vec<&str> = match rule {
-            Rule::Create(pattern) => take(&mut queue, |name| {
+        let mut take = |fits: &mut dyn FnMut(&str) -> bool| take(&mut queue, own, fits);
+        let consumed: Vec<usize> = match rule {
+            Rule::Create(pattern) => take(&mut |name| {
                 pattern.matches(name) && products.find(name).is_some() && materials.find(name).is_none()
             }),
-            Rule::Delete(pattern) => take(&mut queue, |name| {
+            Rule::Delete(pattern) => take(&mut |name| {
                 pattern.matches(name) && materials.find(name).is_some() && products.find(name).is_none()
             }),
-            Rule::Modify(pattern) => take(&mut queue, |name| {
+            Rule::Modify(pattern) => take(&mut |name| {
                 pattern.matches(name)
                     && match (materials.find(name), products.find(name)) {
                         (Some(before), Some(after)) => before != after,
                         _ => false,
                     }
             }),
-            Rule::Allow(pattern) => take(&mut queue, |name| pattern.matches(name)),
+            Rule::Allow(pattern) => take(&mut |name| pattern.matches(name)),
             Rule::Match(rule) => {
                 let mut other = others.get(rule.step.as_str()).map(|other| Along::of(other.side(rule.side)));
                 let (mut consumed, mut kept) = (Vec::new(), Vec::with_capacity(queue.len()));
-                for (name, digests) in queue {
+                for place in queue {
+                    let (Some(name), digests) = (own.name_at(place), own.digests_at(place)) else { continue };
                     let find = |wanted: &str| other.as_mut()?.find(wanted);
-                    match compare(rule, item, side, name, Some(digests), find)? {
-                        Comparison::Equal => consumed.push(name),
-                        _ => kept.push((name, digests)),
+                    match compare(rule, item, side, name, digests, find)? {
+                        Comparison::Equal => consumed.push(place),
+                        _ => kept.push(place),
                     }
                 }
                 queue = kept;
@@ -123,34 +119,34 @@ pub(super) fn follow(
             }
             // in-toto 4.3.3.3
             Rule::Disallow(pattern) => {
-                let met = take(&mut queue, |name| pattern.matches(name));
-                if let Some(first) = met.first() {
+                let met = take(&mut |name| pattern.matches(name));
+                if let Some(first) = met.first().and_then(|first| own.name_at(*first)) {
                     let failure = failure(item, side, rule, trail, first, met.len() - 1, recorded, others)?;
                     return Err(Error::DisallowedArtifact(Box::new(failure)));
                 }
                 Vec::new()
             }
             Rule::Require(name) => {
-                if queue.binary_search_by(|(known, _)| known.cmp(&name.as_str())).is_err() {
+                if queue.binary_search_by(|place| own.name_at(*place).cmp(&Some(name.as_str()))).is_err() {
                     let failure = failure(item, side, rule, trail, name, 0, recorded, others)?;
                     return Err(Error::RequiredArtifactMissing(Box::new(failure)));
                 }
                 Vec::new()
             }
         };
-        trail.push(RuleTrail { rule: rule.clone(), consumed: consumed.into_iter().map(str::to_owned).collect() });
+        trail.push(RuleTrail { rule: rule.clone(), consumed: Chosen::new(own, consumed) });
     }
     // What is left is allowed: every list ends in an implicit `ALLOW *`.
     Ok(())
 }
 
 /// Takes the names that fit out of the queue.
-fn take<'a>(queue: &mut Vec<(&'a str, &'a Digests)>, mut fits: impl FnMut(&str) -> bool) -> Vec<&'a str> {
+fn take(queue: &mut Vec<usize>, own: &Artifacts, fits: &mut dyn FnMut(&str) -> bool) -> Vec<usize> {
     let mut taken = Vec::new();
-    queue.retain(|(name, _)| {
-        let is_taken = fits(name);
+    queue.retain(|place| {
+        let is_taken = own.name_at(*place).is_some_and(&mut *fits);
         if is_taken {
-            taken.push(*name);
+            taken.push(*place);
         }
         !is_taken
     });
@@ -160,27 +156,19 @@ fn take<'a>(queue: &mut Vec<(&'a str, &'a Digests)>, mut fits: impl FnMut(&str) 
 /// A list of artifacts in which names are looked for in their order: a rule then costs no more than the lists are long.
 struct Along<'a> {
     artifacts: &'a Artifacts,
-    ahead: Peekable<btree_map::Range<'a, String, Digests>>,
+    at: usize,
 }
 
 impl<'a> Along<'a> {
     fn of(artifacts: &'a Artifacts) -> Self {
-        Self { artifacts, ahead: artifacts.range::<str, _>(..).peekable() }
+        Self { artifacts, at: 0 }
     }
 
     /// The digests of `name`, which comes after all that were looked for before.
-    fn find(&mut self, name: &str) -> Option<&'a Digests> {
-        const STEPS: usize = 8;
-        for _ in 0..STEPS {
-            match self.ahead.peek()?.0.as_str().cmp(name) {
-                Ordering::Less => drop(self.ahead.next()),
-                Ordering::Equal => return self.ahead.next().map(|(_, digests)| digests),
-                Ordering::Greater => return None,
-            }
-        }
-        // It is far away.
-        self.ahead = self.artifacts.range::<str, _>((Bound::Included(name), Bound::Unbounded)).peekable();
-        self.ahead.next_if(|(found, _)| found.as_str() == name).map(|(_, digests)| digests)
+    fn find(&mut self, name: &str) -> Option<DigestsOf<'a>> {
+        let (place, is_there) = self.artifacts.seek(self.at, name);
+        self.at = place;
+        if is_there { self.artifacts.digests_at(place) } else { None }
     }
 }
 
@@ -191,7 +179,7 @@ enum Comparison<'a> {
     /// The prefix or the pattern does not fit.
     NotMeant,
     NotThere(String),
-    Differs(String, &'a Digests),
+    Differs(String, DigestsOf<'a>),
     NoDigest,
 }
 
@@ -200,8 +188,8 @@ fn compare<'a>(
     item: &StepName,
     side: Side,
     name: &str,
-    digests: Option<&Digests>,
-    find: impl FnOnce(&str) -> Option<&'a Digests>,
+    digests: Option<DigestsOf<'_>>,
+    find: impl FnOnce(&str) -> Option<DigestsOf<'a>>,
 ) -> Result<Comparison<'a>, Error> {
     let Some(remainder) = strip_folder(name, &rule.source) else { return Ok(Comparison::NotMeant) };
     if !rule.pattern.matches(remainder) {
@@ -218,15 +206,15 @@ fn compare<'a>(
         return Err(Error::UncleanArtifact { file, side, name, why });
     }
     let wanted = match rule.destination.as_str() {
-        "" => remainder.to_owned(),
-        folder if folder.ends_with('/') => format!("{folder}{remainder}"),
-        folder => format!("{folder}/{remainder}"),
+        "" => Cow::Borrowed(remainder),
+        folder if folder.ends_with('/') => format!("{folder}{remainder}").into(),
+        folder => format!("{folder}/{remainder}").into(),
     };
     Ok(match (find(&wanted), digests) {
-        (None, _) => Comparison::NotThere(wanted),
+        (None, _) => Comparison::NotThere(wanted.into_owned()),
         (Some(found), Some(digests)) if found == digests && holds(digests) => Comparison::Equal,
         (Some(found), Some(digests)) if found == digests => Comparison::NoDigest,
-        (Some(found), _) => Comparison::Differs(wanted, found),
+        (Some(found), _) => Comparison::Differs(wanted.into_owned(), found),
     })
 }
 
@@ -240,8 +228,8 @@ fn strip_folder<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
 }
 
 /// Whether equal digests prove equal contents: `{}` equals `{}` as well, and so do unknown algorithms.
-fn holds(digests: &Digests) -> bool {
-    ["sha256", "sha384", "sha512"].into_iter().any(|algorithm| digests.contains_key(algorithm))
+fn holds(digests: DigestsOf<'_>) -> bool {
+    ["sha256", "sha384", "sha512"].into_iter().any(|algorithm| digests.get(algorithm).is_some())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one error, brought together at two places")]
@@ -268,7 +256,7 @@ fn failure(
             Comparison::Equal | Comparison::NotMeant => {}
             Comparison::NotThere(name) => before.push(NearMiss::NotThere { rule, name }),
             Comparison::Differs(name, found) => {
-                before.push(NearMiss::DigestsDiffer { rule, name, found: found.clone() });
+                before.push(NearMiss::DigestsDiffer { rule, name, found: found.to_map() });
             }
             Comparison::NoDigest => before.push(NearMiss::NoDigest(rule)),
         }
@@ -279,7 +267,7 @@ fn failure(
         rule: rule.clone(),
         position: trail.len() + 1,
         artifact: artifact.to_owned(),
-        digests: digests.cloned(),
+        digests: digests.map(DigestsOf::to_map),
         more,
         before,
     })

@@ -1,5 +1,7 @@
 //! What do these bytes say, and who signed them? Metablocks (in-toto 4.1) and DSSE envelopes (ITE-5) behind one type.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,10 +13,10 @@ use super::{
     layout::Layout,
     limits::Limits,
     link::{Link, in_place},
-    metablock::{self, SIGNED},
+    metablock::{self, Large, Split},
     statement::Statement,
 };
-use crate::crypto::{KeyId, canonical::rewrite, dsse, json, openpgp};
+use crate::crypto::{KeyId, dsse, json, openpgp};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
@@ -25,8 +27,23 @@ pub(super) struct Envelope {
     /// The payload, where it is a link that was read in place.
     link: Option<Link>,
     /// The bytes that the signatures cover.
-    signed: Vec<u8>,
+    signed: Covered,
     signatures: Vec<Signature>,
+}
+
+enum Covered {
+    /// Those in which the artifacts of a link stand that was read in place.
+    Text(Arc<String>),
+    Bytes(Vec<u8>),
+}
+
+impl Covered {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 pub(super) struct Signature {
@@ -99,10 +116,9 @@ impl Envelope {
     pub(super) fn parse(bytes: &[u8], file: &str, max_bytes: usize, limits: &Limits) -> Result<Self, Error> {
         let source = Source { file, form: Form::Metablock, limits };
         source.limit("bytes", bytes.len(), max_bytes)?;
-        let parse = || json::parse(bytes).map_err(|error| source.malformed("", error));
-        let (document, canonical) = match metablock::split(bytes) {
-            Some((document, canonical)) => (document, Some(canonical)),
-            None => (parse()?, None),
+        let (document, large) = match metablock::split(bytes, limits) {
+            Some(Split { outer, large }) => (outer, Some(large)),
+            None => (json::parse(bytes).map_err(|error| source.malformed("", error))?, None),
         };
         let outer = Object::open(source, "", &document)?;
         outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
@@ -111,26 +127,43 @@ impl Envelope {
             (false, false) => Err(source.malformed("", Problem::NoEnvelope)),
             (true, false) => {
                 let signatures = metablock::signatures(source, &outer)?;
-                let link = canonical.as_ref().and_then(|canonical| in_place::read(canonical, SIGNED, limits));
-                let payload = match (&link, &canonical) {
-                    (Some(_), _) => Value::Null,
-                    (None, Some(_)) => metablock::signed(parse()?),
-                    (None, None) => metablock::signed(document),
+                let (payload, link, signed) = match large {
+                    Some(Large::Signed(signed, Some(link))) => (Value::Null, Some(link), Covered::Text(signed)),
+                    Some(Large::Signed(signed, None)) => {
+                        let document = json::parse(bytes).map_err(|error| source.malformed("", error))?;
+                        (metablock::signed(document), None, Covered::Text(signed))
+                    }
+                    _ => {
+                        let payload = metablock::signed(document);
+                        let signed = Covered::Bytes(json::canonical(&payload));
+                        (payload, None, signed)
+                    }
                 };
-                let signed = canonical.map_or_else(|| json::canonical(&payload), String::into_bytes);
                 Ok(Self { form: Form::Metablock, payload, link, signed, signatures })
             }
-            (false, true) => Self::dsse(Source { form: Form::Dsse, ..source }, &document),
+            (false, true) => {
+                let source = Source { form: Form::Dsse, ..source };
+                let envelope = match large {
+                    Some(Large::Payload(payload)) => dsse::Envelope::with_payload(&document, payload),
+                    _ => dsse::Envelope::from_value(&document),
+                };
+                Self::dsse(source, checked(source, envelope)?)
+            }
         }
     }
 
-    fn dsse(source: Source<'_>, document: &Value) -> Result<Self, Error> {
-        let (envelope, signed) = open(source, document)?;
-        let text = std::str::from_utf8(&envelope.payload).ok();
-        let link = text.and_then(|text| in_place::read(&rewrite(text, 0)?, 0, source.limits));
-        let payload = match &link {
-            Some(_) => Value::Null,
-            None => json::parse(&envelope.payload).map_err(|error| source.malformed("payload", error))?,
+    fn dsse(source: Source<'_>, envelope: dsse::Envelope) -> Result<Self, Error> {
+        let read = |payload: &[u8]| json::parse(payload).map_err(|error| source.malformed("payload", error));
+        let at = envelope.payload_at;
+        let (payload, link, signed) = match String::from_utf8(envelope.signed).map(Arc::new) {
+            Ok(text) => match in_place::read_document(&text, at, source.limits) {
+                Some(link) => (Value::Null, Some(link), Covered::Text(text)),
+                None => (read(text.as_bytes().get(at..).unwrap_or_default())?, None, Covered::Text(text)),
+            },
+            Err(error) => {
+                let signed = error.into_bytes();
+                (read(signed.get(at..).unwrap_or_default())?, None, Covered::Bytes(signed))
+            }
         };
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
@@ -148,9 +181,10 @@ impl Envelope {
 
     /// Reads an envelope that may hold a Statement. Many tools leave the key ids of its signatures empty, or out.
     pub(super) fn attestation(source: Source<'_>, document: &Value) -> Result<Self, Error> {
-        let (envelope, signed) = open(source, document)?;
-        let payload = json::parse_with_fractions(&envelope.payload);
+        let envelope = checked(source, dsse::Envelope::from_value(document))?;
+        let payload = json::parse_with_fractions(envelope.payload());
         let payload = payload.map_err(|error| source.malformed("payload", error))?;
+        let signed = Covered::Bytes(envelope.signed);
         let mut signatures: Vec<Signature> = Vec::new();
         for signature in envelope.signatures {
             let keyid = signature.keyid.unwrap_or_else(|| KeyId::from(""));
@@ -174,13 +208,13 @@ impl Envelope {
         }
         let expires = match (signer.key, value) {
             (FunctionaryKey::Plain(key), Some(SignatureValue::Plain(value))) => {
-                key.verify(&self.signed, value).map_err(|_| SignatureProblem::Invalid)?;
+                key.verify(self.signed.bytes(), value).map_err(|_| SignatureProblem::Invalid)?;
                 None
             }
             // Only in a Metablock are there such signatures.
             (FunctionaryKey::OpenPgp(certificate), Some(SignatureValue::OpenPgp(signature))) => {
                 let key = certificate.key(keyid).ok_or(SignatureProblem::Missing)?;
-                key.verify(&self.signed, signature, now)?;
+                key.verify(self.signed.bytes(), signature, now)?;
                 key.expires()
             }
             _ => return Err(SignatureProblem::Invalid),
@@ -207,7 +241,7 @@ impl Envelope {
                 continue;
             };
             *trials = trials.saturating_add(1);
-            if key.verify(&self.signed, value).is_ok() {
+            if key.verify(self.signed.bytes(), value).is_ok() {
                 return Ok(Signed { by: signer.named.clone(), expires: None });
             }
         }
@@ -259,15 +293,14 @@ impl Envelope {
     }
 }
 
-/// The envelope and the bytes that its signatures cover.
-fn open(source: Source<'_>, document: &Value) -> Result<(dsse::Envelope, Vec<u8>), Error> {
-    let envelope = dsse::Envelope::from_value(document).map_err(|error| source.malformed("", error))?;
+/// Refuses an envelope around something else, or with too many signatures.
+fn checked(source: Source<'_>, envelope: Result<dsse::Envelope, dsse::EnvelopeError>) -> Result<dsse::Envelope, Error> {
+    let envelope = envelope.map_err(|error| source.malformed("", error))?;
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(source.malformed("payloadType", Problem::PayloadType(envelope.payload_type)));
     }
     source.limit("signatures", envelope.signatures.len(), source.limits.signatures)?;
-    let signed = envelope.pae();
-    Ok((envelope, signed))
+    Ok(envelope)
 }
 
 fn add(source: Source<'_>, signatures: &mut Vec<Signature>, signature: Signature) -> Result<(), Error> {

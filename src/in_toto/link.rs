@@ -1,5 +1,6 @@
 //! Links: what went into a step and what came out of it (in-toto 4.4).
 
+mod artifacts;
 pub(super) mod in_place;
 
 use std::{collections::BTreeMap, fmt};
@@ -13,11 +14,8 @@ use super::{
 };
 use crate::crypto::KeyId;
 
-/// The digests of one artifact, hex by algorithm. Two are equal when the whole maps are, to the case of the hex digits.
-pub type Digests = BTreeMap<String, String>;
-
-/// Artifacts by name.
-pub type Artifacts = BTreeMap<String, Digests>;
+use artifacts::shown;
+pub use artifacts::{Artifacts, Chosen, Digests, DigestsOf};
 
 /// What a step or an inspection recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,16 +82,16 @@ impl Link {
             _ => Some(link.text("name")?.to_owned()),
         };
         let recorded = Recorded {
-            materials: artifacts(source, Side::Materials, link.object("materials")?)?,
-            products: artifacts(source, Side::Products, link.object("products")?)?,
+            materials: listed(source, Side::Materials, link.object("materials")?)?,
+            products: listed(source, Side::Products, link.object("products")?)?,
         };
         Ok(Self { name, recorded, command })
     }
 }
 
-fn artifacts(source: Source<'_>, side: Side, listed: &Map<String, Value>) -> Result<Artifacts, Error> {
+fn listed(source: Source<'_>, side: Side, listed: &Map<String, Value>) -> Result<Artifacts, Error> {
     source.limit("artifacts", listed.len(), source.limits.artifacts)?;
-    let mut artifacts = Artifacts::new();
+    let mut artifacts = BTreeMap::new();
     for (name, value) in listed {
         checked_name(source, side, name)?;
         let digests = digests(value).ok_or_else(|| {
@@ -101,7 +99,7 @@ fn artifacts(source: Source<'_>, side: Side, listed: &Map<String, Value>) -> Res
         })?;
         artifacts.insert(name.clone(), digests);
     }
-    Ok(artifacts)
+    Ok(artifacts.into())
 }
 
 /// Refuses a name that is too long, or that two readers understand differently.
@@ -126,13 +124,17 @@ fn digests(value: &Value) -> Option<Digests> {
 }
 
 fn is_digest(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    // Without a branch for each byte they are looked at all at once.
+    !text.is_empty() && text.bytes().fold(true, |all, byte| all & byte.is_ascii_hexdigit())
 }
 
 /// What is wrong with a name. in-toto-golang cleans names as paths and the reference takes them literally: `./a` and `a`
 /// are one artifact to the former, two to the latter, and rules can be evaded between them (CVE-2021-41087). Only names
 /// on which both agree are accepted.
 fn unclean(name: &str) -> Option<Unclean> {
+    if is_usual(name.as_bytes()) {
+        return None;
+    }
     if name.is_empty() {
         return Some(Unclean::Empty);
     }
@@ -151,6 +153,16 @@ fn unclean(name: &str) -> Option<Unclean> {
         }
     }
     None
+}
+
+/// Whether a name is clean at first sight: no segment is empty or begins with a dot. Without a branch for each byte they are
+/// looked at all at once.
+fn is_usual(name: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    let pairs = name.iter().zip(name.iter().skip(1));
+    let is_odd = |one: u8, next: u8| (one == 0) | ((one == b'/') & ((next == b'/') | (next == b'.')));
+    let any_odd = pairs.fold(false, |any, (one, next)| any | is_odd(*one, *next));
+    !any_odd && !matches!(first, b'/' | b'.') && !matches!(last, b'/' | 0)
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -183,10 +195,7 @@ impl fmt::Display for Disagreement {
 
 /// Digests as messages show them.
 pub(super) fn show(digests: &Digests) -> String {
-    if digests.is_empty() {
-        return "no digest".to_owned();
-    }
-    digests.iter().map(|(algorithm, digest)| format!("{algorithm}:{digest}")).collect::<Vec<_>>().join(" ")
+    shown(digests.iter().map(|(algorithm, hex)| (algorithm.as_str(), hex.as_str())))
 }
 
 #[cfg(test)]
@@ -217,6 +226,15 @@ mod tests {
             ("oci://a//b", Unclean::EmptySegment),
         ] {
             assert_eq!(unclean(name), Some(why), "{name:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_clean_at_first_sight_is_clean(name in "[a./\\x00é]{0,40}") {
+            let is_odd = |segment: &str| segment.is_empty() || segment.starts_with('.');
+            let is_clean = !name.contains('\0') && !name.split('/').any(is_odd);
+            proptest::prop_assert_eq!(is_usual(name.as_bytes()), is_clean);
         }
     }
 }

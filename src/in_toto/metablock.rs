@@ -1,74 +1,82 @@
 //! The parts of a Metablock (in-toto 4.1).
 
-use std::fmt;
+use std::sync::Arc;
 
-use serde::{
-    Deserializer as _,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::{
     envelope::{Signature, SignatureValue},
     error::Error,
     fields::{Object, Source},
+    limits::Limits,
+    link::{Link, in_place},
 };
-use crate::crypto::{KeyId, canonical::rewrite, json, openpgp};
+use crate::crypto::{
+    KeyId,
+    canonical::{MEMBERS, Outer, rewrite},
+    json, openpgp,
+};
 
-/// How many containers deep `signed` stands.
-pub(super) const SIGNED: usize = 1;
+/// A document taken apart, its large part by itself.
+pub(super) struct Split<'a> {
+    /// All members; the large one is empty.
+    pub outer: Value,
+    pub large: Large<'a>,
+}
 
-/// The members of a document without what is in `signed`, and the canonical bytes of that. `None` where there is no such
-/// member, or where it takes more than one pass to find them; then the document is read in the ordinary way.
-pub(super) fn split(bytes: &[u8]) -> Option<(Value, String)> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parts = deserializer.deserialize_map(Parts).ok()?;
-    deserializer.end().ok()?;
-    if parts.iter().all(|(name, _)| name != "signed") {
-        return None;
-    }
+/// The member of a document that may be large.
+pub(super) enum Large<'a> {
+    /// `signed`, in its canonical bytes.
+    Signed(Arc<String>, Option<Link>),
+    /// `payload`, as it is written.
+    Payload(&'a str),
+}
+
+/// Takes a document apart. `None` where it has no such part, or where it takes more than one pass to find that; then the
+/// document is read in the ordinary way.
+pub(super) fn split<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Split<'a>> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let mut members = Map::new();
-    let mut signed = None;
-    for (name, raw) in parts {
-        let value = if name == "signed" {
-            signed = Some(rewrite(raw.get(), SIGNED)?);
-            Value::Null
-        } else {
-            json::parse_within(raw.get().as_bytes(), SIGNED).ok()?
+    let mut large = None;
+    Outer::members(text, |outer, name| {
+        let (value, found) = match name {
+            "signed" => {
+                let (signed, link) = read_signed(outer, text, limits)?;
+                (Value::Null, Some(Large::Signed(signed, link)))
+            }
+            "payload" => {
+                // In base64 there are no control characters.
+                (Value::from(""), Some(Large::Payload(outer.plain_string()?)))
+            }
+            _ => (json::parse_within(outer.value()?.as_bytes(), MEMBERS).ok()?, None),
         };
-        if members.insert(name, value).is_some() {
-            return None;
+        members.insert(name.to_owned(), value);
+        match (found, &large) {
+            // Both envelopes at once.
+            (Some(_), Some(_)) => return None,
+            (Some(found), None) => large = Some(found),
+            (None, _) => {}
         }
+        Some(())
+    })?;
+    Some(Split { outer: Value::Object(members), large: large? })
+}
+
+fn read_signed(outer: &mut Outer<'_>, text: &str, limits: &Limits) -> Option<(Arc<String>, Option<Link>)> {
+    // Nothing has to be rewritten where it is canonical as it stands.
+    if let Some((link, place)) = outer.canonical(|reader| in_place::read(reader, limits)) {
+        let signed = Arc::new(text.get(place)?.to_owned());
+        let link = link.over(&signed);
+        return Some((signed, Some(link)));
     }
-    Some((Value::Object(members), signed?))
+    let signed = Arc::new(rewrite(outer.value()?, MEMBERS)?);
+    let link = in_place::read_canonical(&signed, MEMBERS, limits);
+    Some((signed, link))
 }
 
 /// What is signed, of a document.
 pub(super) fn signed(mut document: Value) -> Value {
     document.get_mut("signed").map(Value::take).unwrap_or_default()
-}
-
-/// Names and members as they are written.
-struct Parts;
-
-impl<'de> Visitor<'de> for Parts {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with few members")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        const MOST: usize = 16;
-        let mut parts = Vec::new();
-        while let Some(part) = access.next_entry()? {
-            if parts.len() == MOST {
-                return Err(A::Error::custom("many members"));
-            }
-            parts.push(part);
-        }
-        Ok(parts)
-    }
 }
 
 /// Reads `signatures`. A key id may stand there twice; then the first signature counts.

@@ -48,7 +48,7 @@ pub use functionary::{Finding, FunctionaryFinding};
 pub use key::{FunctionaryKey, LayoutKey, LayoutKeyError};
 pub use layout::Inspection;
 pub use limits::Limits;
-pub use link::{Artifacts, Digests, Disagreement, Recorded, Side};
+pub use link::{Artifacts, Chosen, Digests, DigestsOf, Disagreement, Recorded, Side};
 pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};

@@ -233,7 +233,7 @@ fn artifacts(
 ) -> Result<Artifacts, Error> {
     let values = object.list(list)?;
     source.limit("artifacts", values.len(), source.limits.artifacts)?;
-    let mut artifacts = Artifacts::new();
+    let mut artifacts = BTreeMap::new();
     for (index, value) in values.iter().enumerate() {
         let at = format!("{}[{index}]", object.at(list));
         let descriptor = Object::open(source, at.as_str(), value)?;
@@ -248,7 +248,7 @@ fn artifacts(
             return Err(source.malformed(at, Problem::DuplicateArtifact(name.to_owned())));
         }
     }
-    Ok(artifacts)
+    Ok(artifacts.into())
 }
 
 /// Reads a digest set, which never is empty: nothing equals nothing.

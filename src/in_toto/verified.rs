@@ -1,13 +1,13 @@
 //! What was verified, as data: only a successful verification makes a [`Verified`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::{
     functionary::FunctionaryFinding,
     key::FunctionaryKey,
-    link::{Artifacts, Recorded},
+    link::{Artifacts, Chosen, Recorded, Side},
     name::StepName,
     rule::Rule,
     statement::PredicateType,
@@ -125,14 +125,21 @@ pub struct VerifiedStep {
     pub material_rules: Vec<RuleTrail>,
     /// What each rule for products consumed, in order.
     pub product_rules: Vec<RuleTrail>,
-    /// Materials that a rule of this step consumed; what the implicit `ALLOW *` let through is not among them.
-    pub consumed_materials: BTreeSet<String>,
-    /// Products that a rule of this step consumed, likewise.
-    pub consumed_products: BTreeSet<String>,
     /// The functionaries whose link names another command than the layout expects. The reference warns, no more.
     pub other_command: Vec<KeyId>,
     /// The sublayouts that stand in for links, by who signed them.
     pub sublayouts: BTreeMap<KeyId, Verified>,
+}
+
+impl VerifiedStep {
+    /// Whether a rule of this step consumed an artifact; what the implicit `ALLOW *` let through was consumed by none.
+    pub fn is_consumed(&self, side: Side, name: &str) -> bool {
+        let rules = match side {
+            Side::Materials => &self.material_rules,
+            Side::Products => &self.product_rules,
+        };
+        rules.iter().any(|trail| trail.consumed.contains(name))
+    }
 }
 
 /// An inspection whose rules hold.
@@ -156,9 +163,5 @@ pub struct RuleTrail {
     /// The rule, with parameters filled in.
     pub rule: Rule,
     /// The names that it took out of the queue; empty for `DISALLOW` and `REQUIRE`.
-    pub consumed: BTreeSet<String>,
-}
-
-pub(super) fn consumed(rules: &[RuleTrail]) -> BTreeSet<String> {
-    rules.iter().flat_map(|rule| rule.consumed.iter().cloned()).collect()
+    pub consumed: Chosen,
 }

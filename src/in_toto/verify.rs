@@ -16,13 +16,13 @@ use super::{
     functionary::FunctionaryFinding,
     layout::{Inspection, Layout, Step},
     limits::Limits,
-    link::{Disagreement, Recorded, Side},
+    link::{Artifacts, DigestsOf, Disagreement, Recorded, Side},
     name::{LinkName, StepName},
     parameters,
     signed::{self, SignedFile, SignedStep, Signers},
     statement::{PredicateType, Statement},
     sublayout,
-    verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep, consumed},
+    verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep},
 };
 use crate::crypto::KeyId;
 
@@ -198,11 +198,14 @@ fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
             Some(first) => {
                 for side in [Side::Materials, Side::Products] {
                     let (ours, theirs) = (agreed.recorded.side(side), recorded.side(side));
-                    let mut names = ours.keys().chain(theirs.keys());
-                    if let Some(artifact) = names.find(|name| ours.get(*name) != theirs.get(*name)) {
-                        let says =
-                            [(first.clone(), ours.get(artifact).cloned()), (keyid, theirs.get(artifact).cloned())];
-                        let (step, artifact) = (step.name.clone(), artifact.clone());
+                    if ours == theirs {
+                        continue;
+                    }
+                    let mut names = ours.names().chain(theirs.names());
+                    if let Some(artifact) = names.find(|name| ours.get(name) != theirs.get(name)) {
+                        let says = |artifacts: &Artifacts| artifacts.get(artifact).map(DigestsOf::to_map);
+                        let says = [(first.clone(), says(ours)), (keyid, says(theirs))];
+                        let (step, artifact) = (step.name.clone(), artifact.to_owned());
                         return Err(Error::LinkDisagreement(Box::new(Disagreement { step, side, artifact, says })));
                     }
                 }
@@ -243,8 +246,6 @@ impl Agreed<'_> {
             functionaries: self.functionaries,
             findings: self.findings,
             authorised: signers.map(|signer| (signer.named.clone(), signer.key.clone())).collect(),
-            consumed_materials: consumed(&material_rules),
-            consumed_products: consumed(&product_rules),
             material_rules,
             product_rules,
             other_command: self.other_command,

@@ -10,6 +10,9 @@ use std::{collections::VecDeque, fmt};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fnmatch {
     text: String,
+    /// What every name begins with that fits.
+    prefix: String,
+    /// What follows.
     tokens: Vec<Token>,
 }
 
@@ -24,7 +27,11 @@ enum Token {
 impl Fnmatch {
     /// Reads a pattern; every text is one.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), tokens: tokens(&text.chars().collect::<Vec<_>>()) }
+        let mut tokens = tokens(&text.chars().collect::<Vec<_>>());
+        let literal = |token: &Token| if let Token::Literal(c) = token { Some(*c) } else { None };
+        let prefix: String = tokens.iter().map_while(literal).collect();
+        tokens.drain(..prefix.chars().count());
+        Self { text: text.to_owned(), prefix, tokens }
     }
 
     /// The pattern as it was written.
@@ -62,7 +69,11 @@ impl Fnmatch {
     /// Whether the whole of `name` fits. Only the last `*` is ever retried, so the time is bounded by the product of
     /// both lengths.
     pub fn matches(&self, name: &str) -> bool {
+        let Some(name) = name.strip_prefix(&self.prefix) else { return false };
         let mut tokens = self.tokens.as_slice();
+        if tokens == [Token::Any] {
+            return true;
+        }
         let mut rest = name.chars();
         // Where to go on when the current attempt fails: behind the last `*`, one code point further.
         let mut retry = None;

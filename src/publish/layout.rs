@@ -192,7 +192,7 @@ mod tests {
         let layout = layout(&SigningKey::ed25519_from_seed([2; 32]));
         let bytes = layout.sign(Format::Dsse, &[&owner]).unwrap();
         let envelope = Envelope::from_value(&strict::parse(&bytes).unwrap()).unwrap();
-        assert!(public.verify(&envelope.pae(), &envelope.signatures[0].sig).is_ok());
-        assert_eq!(strict::parse(&envelope.payload).unwrap(), layout.to_value());
+        assert!(public.verify(&envelope.signed, &envelope.signatures[0].sig).is_ok());
+        assert_eq!(strict::parse(envelope.payload()).unwrap(), layout.to_value());
     }
 }

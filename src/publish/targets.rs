@@ -348,7 +348,7 @@ fn is_evidence(name: &str, bytes: &[u8]) -> bool {
     let Ok(document) = strict::parse(bytes) else { return false };
     let signed = match document.get("signed") {
         Some(signed) => Some(signed.clone()),
-        None => Envelope::from_value(&document).ok().and_then(|envelope| strict::parse(&envelope.payload).ok()),
+        None => Envelope::from_value(&document).ok().and_then(|envelope| strict::parse(envelope.payload()).ok()),
     };
     let kind = signed.as_ref().and_then(|signed| signed.get("_type")).and_then(Value::as_str);
     matches!(kind, Some("link" | "layout"))

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{AdmittedBy, Refusal, Verdict, render, sanitise};
-use crate::evidence::Proof;
+use crate::{evidence::Proof, in_toto::Chosen};
 
 /// The verdict as text for a terminal, ending in a line break.
 pub fn explain(verdict: &Verdict) -> String {
@@ -107,9 +107,9 @@ fn proven(out: &mut String, proof: &Proof) {
 }
 
 /// Names of artifacts, the first few of them.
-pub(super) fn listed(names: &std::collections::BTreeSet<String>) -> String {
+pub(super) fn listed(names: &Chosen) -> String {
     const SHOWN: usize = 5;
-    let mut text: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let mut text: Vec<&str> = names.iter().take(SHOWN).collect();
     if text.is_empty() {
         return "nothing".to_owned();
     }

@@ -1,6 +1,7 @@
 //! Runs inspections as `in-toto-verify` does: records a folder, runs the command in it, records it again.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -37,7 +38,7 @@ impl Runner {
     }
 
     fn record(&self) -> io::Result<Artifacts> {
-        let mut artifacts = Artifacts::new();
+        let mut artifacts = BTreeMap::new();
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
             for entry in self.folder.join(&folder).read_dir()? {
@@ -59,7 +60,7 @@ impl Runner {
                 }
             }
         }
-        Ok(artifacts)
+        Ok(artifacts.into())
     }
 
     fn run(&self, inspection: &Inspection) -> Result<(), String> {

@@ -164,10 +164,10 @@ fn an_inspection_records_what_was_there_before_and_after() {
         fs::write(path(name), "abc").unwrap();
     }
     let recorded = inspect(dir.path(), &["sh", "-c", "rm gone; cp a new"], 10_000).unwrap();
-    assert_eq!(recorded.materials.keys().collect::<Vec<_>>(), ["a", "gone", "sub/b"]);
-    assert_eq!(recorded.products.keys().collect::<Vec<_>>(), ["a", "new", "sub/b"]);
+    assert_eq!(recorded.materials.names().collect::<Vec<_>>(), ["a", "gone", "sub/b"]);
+    assert_eq!(recorded.products.names().collect::<Vec<_>>(), ["a", "new", "sub/b"]);
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert_eq!(recorded.products["new"]["sha256"], digest);
+    assert_eq!(recorded.products.get("new").unwrap().get("sha256"), Some(digest));
 }
 
 #[test]

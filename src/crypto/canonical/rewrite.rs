@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Reader, Written, clear};
+use super::{Reader, clear, meant};
 use crate::crypto::json::MAX_DEPTH;
 
 /// Canonical bytes of a document that is written in another way, by one pass over it.
@@ -71,7 +71,7 @@ impl Writer<'_> {
             let end = self.out.len() - 1;
             if let Some((from, to)) = before {
                 let (earlier, this) = (self.out.get(from..to)?, self.out.get(start..end)?);
-                if Written(earlier).compare(Written(this)) != Ordering::Less {
+                if meant(earlier).cmp(meant(this)) != Ordering::Less {
                     return None;
                 }
             }
@@ -166,7 +166,7 @@ impl Writer<'_> {
         let rest = self.text.get(self.at..)?;
         let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'));
         let word = rest.get(..length.count())?;
-        let mut reader = Reader { text: word, at: 0, depth: self.depth, controls: false };
+        let mut reader = Reader::new(std::str::from_utf8(word).ok()?, self.depth);
         reader.skip()?;
         if reader.at != word.len() {
             return None;

@@ -3,26 +3,61 @@
 //! Links hold thousands of artifacts. What is as usual is read here in one pass; whatever is not makes
 //! [`read`] give up, and the link is read in the ordinary way, which says what is wrong.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Artifacts, Digests, Link, Recorded, is_digest, unclean};
-use crate::{crypto::canonical::Reader, in_toto::limits::Limits};
+use super::{Artifacts, Link, Recorded, artifacts::Builder, is_digest, unclean};
+use crate::{
+    crypto::canonical::{Reader, rewrite},
+    in_toto::limits::Limits,
+};
 
-/// Reads a link, if [`Link::parse`] would read the same from it in either form.
-pub(in crate::in_toto) fn read(canonical: &str, depth: usize, limits: &Limits) -> Option<Link> {
-    let mut reader = Reader::of_canonical(canonical, depth);
+/// A link whose artifacts are known by their places in a text.
+pub(in crate::in_toto) struct Found {
+    name: String,
+    command: Vec<String>,
+    materials: Builder,
+    products: Builder,
+}
+
+impl Found {
+    /// The link, over the text from whose beginning its places are counted.
+    pub(in crate::in_toto) fn over(self, text: &Arc<String>) -> Link {
+        let Self { name, command, materials, products } = self;
+        let over = |list: Builder| -> Artifacts { list.over(text.clone()) };
+        Link { name: Some(name), recorded: Recorded { materials: over(materials), products: over(products) }, command }
+    }
+}
+
+/// Reads a link that is canonical and stands where `reader` is, if [`Link::parse`] would read the same from it in either
+/// form. Its places are those in the text of `reader`.
+pub(in crate::in_toto) fn read(reader: &mut Reader<'_>, limits: &Limits) -> Option<Found> {
     let mut members = Members::default();
     reader.object(|reader, name| members.read(name.plain()?, reader, limits))?;
-    (reader.at() == canonical.len()).then_some(())?;
     members.link()
+}
+
+/// Reads a link that is the whole of a canonical text, which stands `depth` containers deep in its document.
+pub(in crate::in_toto) fn read_canonical(text: &Arc<String>, depth: usize, limits: &Limits) -> Option<Link> {
+    let mut reader = Reader::of_canonical(text, depth);
+    let found = read(&mut reader, limits)?;
+    reader.peek().is_none().then(|| found.over(text))
+}
+
+/// Reads a link that is a whole document, which stands in `text` from `at` on.
+pub(in crate::in_toto) fn read_document(text: &Arc<String>, at: usize, limits: &Limits) -> Option<Link> {
+    let mut reader = Reader::of_spaced(text, 0).from(at);
+    match read(&mut reader, limits) {
+        Some(found) if reader.peek().is_none() => Some(found.over(text)),
+        _ => read_canonical(&Arc::new(rewrite(text.get(at..)?, 0)?), 0, limits),
+    }
 }
 
 #[derive(Default)]
 struct Members {
     is_link: bool,
     name: Option<String>,
-    materials: Option<Artifacts>,
-    products: Option<Artifacts>,
+    materials: Option<Builder>,
+    products: Option<Builder>,
     command: Option<Vec<String>>,
     has_byproducts: bool,
     has_environment: bool,
@@ -50,10 +85,10 @@ impl Members {
         Some(())
     }
 
-    fn link(self) -> Option<Link> {
+    fn link(self) -> Option<Found> {
         let is_whole = self.is_link && self.has_byproducts && self.has_environment;
-        let recorded = Recorded { materials: self.materials?, products: self.products? };
-        is_whole.then_some(Link { name: Some(self.name?), recorded, command: self.command? })
+        let (materials, products) = (self.materials?, self.products?);
+        is_whole.then_some(Found { name: self.name?, command: self.command?, materials, products })
     }
 }
 
@@ -63,24 +98,23 @@ fn object(reader: &mut Reader<'_>) -> Option<bool> {
     Some(true)
 }
 
-fn artifacts(reader: &mut Reader<'_>, limits: &Limits) -> Option<Artifacts> {
-    // In order already, so that the tree is built from whole nodes.
-    let mut listed: Vec<(String, Digests)> = Vec::new();
-    reader.object(|reader, name| {
-        let name = name.plain()?;
+fn artifacts(reader: &mut Reader<'_>, limits: &Limits) -> Option<Builder> {
+    let mut listed = Builder::default();
+    reader.object(|reader, written| {
+        let name = written.plain()?;
         if listed.len() == limits.artifacts || name.len() > limits.artifact_name_bytes || unclean(name).is_some() {
             return None;
         }
-        let mut digests = Digests::new();
         reader.object(|reader, algorithm| {
-            let digest = reader.string()?.plain().filter(|digest| is_digest(digest))?;
-            digests.insert(algorithm.plain()?.to_owned(), digest.to_owned());
+            let hex = reader.string()?;
+            algorithm.plain().and(hex.plain()).filter(|hex| is_digest(hex))?;
+            listed.digest(algorithm.place().into(), hex.place().into());
             Some(())
         })?;
-        listed.push((name.to_owned(), digests));
+        listed.artifact(written.place().into());
         Some(())
     })?;
-    Some(BTreeMap::from_iter(listed))
+    Some(listed)
 }
 
 #[cfg(test)]
@@ -112,13 +146,17 @@ mod tests {
     }
 
     fn in_place(value: &Value, limits: &Limits) -> Option<Link> {
-        read(&String::from_utf8(strict::canonical(value)).unwrap(), 0, limits)
+        read_canonical(&Arc::new(String::from_utf8(strict::canonical(value)).unwrap()), 0, limits)
     }
 
     #[test]
     fn a_link_as_usual_is_read_in_place() {
         let (limits, value) = (Limits::default(), link("app", json!({"sha256": "00"})));
-        assert!(same(&in_place(&value, &limits).unwrap(), &ordinary(&value, &limits).unwrap()));
+        let ordinary = ordinary(&value, &limits).unwrap();
+        assert!(same(&in_place(&value, &limits).unwrap(), &ordinary));
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap() + "\n"] {
+            assert!(same(&read_document(&Arc::new(text), 0, &limits).unwrap(), &ordinary));
+        }
     }
 
     #[test]
@@ -173,6 +211,20 @@ mod tests {
             let mut value = link("a", digests.clone());
             value["products"] = names.iter().map(|name| (name.clone(), digests.clone())).collect::<serde_json::Map<_, _>>().into();
             let limits = Limits::default();
+            // As a whole document, with white space anywhere and behind something else.
+            for text in [serde_json::to_string_pretty(&value).unwrap(), value.to_string()] {
+                let mut text = text.into_bytes();
+                for damaged in [false, true] {
+                    if damaged {
+                        let at = at % text.len();
+                        text[at] = byte;
+                    }
+                    let Ok(document) = String::from_utf8(text.clone()) else { continue };
+                    let Some(found) = read_document(&Arc::new(format!("before {document}")), 7, &limits) else { continue };
+                    let ordinary = ordinary(&strict::parse(document.as_bytes()).unwrap(), &limits);
+                    prop_assert!(ordinary.is_some_and(|ordinary| same(&found, &ordinary)), "{document}");
+                }
+            }
             let mut bytes = strict::canonical(&value);
             for damaged in [false, true] {
                 if damaged {
@@ -180,7 +232,7 @@ mod tests {
                     bytes[at] = byte;
                 }
                 let Ok(text) = std::str::from_utf8(&bytes) else { continue };
-                let Some(found) = read(text, 0, &limits) else { continue };
+                let Some(found) = read_canonical(&Arc::new(text.to_owned()), 0, &limits) else { continue };
                 // As a document would have them.
                 let controls = |c: char| if c < ' ' { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
                 let document: String = text.chars().map(controls).collect();

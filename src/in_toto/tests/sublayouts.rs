@@ -30,7 +30,7 @@ fn inner_error(chain: &Chain) -> Error {
 fn a_sublayout_stands_in_for_a_link() {
     let verified = handed_on(1).verify().unwrap();
     let (_, build) = verified.last_step().unwrap();
-    assert!(build.products.contains_key("app"));
+    assert!(build.products.contains("app"));
     assert_eq!(build.functionaries, [keyid(BOB)]);
     assert_eq!(build.sublayouts[&keyid(BOB)].last_step().unwrap().1.functionaries, [keyid(CAROL)]);
     assert_eq!(build.sublayouts[&keyid(BOB)].layout_signers(), [keyid(BOB)]);

@@ -101,7 +101,13 @@ impl Survey {
         for item in &self.items {
             for (side, rules) in [(Side::Materials, &item.material_rules), (Side::Products, &item.product_rules)] {
                 for trail in rules.iter().filter(|trail| !trail.consumed.is_empty()) {
-                    flows.extend(flow(item, side, &trail.rule, trail.consumed.clone(), None));
+                    flows.extend(flow(
+                        item,
+                        side,
+                        &trail.rule,
+                        trail.consumed.iter().map(str::to_owned).collect(),
+                        None,
+                    ));
                 }
             }
             let Some(Error::DisallowedArtifact(failure) | Error::RequiredArtifactMissing(failure)) = &item.failure

@@ -6,7 +6,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, ops::Range, sync::Arc};
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::{
     body::{MetaFile, TargetFile},
@@ -15,14 +15,11 @@ use super::{
 };
 use crate::{
     crypto::{
-        canonical::{Reader, Written},
+        canonical::{MEMBERS, Outer, Reader, Written},
         json,
     },
     tuf::{name::TargetPath, stored::FileBytes},
 };
-
-/// How many containers deep the signed part is in its file.
-const SIGNED: usize = 1;
 
 /// The parts of a file whose signed part is canonical as it stands.
 pub(super) struct InPlace {
@@ -47,96 +44,37 @@ impl InPlace {
     /// they would be read as well.
     pub(super) fn read(file: &FileBytes, large: &[&str]) -> Option<Self> {
         let text = std::str::from_utf8(file).ok()?;
-        let mut outer = Outer { text, at: 0 };
         let (mut signatures, mut signed) = (None, None);
-        let mut names: Vec<&str> = Vec::new();
-        outer.byte(b'{')?;
-        loop {
-            let name = outer.name()?;
-            if names.contains(&name) || names.len() == MOST_PARTS {
-                return None;
-            }
-            names.push(name);
+        Outer::members(text, |outer, name| {
             if name == "signed" {
-                signed = Some(outer.signed(file, large)?);
+                signed = Some(read_signed(outer, file, large)?);
             } else {
-                let value = json::parse_within(outer.value()?.as_bytes(), SIGNED).ok()?;
+                let value = json::parse_within(outer.value()?.as_bytes(), MEMBERS).ok()?;
                 if name == "signatures" {
                     signatures = Some(value);
                 }
             }
-            match outer.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
-            }
-        }
-        if !outer.rest()?.bytes().all(is_space) {
-            return None;
-        }
+            Some(())
+        })?;
         let (signed, members, large) = signed?;
         Some(Self { signatures: signatures?, signed, members, large })
     }
 }
 
-/// The members beside `signed` and `signatures` that a file may have to be read in place.
-const MOST_PARTS: usize = 16;
-
-/// Goes through the outermost object, in which there may be white space.
-struct Outer<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Outer<'a> {
-    fn rest(&self) -> Option<&'a str> {
-        self.text.get(self.at..)
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let rest = self.rest()?;
-        let space = rest.bytes().take_while(|&byte| is_space(byte)).count();
-        self.at += space + 1;
-        rest.as_bytes().get(space).copied()
-    }
-
-    fn byte(&mut self, wanted: u8) -> Option<()> {
-        (self.next()? == wanted).then_some(())
-    }
-
-    /// A name and its colon.
-    fn name(&mut self) -> Option<&'a str> {
-        self.byte(b'"')?;
-        let rest = self.rest()?;
-        let name = rest.get(..rest.find('"')?)?;
-        if name.bytes().any(|byte| byte == b'\\' || byte < b' ') {
-            return None;
-        }
-        self.at += name.len() + 1;
-        self.byte(b':')?;
-        Some(name)
-    }
-
-    /// Any object, array or string.
-    fn value(&mut self) -> Option<&'a str> {
-        let mut values = serde_json::Deserializer::from_str(self.rest()?).into_iter::<&RawValue>();
-        let value = values.next()?.ok()?.get();
-        self.at += values.byte_offset();
-        value.starts_with(['{', '[', '"']).then_some(value)
-    }
-
-    fn signed(&mut self, file: &FileBytes, wanted: &[&str]) -> Option<(Range<usize>, Map<String, Value>, Large)> {
-        let rest = self.rest()?;
-        let start = self.at + rest.bytes().take_while(|&byte| is_space(byte)).count();
-        let text = self.text.get(start..)?;
-        let mut reader = Reader::new(text, SIGNED);
-        let mut members = Map::new();
-        let mut large = Large::default();
+fn read_signed(
+    outer: &mut Outer<'_>,
+    file: &FileBytes,
+    wanted: &[&str],
+) -> Option<(Range<usize>, Map<String, Value>, Large)> {
+    let mut members = Map::new();
+    let mut large = Large::default();
+    let mut listed = None;
+    let ((), place) = outer.canonical(|reader| {
         reader.object(|reader, name| {
             let from = reader.at();
             match name.plain().filter(|name| wanted.contains(name)) {
                 Some("targets") => {
-                    large.targets = Some(ListedInPlace { file: file.clone(), targets: places(reader, start)?.into() });
+                    listed = Some(places(reader)?);
                     return Some(());
                 }
                 // These may be read in the ordinary way where they are not of the usual form.
@@ -151,10 +89,12 @@ impl<'a> Outer<'a> {
             let Value::String(name) = meant(name)? else { return None };
             members.insert(name, value);
             Some(())
-        })?;
-        self.at = start + reader.at();
-        Some((start..self.at, members, large))
+        })
+    })?;
+    if let Some(targets) = listed {
+        large.targets = Some(ListedInPlace { file: file.clone(), from: place.start, targets: targets.into() });
     }
+    Some((place, members, large))
 }
 
 /// Reads what is next, or leaves the reader where it is.
@@ -163,10 +103,6 @@ fn attempt<'a, T>(reader: &mut Reader<'a>, read: impl FnOnce(&mut Reader<'a>) ->
     let found = read(&mut ahead)?;
     *reader = ahead;
     Some(found)
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn meant(name: Written<'_>) -> Option<Value> {
@@ -188,7 +124,7 @@ fn meta(reader: &mut Reader<'_>) -> Option<BTreeMap<String, MetaFile>> {
     Some(found.into_iter().collect())
 }
 
-/// Where one target stands in its file.
+/// Where one target stands, from the beginning of the signed part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     /// The first byte of its name.
@@ -200,17 +136,16 @@ struct Place {
 }
 
 /// Goes over the targets, and sees that [`TargetFile::read`] can read each.
-fn places(reader: &mut Reader<'_>, base: usize) -> Option<Vec<Place>> {
-    let place = |at: usize| u32::try_from(base + at).ok();
+fn places(reader: &mut Reader<'_>) -> Option<Vec<Place>> {
+    let place = |at: usize| u32::try_from(at).ok();
     let mut found = Vec::new();
     reader.object(|reader, name| {
         let value = reader.at();
         target(reader)?;
-        // The name ends at the quote and the colon before the value.
-        let name_end = value.checked_sub(2)?;
+        let name = name.place();
         found.push(Place {
-            name: place(name_end.checked_sub(name.raw().len())?)?,
-            name_end: place(name_end)?,
+            name: place(name.start)?,
+            name_end: place(name.end)?,
             value: place(value)?,
             value_end: place(reader.at())?,
         });
@@ -259,13 +194,15 @@ fn hashes(reader: &mut Reader<'_>) -> Option<bool> {
 #[derive(Debug, Clone)]
 pub(in crate::tuf) struct ListedInPlace {
     file: FileBytes,
+    /// Where the signed part begins.
+    from: usize,
     /// In the order of the paths, which is that of the file.
     targets: Arc<[Place]>,
 }
 
 impl PartialEq for ListedInPlace {
     fn eq(&self, other: &Self) -> bool {
-        self.targets == other.targets && self.file == other.file
+        self.targets == other.targets && self.from == other.from && self.file == other.file
     }
 }
 
@@ -278,7 +215,9 @@ impl ListedInPlace {
     /// What is listed cannot be read after all.
     pub(super) fn get(&self, path: &TargetPath) -> Result<Option<Arc<TargetFile>>, Misshapen> {
         let order = |place: &Place| match self.part(place.name, place.name_end) {
-            Some(name) => Written::new(name).compare_to(path.as_str()),
+            Some(name) => {
+                std::str::from_utf8(name).map_or(Ordering::Less, |name| Written::new(name).compare_to(path.as_str()))
+            }
             None => Ordering::Less,
         };
         let Ok(index) = self.targets.binary_search_by(order) else { return Ok(None) };
@@ -296,7 +235,8 @@ impl ListedInPlace {
     }
 
     fn part(&self, from: u32, to: u32) -> Option<&[u8]> {
-        self.file.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
+        let place = |at: u32| self.from.checked_add(usize::try_from(at).ok()?);
+        self.file.get(place(from)?..place(to)?)
     }
 }
 
