@@ -142,6 +142,13 @@ fn what_is_not_one_certificate_is_refused() {
     assert!(matches!(refusal(&pem("CERTIFICATE", &certificate.der[1..])), Unusable::Malformed(_)));
     let longer = [certificate.der.as_slice(), &[0]].concat();
     assert_eq!(refusal(&pem("CERTIFICATE", &longer)), Unusable::Malformed("bytes are left over"));
+    let of_characters = |number: usize| {
+        let text = pem("CERTIFICATE", &certificate.der);
+        format!("{}{text}", " ".repeat(number - text.len()))
+    };
+    assert!(Certificate::from_pem(&of_characters(MAX_CHARACTERS)).is_ok());
+    let too_large = Unusable::Malformed("it has more than 65536 characters");
+    assert_eq!(refusal(&of_characters(MAX_CHARACTERS + 1)), too_large);
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let mut twice = holder();
     twice.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "Mallory");

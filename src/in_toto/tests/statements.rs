@@ -245,6 +245,37 @@ fn trying_keys_has_an_end() {
 }
 
 #[test]
+fn a_large_statement_is_not_digested_again_and_again() {
+    let length = |envelope: &Value| {
+        let payload =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, envelope["payload"].as_str().unwrap());
+        dsse::pae("application/vnd.in-toto+json", &payload.unwrap()).len()
+    };
+    let forged = without_keyids(sealed(&provenance(), &[ALICE; 10]), None);
+    let good = without_keyids(sealed(&provenance(), &[BOB]), None);
+    let fetch = metablock(&link("fetch", json!({}), json!({"src/a": digest("source")})), &[ALICE]).len();
+    // Two functionaries, eleven signatures.
+    let read = fetch + 22 * length(&good);
+    let chain = |most: usize| with(&[forged.clone(), good.clone()]).with(|chain| chain.limits.read_bytes = most);
+    assert!(chain(read).verify().is_ok());
+    let error = chain(read - 1).refusal();
+    assert!(
+        matches!(error, Error::Limit { what: "bytes read, again and again", found, .. } if found == read),
+        "{error}"
+    );
+}
+
+#[test]
+fn artifacts_of_statements_are_counted_together() {
+    // Each has three, and the one that counts is held twice.
+    let two = [sealed(&provenance(), &[BOB]), sealed(&provenance(), &[ALICE])];
+    let chain = |most: usize| with(&two).with(|chain| chain.limits.all_artifacts = most);
+    assert!(chain(6).verify().is_ok());
+    let error = chain(5).refusal();
+    assert!(matches!(error, Error::Limit { what: "artifacts in all", limit: 5, found: 6, .. }), "{error}");
+}
+
+#[test]
 fn a_threshold_wants_different_functionaries_and_the_same_artifacts() {
     let two = |envelopes: &[Value]| with(envelopes).with(|chain| chain.build()["threshold"] = json!(2));
     assert_eq!(findings(&two(&[sealed(&provenance(), &[BOB])])), [Finding::Verified, Finding::NoStatement]);
