@@ -124,7 +124,7 @@ fn digests(value: &Value) -> Option<Digests> {
 }
 
 /// Characters of a digest: those of SHA-512 are 128.
-const MAX_DIGEST: usize = 256;
+pub(super) const MAX_DIGEST: usize = 256;
 
 fn is_digest(text: &str) -> bool {
     // Without a branch for each byte they are looked at all at once.

@@ -412,7 +412,7 @@ fn what_a_statement_must_have_it_has() {
         assert_eq!(file, FILE);
         (at, problem)
     };
-    let not_hex = Problem::NotA("a set of at least one digest in lower-case hex");
+    let not_hex = Problem::NotA("a set of at least one digest, each in lower-case hex");
     for member in ["_type", "subject", "predicateType", "predicate"] {
         let (_, found) = problem(&|payload| drop(payload.as_object_mut().unwrap().remove(member)));
         assert!(matches!(found, Problem::Missing(missing) if missing == member), "{member}: {found}");
@@ -433,6 +433,10 @@ fn what_a_statement_must_have_it_has() {
         json!({"sha256": "abcd"}),
         json!({"sha512": hex("app")}),
         json!({"sha256": 1}),
+        json!({"sha256": hex("app"), "gitoid:sha256": ""}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "gitoid: blob"}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "\u{e9}"}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "a".repeat(257)}),
     ] {
         let (at, found) = problem(&|payload| payload["subject"][0]["digest"] = bad.clone());
         assert_eq!((at.as_str(), found), ("subject[0].digest", not_hex.clone()), "{bad}");
@@ -446,6 +450,9 @@ fn what_a_statement_must_have_it_has() {
     }
     let (_, found) = problem(&|payload| payload["Subject"] = json!([]));
     assert!(matches!(found, Problem::CaseVariant { .. }));
+    // As witness writes them; they are compared and prove nothing.
+    let witnessed = json!({"sha256": hex("app"), "gitoid:sha256": format!("gitoid:blob:sha256:{}", hex("blob"))});
+    assert!(changed(|payload| payload["subject"][0]["digest"] = witnessed).verify().is_ok());
     // Members that nobody knows are the producer's own.
     assert!(changed(|payload| payload["comment"] = json!(1.5)).verify().is_ok());
 }
