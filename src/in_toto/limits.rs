@@ -58,7 +58,7 @@ impl Default for Limits {
             attestations: 1024,
             signature_trials: 2048,
             signatures: 64,
-            certificates: 256,
+            certificates: 64,
             keys: 256,
             steps: 256,
             functionaries: 64,
