@@ -66,7 +66,7 @@ impl Default for Limits {
             rule_bytes: 4 << 10,
             rule_steps: 1 << 30,
             artifacts: 200_000,
-            all_artifacts: 500_000,
+            all_artifacts: 1_000_000,
             artifact_name_bytes: 4 << 10,
             sublayout_depth: 8,
         }

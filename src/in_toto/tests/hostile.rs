@@ -151,7 +151,7 @@ fn two_hundred_thousand_artifacts_are_read_and_one_more_is_not() {
         made(json!([["ALLOW", "f/*"], ["DISALLOW", "*"]]), json!({}))
             .with(|chain| drop(chain.raw.insert(path("make", ALICE), file.into_bytes())))
     };
-    assert_eq!(with(limit).verify().unwrap().last_step().unwrap().1.consumed_products.len(), limit);
+    assert_eq!(with(limit).verify().unwrap().last_step().unwrap().1.product_rules[0].consumed.len(), limit);
     let error = with(limit + 1).refusal();
     assert!(matches!(error, Error::Limit { what: "artifacts", found, .. } if found == limit + 1), "{error}");
 }
