@@ -78,6 +78,10 @@ impl Repository {
                 Progress::Done(judgement) => return Ok(judgement),
                 Progress::Needs(needs) => needs,
             };
+            // One attempt is bounded by what it counts. That many are not made, whatever is at hand already, is held here.
+            if Instant::now() >= deadline {
+                return Err(Error::NotYet);
+            }
             let (roles, targets, wanted) = split(needs);
             let fetched = futures::future::try_join(
                 self.load_roles(generation, roles, now, deadline),
@@ -302,6 +306,18 @@ mod tests {
             repository.judge(&generation, now, deadline, judge).await
         });
         assert_eq!(judged.await.unwrap().unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
+    }
+
+    #[tokio::test]
+    async fn what_is_at_hand_is_not_judged_again_and_again_beyond_the_deadline() {
+        let (_temp, repository, generation, now) = read().await;
+        let judged = std::cell::Cell::new(0);
+        let judge = |_: View<'_>| {
+            judged.set(judged.get() + 1);
+            Progress::<()>::Needs(Vec::new())
+        };
+        let ended = repository.judge(&generation, now, Instant::now(), judge).await;
+        assert_eq!((ended.unwrap_err(), judged.get()), (Error::NotYet, 1));
     }
 
     #[tokio::test]
