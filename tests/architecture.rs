@@ -48,7 +48,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     // One of its transports is a registry of images, which is named as images are.
     (Shell, "repository", &["policy", "evidence", "tuf", "image", "crypto", "telemetry"]),
     // It is reached as a repository is: TLS, credentials bound to their host, addresses.
-    (Shell, "registry", &["repository", "verdict", "image", "tuf", "crypto", "telemetry"]),
+    (Shell, "registry", &["repository", "image", "tuf", "crypto", "telemetry"]),
     (
         Shell,
         "verifier",

@@ -4,7 +4,7 @@
 //! over the canonical form of the same value. Duplicate members, a byte order mark, trailing bytes, fractions and deep
 //! nesting are refused before anything is verified (TUF 4.1: "interpret without ambiguity").
 
-use std::{collections::btree_map::Entry, fmt};
+use std::{cell::Cell, collections::btree_map::Entry, fmt};
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -26,12 +26,29 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_within(bytes, 0)
 }
 
+/// Reads one document of at most `values` values, those within others included. A value takes hundreds of times the memory
+/// of the few bytes that it may be written in.
+///
+/// # Errors
+/// As [`parse`], and more values.
+pub fn parse_at_most(bytes: &[u8], values: usize) -> Result<Value, JsonError> {
+    parse_within_at_most(bytes, 0, values)
+}
+
 /// Reads one value that stands `depth` containers deep in its document.
 ///
 /// # Errors
 /// As [`parse`].
 pub fn parse_within(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
-    read(bytes, Strict { depth, fractions: false })
+    parse_within_at_most(bytes, depth, usize::MAX)
+}
+
+/// Reads one value that stands `depth` containers deep in its document and has at most `values` values.
+///
+/// # Errors
+/// As [`parse_at_most`].
+pub fn parse_within_at_most(bytes: &[u8], depth: usize, values: usize) -> Result<Value, JsonError> {
+    read(bytes, Strict { depth, fractions: false, most: values, left: &Cell::new(values) })
 }
 
 /// Reads one document whose very bytes are signed, so that it needs no canonical form: any number may stand in it. One
@@ -39,11 +56,11 @@ pub fn parse_within(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
 ///
 /// # Errors
 /// As [`parse`], but for numbers.
-pub fn parse_with_fractions(bytes: &[u8]) -> Result<Value, JsonError> {
-    read(bytes, Strict { depth: 0, fractions: true })
+pub fn parse_with_fractions(bytes: &[u8], values: usize) -> Result<Value, JsonError> {
+    read(bytes, Strict { depth: 0, fractions: true, most: values, left: &Cell::new(values) })
 }
 
-fn read(bytes: &[u8], strict: Strict) -> Result<Value, JsonError> {
+fn read(bytes: &[u8], strict: Strict<'_>) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = strict.deserialize(&mut deserializer).map_err(|error| JsonError(error.to_string()))?;
     deserializer.end().map_err(|error| JsonError(error.to_string()))?;
@@ -103,12 +120,14 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-struct Strict {
+struct Strict<'c> {
     depth: usize,
     fractions: bool,
+    most: usize,
+    left: &'c Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
@@ -117,15 +136,17 @@ impl Strict {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let more = || D::Error::custom(format!("more than {} values", self.most));
+        self.left.set(self.left.get().checked_sub(1).ok_or_else(more)?);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,10 +229,10 @@ mod tests {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
         for text in ["1.5", "1e3", "18446744073709551616"] {
-            assert!(parse_with_fractions(text.as_bytes()).is_ok(), "{text}");
+            assert!(parse_with_fractions(text.as_bytes(), 10).is_ok(), "{text}");
         }
         for text in ["1e999", "NaN", r#"{"a":1.5,"a":1.5}"#] {
-            assert!(parse_with_fractions(text.as_bytes()).is_err(), "{text}");
+            assert!(parse_with_fractions(text.as_bytes(), 10).is_err(), "{text}");
         }
         assert_eq!(canonical(&parse(b"18446744073709551615").unwrap()), b"18446744073709551615");
         assert_eq!(canonical(&parse(b"9007199254740993").unwrap()), b"9007199254740993");
@@ -231,6 +252,19 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert!(parse(nested(MAX_DEPTH + 2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn values_are_capped_wherever_they_stand() {
+        for text in ["[0,0]", r#"{"a":0,"b":0}"#, r#"{"a":{"b":0}}"#, "[[[]]]"] {
+            assert!(parse_at_most(text.as_bytes(), 3).is_ok(), "{text}");
+            assert!(parse_with_fractions(text.as_bytes(), 3).is_ok(), "{text}");
+            let expected = Err(JsonError("more than 2 values at line 1 column".to_owned()));
+            for parsed in [parse_at_most(text.as_bytes(), 2), parse_with_fractions(text.as_bytes(), 2)] {
+                let cut = parsed.map_err(|JsonError(why)| JsonError(why.rsplit_once(' ').unwrap().0.to_owned()));
+                assert_eq!(cut, expected, "{text}");
+            }
+        }
     }
 
     #[test]

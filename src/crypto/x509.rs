@@ -8,6 +8,9 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 
 use super::{KeyError, PublicKey};
 
+/// Characters of the PEM of one certificate.
+pub const MAX_CHARACTERS: usize = 64 << 10;
+
 /// A certificate, read but not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -57,8 +60,11 @@ impl Certificate {
     /// Reads a PEM file with one certificate.
     ///
     /// # Errors
-    /// Another file, a certificate that cannot be read, or one with a key that cannot verify.
+    /// Another file, a certificate that is too large or cannot be read, or one with a key that cannot verify.
     pub fn from_pem(text: &str) -> Result<Self, Unusable> {
+        if text.len() > MAX_CHARACTERS {
+            return Err(Unusable::Malformed("it has more than 65536 characters"));
+        }
         let block = pem::parse(text).ok().filter(|block| block.tag() == "CERTIFICATE").ok_or(Unusable::NotPem)?;
         let der = block.into_contents();
         let malformed = |_| Unusable::Malformed("it is no certificate");

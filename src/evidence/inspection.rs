@@ -25,7 +25,7 @@ use crate::{
 const PROGRAM: &str = "pratique";
 
 /// An inspection that is built in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BuiltIn {
     /// The manifest or index, and everything that it lists.
     Image,
@@ -66,6 +66,8 @@ pub(super) struct Inspect<'w, 'a> {
     stage: Stage,
     /// Whether any was put off.
     put_off: bool,
+    /// What was recorded already: a layout may ask for the same many times.
+    recorded: BTreeMap<BuiltIn, Artifacts>,
     /// Why the judgement cannot go on, where an inspection met it.
     stopped: Option<Stop>,
 }
@@ -78,7 +80,7 @@ impl<'w, 'a> Inspect<'w, 'a> {
         requirement: &'w Requirement,
         stage: Stage,
     ) -> Self {
-        Self { walk, image, runs, requirement, stage, put_off: false, stopped: None }
+        Self { walk, image, runs, requirement, stage, put_off: false, recorded: BTreeMap::new(), stopped: None }
     }
 
     /// The result of the verification, and whether inspections were put off; what stopped one goes before it.
@@ -93,15 +95,20 @@ impl<'w, 'a> Inspect<'w, 'a> {
         if which == BuiltIn::Files && self.requirement.layers.is_none() {
             return Err(Error::NoSource { inspection: inspection.name.to_string() }.into());
         }
+        if let Some(recorded) = self.recorded.get(&which) {
+            return Ok(recorded.clone());
+        }
         let (image, subject) = match which {
             BuiltIn::Image => self.image,
             BuiltIn::Files => self.runs,
         };
         let manifest = manifest_of(self.walk, image, subject)?;
-        match which {
-            BuiltIn::Image => Ok(artifacts(subject.name.as_str(), subject.digest, &manifest)),
-            BuiltIn::Files => self.files(&manifest, subject.digest, inspection),
-        }
+        let recorded = match which {
+            BuiltIn::Image => artifacts(subject.name.as_str(), subject.digest, &manifest),
+            BuiltIn::Files => self.files(&manifest, subject.digest, inspection)?,
+        };
+        self.recorded.insert(which, recorded.clone());
+        Ok(recorded)
     }
 
     fn files(&mut self, manifest: &Manifest, digest: Sha256, inspection: &Inspection) -> Result<Artifacts, Stop> {

@@ -35,6 +35,9 @@ pub(super) fn hold(
     let Some(step) = verified.steps().get(bound.step.as_str()) else {
         return Err(Error::NoSuchStep { step: bound.step.clone() });
     };
+    // As with the image itself: what a rule of the layout must consume, and what the policy asks Statements for (T2 C).
+    let is_asked = requirement.product.predicate_type.is_some();
+    let made = |child, named: &_| made(child, named, (step, is_asked), bound, subject);
     let missing = |platform: &Platform| Error::PlatformMissing { platform: platform.clone(), digest: subject.digest };
     match (&requirement.platforms, manifest) {
         (Platforms::Any, _) | (Platforms::All, Manifest::Image { .. }) => Ok(()),
@@ -47,7 +50,7 @@ pub(super) fn hold(
         }
         (Platforms::All, Manifest::Index { children }) => {
             let named = platforms(children);
-            children.iter().enumerate().try_for_each(|child| made(child, &named, step, bound, subject))
+            children.iter().enumerate().try_for_each(|child| made(child, &named))
         }
         (Platforms::These(wanted), Manifest::Index { children }) => {
             let named = platforms(children);
@@ -55,7 +58,7 @@ pub(super) fn hold(
                 let is_for = |(_, child): &(usize, &Child)| child.platform.as_ref() == Some(platform);
                 let mut found = children.iter().enumerate().filter(is_for).peekable();
                 found.peek().ok_or_else(|| missing(platform))?;
-                found.try_for_each(|child| made(child, &named, step, bound, subject))?;
+                found.try_for_each(|child| made(child, &named))?;
             }
             Ok(())
         }
@@ -63,11 +66,12 @@ pub(super) fn hold(
 }
 
 /// Whether a rule of the bound step consumed a child of the index as a product: under `N#<platform>`, or under
-/// `N/children/<i>` where no platform names it alone. `named` are the manifests that one does.
+/// `N/children/<i>` where no platform names it alone. `named` are the manifests that one does. Where the products are the
+/// subjects that the policy asks for, no rule needs to.
 fn made(
     (at, child): (usize, &Child),
     named: &BTreeMap<String, Option<Sha256>>,
-    step: &VerifiedStep,
+    (step, is_asked): (&VerifiedStep, bool),
     bound: &Bound,
     subject: &Subject,
 ) -> Result<(), Error> {
@@ -82,7 +86,7 @@ fn made(
     let is_product = |name: &String| {
         let digests = step.products.get(name);
         digests.and_then(|digests| digests.get("sha256")) == Some(&digest.to_string())
-            && step.is_consumed(Side::Products, name)
+            && (is_asked || step.is_consumed(Side::Products, name))
     };
     if by_platform.iter().chain(&by_place).any(is_product) {
         return Ok(());

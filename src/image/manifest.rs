@@ -14,6 +14,8 @@ use crate::crypto::{Sha256, json};
 pub const MAX_BYTES: usize = 4 << 20;
 /// Entries of an index, and layers of an image.
 pub const MAX_DESCRIPTORS: usize = 1024;
+/// Values of its JSON: some dozens for each of the entries, annotations included.
+const MAX_VALUES: usize = 100_000;
 
 /// The operating system of entries that are no images, such as those that builders make for attestations.
 pub const NO_IMAGE: &str = "unknown";
@@ -106,7 +108,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
     if bytes.len() > MAX_BYTES {
         return Err(ManifestFault::TooLarge { length: bytes.len(), limit: MAX_BYTES }.into());
     }
-    let Value::Object(document) = json::parse(bytes).map_err(ManifestFault::Json)? else {
+    let Value::Object(document) = json::parse_at_most(bytes, MAX_VALUES).map_err(ManifestFault::Json)? else {
         return Err(ManifestFault::NotAnObject.into());
     };
     let version = document.get("schemaVersion").unwrap_or(&Value::Null);

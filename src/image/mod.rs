@@ -7,7 +7,9 @@ mod error;
 pub mod layer;
 pub mod manifest;
 mod reference;
+mod registry;
 
 pub use error::{Error, ManifestFault, ReferenceFault};
 pub use manifest::{Descriptor, Manifest, Platform};
 pub use reference::{Reference, Repository, Tag};
+pub use registry::RegistryFault;

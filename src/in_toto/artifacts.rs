@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use super::{
+    effort::Effort,
     error::{Error, Unclean},
     link::{Artifacts, Chosen, Digests, DigestsOf, Recorded, Side, show},
     name::StepName,
@@ -11,7 +12,24 @@ use super::{
 };
 
 /// What steps, and where inspections are judged inspections too, recorded.
-pub(super) type Records<'a> = BTreeMap<&'a str, &'a Recorded>;
+pub(super) struct Records<'a> {
+    by_name: BTreeMap<&'a str, &'a Recorded>,
+    effort: &'a Effort,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(effort: &'a Effort, records: impl IntoIterator<Item = (&'a str, &'a Recorded)>) -> Self {
+        Self { by_name: records.into_iter().collect(), effort }
+    }
+
+    pub(super) fn insert(&mut self, name: &'a str, recorded: &'a Recorded) {
+        self.by_name.insert(name, recorded);
+    }
+
+    fn side(&self, rule: &Match) -> Option<&'a Artifacts> {
+        self.by_name.get(rule.step.as_str()).map(|recorded| recorded.side(rule.side))
+    }
+}
 
 /// A rule that refused, with what led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,32 +102,33 @@ pub(super) fn follow(
     let own = recorded.side(side);
     // Places in the list. In order, and it stays so: whatever a rule looks for is further on in the other lists, too.
     let mut queue: Vec<usize> = (0..own.len()).collect();
+    let effort = others.effort;
     for rule in rules {
-        let mut materials = Along::of(&recorded.materials);
-        let mut products = Along::of(&recorded.products);
+        let mut materials = Along::of(&recorded.materials, effort);
+        let mut products = Along::of(&recorded.products, effort);
         let mut take = |fits: &mut dyn FnMut(&str) -> bool| take(&mut queue, own, fits);
         let consumed: Vec<usize> = match rule {
             Rule::Create(pattern) => take(&mut |name| {
-                pattern.matches(name) && products.find(name).is_some() && materials.find(name).is_none()
+                effort.fits(pattern, name) && products.find(name).is_some() && materials.find(name).is_none()
             }),
             Rule::Delete(pattern) => take(&mut |name| {
-                pattern.matches(name) && materials.find(name).is_some() && products.find(name).is_none()
+                effort.fits(pattern, name) && materials.find(name).is_some() && products.find(name).is_none()
             }),
             Rule::Modify(pattern) => take(&mut |name| {
-                pattern.matches(name)
+                effort.fits(pattern, name)
                     && match (materials.find(name), products.find(name)) {
                         (Some(before), Some(after)) => before != after,
                         _ => false,
                     }
             }),
-            Rule::Allow(pattern) => take(&mut |name| pattern.matches(name)),
+            Rule::Allow(pattern) => take(&mut |name| effort.fits(pattern, name)),
             Rule::Match(rule) => {
-                let mut other = others.get(rule.step.as_str()).map(|other| Along::of(other.side(rule.side)));
+                let mut other = others.side(rule).map(|other| Along::of(other, effort));
                 let (mut consumed, mut kept) = (Vec::new(), Vec::with_capacity(queue.len()));
                 for place in queue {
                     let (Some(name), digests) = (own.name_at(place), own.digests_at(place)) else { continue };
                     let find = |wanted: &str| other.as_mut()?.find(wanted);
-                    match compare(rule, item, side, name, digests, find)? {
+                    match compare(rule, effort, (item, side), name, digests, find)? {
                         Comparison::Equal => consumed.push(place),
                         _ => kept.push(place),
                     }
@@ -119,7 +138,8 @@ pub(super) fn follow(
             }
             // in-toto 4.3.3.3
             Rule::Disallow(pattern) => {
-                let met = take(&mut |name| pattern.matches(name));
+                let met = take(&mut |name| effort.fits(pattern, name));
+                effort.check(item)?;
                 if let Some(first) = met.first().and_then(|first| own.name_at(*first)) {
                     let failure = failure(item, side, rule, trail, first, met.len() - 1, recorded, others)?;
                     return Err(Error::DisallowedArtifact(Box::new(failure)));
@@ -134,6 +154,7 @@ pub(super) fn follow(
                 Vec::new()
             }
         };
+        effort.check(item)?;
         trail.push(RuleTrail { rule: rule.clone(), consumed: Chosen::new(own, consumed) });
     }
     // What is left is allowed: every list ends in an implicit `ALLOW *`.
@@ -157,15 +178,17 @@ fn take(queue: &mut Vec<usize>, own: &Artifacts, fits: &mut dyn FnMut(&str) -> b
 struct Along<'a> {
     artifacts: &'a Artifacts,
     at: usize,
+    effort: &'a Effort,
 }
 
 impl<'a> Along<'a> {
-    fn of(artifacts: &'a Artifacts) -> Self {
-        Self { artifacts, at: 0 }
+    fn of(artifacts: &'a Artifacts, effort: &'a Effort) -> Self {
+        Self { artifacts, at: 0, effort }
     }
 
     /// The digests of `name`, which comes after all that were looked for before.
     fn find(&mut self, name: &str) -> Option<DigestsOf<'a>> {
+        self.effort.look_up(name);
         let (place, is_there) = self.artifacts.seek(self.at, name);
         self.at = place;
         if is_there { self.artifacts.digests_at(place) } else { None }
@@ -185,14 +208,14 @@ enum Comparison<'a> {
 
 fn compare<'a>(
     rule: &Match,
-    item: &StepName,
-    side: Side,
+    effort: &Effort,
+    (item, side): (&StepName, Side),
     name: &str,
     digests: Option<DigestsOf<'_>>,
     find: impl FnOnce(&str) -> Option<DigestsOf<'a>>,
 ) -> Result<Comparison<'a>, Error> {
     let Some(remainder) = strip_folder(name, &rule.source) else { return Ok(Comparison::NotMeant) };
-    if !rule.pattern.matches(remainder) {
+    if !effort.fits(&rule.pattern, remainder) {
         return Ok(Comparison::NotMeant);
     }
     let has_prefix = !rule.source.is_empty() || !rule.destination.is_empty();
@@ -205,6 +228,7 @@ fn compare<'a>(
         let (file, name, why) = (item.to_string(), name.to_owned(), Unclean::Prefixed);
         return Err(Error::UncleanArtifact { file, side, name, why });
     }
+    effort.look_up(&rule.destination);
     let wanted = match rule.destination.as_str() {
         "" => Cow::Borrowed(remainder),
         folder if folder.ends_with('/') => format!("{folder}{remainder}").into(),
@@ -251,8 +275,8 @@ fn failure(
         }
         let (Rule::Match(matching), Some(digests)) = (rule, digests) else { continue };
         let rule = rule.clone();
-        let other = others.get(matching.step.as_str()).map(|other| other.side(matching.side));
-        match compare(matching, item, side, artifact, Some(digests), |wanted| other?.get(wanted))? {
+        let other = others.side(matching);
+        match compare(matching, others.effort, (item, side), artifact, Some(digests), |wanted| other?.get(wanted))? {
             Comparison::Equal | Comparison::NotMeant => {}
             Comparison::NotThere(name) => before.push(NearMiss::NotThere { rule, name }),
             Comparison::Differs(name, found) => {

@@ -13,6 +13,7 @@ use super::{
     error::{Error, Problem},
     fields::{Form, Object, Source},
     limits::Limits,
+    link::Recorded,
     statement::{Statement, Statements, is_statement},
 };
 use crate::crypto::json;
@@ -63,7 +64,7 @@ pub fn is_attestation(bytes: &[u8]) -> bool {
 /// Reads the Statements of the types that are wanted. What is no attestation refuses the whole file: a reader that passes
 /// over what it cannot read would see less than others do.
 pub(super) fn read(files: &[AttestationFile<'_>], wanted: &Statements, limits: &Limits) -> Result<Attestations, Error> {
-    let (mut attestations, mut found) = (Attestations::default(), 0);
+    let (mut attestations, mut found, mut held) = (Attestations::default(), 0, 0_usize);
     if wanted.is_empty() {
         return Ok(attestations);
     }
@@ -72,6 +73,9 @@ pub(super) fn read(files: &[AttestationFile<'_>], wanted: &Statements, limits: &
         each(file, &mut found, limits, |source, envelope| {
             match Statement::parse(source, envelope.value(), wanted)? {
                 Some(statement) => {
+                    let Recorded { materials, products } = &statement.recorded;
+                    held = held.saturating_add(materials.len()).saturating_add(products.len());
+                    source.limit("artifacts in all", held, limits.all_artifacts)?;
                     let envelope = envelope.without_payload();
                     attestations.read.push(Attestation { place: source.file.to_owned(), envelope, statement });
                 }
@@ -99,14 +103,15 @@ fn each(
     let mut one = |source: Source<'_>, document: &[u8]| {
         *found = found.saturating_add(1);
         whole.limit("attestations", *found, limits.attestations)?;
-        let document = json::parse(document).map_err(|error| source.malformed("", error))?;
+        let document =
+            json::parse_at_most(document, limits.json_values).map_err(|error| source.malformed("", error))?;
         take(source, envelope(source, &document)?)
     };
     let lines = || file.bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     let mut written = lines().filter(|(_, line)| !line.is_empty());
     match written.next() {
         // A document of several lines has none in its first.
-        Some((_, first)) if written.next().is_some() && json::parse(first).is_ok() => {}
+        Some((_, first)) if written.next().is_some() && json::parse_at_most(first, limits.json_values).is_ok() => {}
         _ => return one(whole, file.bytes),
     }
     for (index, line) in lines().filter(|(_, line)| !line.is_empty()) {

@@ -118,7 +118,10 @@ impl Envelope {
         source.limit("bytes", bytes.len(), max_bytes)?;
         let (document, large) = match metablock::split(bytes, limits) {
             Some(Split { outer, large }) => (outer, Some(large)),
-            None => (json::parse(bytes).map_err(|error| source.malformed("", error))?, None),
+            None => {
+                let document = json::parse_at_most(bytes, limits.json_values);
+                (document.map_err(|error| source.malformed("", error))?, None)
+            }
         };
         let outer = Object::open(source, "", &document)?;
         outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
@@ -130,7 +133,8 @@ impl Envelope {
                 let (payload, link, signed) = match large {
                     Some(Large::Signed(signed, Some(link))) => (Value::Null, Some(link), Covered::Text(signed)),
                     Some(Large::Signed(signed, None)) => {
-                        let document = json::parse(bytes).map_err(|error| source.malformed("", error))?;
+                        let document = json::parse_at_most(bytes, limits.json_values);
+                        let document = document.map_err(|error| source.malformed("", error))?;
                         (metablock::signed(document), None, Covered::Text(signed))
                     }
                     _ => {
@@ -153,7 +157,10 @@ impl Envelope {
     }
 
     fn dsse(source: Source<'_>, envelope: dsse::Envelope) -> Result<Self, Error> {
-        let read = |payload: &[u8]| json::parse(payload).map_err(|error| source.malformed("payload", error));
+        let read = |payload: &[u8]| {
+            let read = json::parse_at_most(payload, source.limits.json_values);
+            read.map_err(|error| source.malformed("payload", error))
+        };
         let at = envelope.payload_at;
         let (payload, link, signed) = match String::from_utf8(envelope.signed).map(Arc::new) {
             Ok(text) => match in_place::read_document(&text, at, source.limits) {
@@ -182,7 +189,7 @@ impl Envelope {
     /// Reads an envelope that may hold a Statement. Many tools leave the key ids of its signatures empty, or out.
     pub(super) fn attestation(source: Source<'_>, document: &Value) -> Result<Self, Error> {
         let envelope = checked(source, dsse::Envelope::from_value(document))?;
-        let payload = json::parse_with_fractions(envelope.payload());
+        let payload = json::parse_with_fractions(envelope.payload(), source.limits.json_values);
         let payload = payload.map_err(|error| source.malformed("payload", error))?;
         let signed = Covered::Bytes(envelope.signed);
         let mut signatures: Vec<Signature> = Vec::new();
@@ -223,29 +230,33 @@ impl Envelope {
     }
 
     /// Verifies a signature of `signer` on an attestation: the one that bears an id of theirs, or else any of those that
-    /// bear none. A key id is a hint and no more (DSSE, envelope). `trials` counts what that takes.
+    /// bear none. A key id is a hint and no more (DSSE, envelope). Besides, how many signatures that took.
     pub(super) fn verify_attestation(
         &self,
         signer: &Signer<'_>,
         now: Timestamp,
-        trials: &mut usize,
-    ) -> Result<Signed, SignatureProblem> {
+    ) -> (Result<Signed, SignatureProblem>, usize) {
         if self.signatures.iter().any(|signature| signer.ids.contains(&&signature.keyid)) {
-            *trials = trials.saturating_add(1);
-            return self.verify(signer, now);
+            return (self.verify(signer, now), 1);
         }
+        let mut trials: usize = 0;
         for signature in self.signatures.iter().filter(|signature| signature.is_anonymous()) {
             // OpenPGP signatures say whose they are.
             let (FunctionaryKey::Plain(key), Some(SignatureValue::Plain(value))) = (signer.key, &signature.value)
             else {
                 continue;
             };
-            *trials = trials.saturating_add(1);
+            trials = trials.saturating_add(1);
             if key.verify(self.signed.bytes(), value).is_ok() {
-                return Ok(Signed { by: signer.named.clone(), expires: None });
+                return (Ok(Signed { by: signer.named.clone(), expires: None }), trials);
             }
         }
-        Err(SignatureProblem::Missing)
+        (Err(SignatureProblem::Missing), trials)
+    }
+
+    /// How many bytes the signatures cover.
+    pub(super) fn signed_bytes(&self) -> usize {
+        self.signed.bytes().len()
     }
 
     /// The key ids that stand on its signatures.

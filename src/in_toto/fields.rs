@@ -74,9 +74,12 @@ impl<'a> Object<'a> {
 
     /// Refuses members that some readers, which compare names without case, take for a known one.
     pub(super) fn no_case_variants(&self, known: &[&'static str]) -> Result<(), Error> {
-        for name in self.members.keys() {
-            let folded = fold(name);
-            if let Some(known) = known.iter().find(|known| **known != name && fold(known) == folded) {
+        let folded: Vec<(&'static str, String)> = known.iter().map(|known| (*known, fold(known))).collect();
+        // A letter that folds to one of ASCII takes three bytes at most.
+        let longest = known.iter().map(|known| known.len()).max().unwrap_or_default().saturating_mul(3);
+        for name in self.members.keys().filter(|name| name.len() <= longest && !known.contains(&name.as_str())) {
+            let found = fold(name);
+            if let Some((known, _)) = folded.iter().find(|(_, folded)| *folded == found) {
                 return Err(self.source.malformed(&*self.at, Problem::CaseVariant { found: name.clone(), known }));
             }
         }

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use super::{
     attestation::Attestations,
     chain::{Inspector, LinkFile, Options},
+    effort::Effort,
     error::Error,
     fields::{Form, Source},
     limits::Limits,
+    link::Recorded,
     name::StepName,
     statement::PredicateType,
 };
@@ -20,30 +22,51 @@ pub(super) type Files<'a> = BTreeMap<Vec<&'a str>, &'a [u8]>;
 /// What stays the same from layout to sublayout, and the way to the current one.
 pub(super) struct Frame<'a, 'i> {
     pub files: &'a Files<'a>,
-    pub attestations: Attestations,
+    pub attestations: &'a Attestations,
     pub options: &'a Options,
     pub inspector: &'i mut dyn Inspector,
     pub now: Timestamp,
     pub limits: &'a Limits,
     /// The folder of the current layout's links.
     pub folder: Vec<String>,
-    /// Files read so far.
-    pub readings: usize,
+    /// What the rules cost.
+    pub effort: &'a Effort,
+    /// Files read so far, and their bytes.
+    readings: usize,
+    read_bytes: usize,
     /// Signatures on attestations verified so far.
-    pub trials: usize,
+    trials: usize,
+    /// Artifacts met so far.
+    artifacts: usize,
+    /// Certificates verified so far.
+    certificates: usize,
 }
 
 impl<'a, 'i> Frame<'a, 'i> {
     /// That of the outermost layout.
     pub(super) fn new(
         files: &'a Files<'a>,
-        attestations: Attestations,
+        attestations: &'a Attestations,
         options: &'a Options,
         inspector: &'i mut dyn Inspector,
         now: Timestamp,
-        limits: &'a Limits,
+        (limits, effort): (&'a Limits, &'a Effort),
     ) -> Self {
-        Self { files, attestations, options, inspector, now, limits, folder: Vec::new(), readings: 0, trials: 0 }
+        Self {
+            files,
+            attestations,
+            options,
+            inspector,
+            now,
+            limits,
+            folder: Vec::new(),
+            effort,
+            readings: 0,
+            read_bytes: 0,
+            trials: 0,
+            artifacts: 0,
+            certificates: 0,
+        }
     }
 }
 
@@ -51,12 +74,42 @@ impl<'a> Frame<'a, '_> {
     /// The file of this name in the folder of the current layout, with its path for messages.
     pub(super) fn read(&mut self, name: &str) -> Result<Option<(String, &'a [u8])>, Error> {
         let path = path(&self.folder, name);
-        let Some(bytes) = self.files.get(&path) else { return Ok(None) };
+        let Some(bytes) = self.files.get(&path).copied() else { return Ok(None) };
         let file = path.join("/");
-        self.readings += 1;
         let source = Source { file: &file, form: Form::Metablock, limits: self.limits };
+        self.readings = self.readings.saturating_add(1);
         source.limit("readings of link files", self.readings, self.limits.readings)?;
+        self.go_through(source, bytes.len())?;
         Ok(Some((file, bytes)))
+    }
+
+    /// Counts bytes that are read, or digested for a signature.
+    fn go_through(&mut self, source: Source<'_>, bytes: usize) -> Result<(), Error> {
+        self.read_bytes = self.read_bytes.saturating_add(bytes);
+        source.limit("bytes read, again and again", self.read_bytes, self.limits.read_bytes)
+    }
+
+    /// Counts signatures on an attestation of so many bytes that were verified.
+    pub(super) fn tried(&mut self, signatures: usize, bytes: usize) -> Result<(), Error> {
+        let source = Source { file: "attestations", form: Form::Dsse, limits: self.limits };
+        self.trials = self.trials.saturating_add(signatures);
+        source.limit("signatures to verify", self.trials, self.limits.signature_trials)?;
+        self.go_through(source, bytes.saturating_mul(signatures))
+    }
+
+    /// Counts what is held in memory until the end.
+    pub(super) fn hold(&mut self, file: &str, recorded: &Recorded) -> Result<(), Error> {
+        let source = Source { file, form: Form::Metablock, limits: self.limits };
+        let more = recorded.materials.len().saturating_add(recorded.products.len());
+        self.artifacts = self.artifacts.saturating_add(more);
+        source.limit("artifacts in all", self.artifacts, self.limits.all_artifacts)
+    }
+
+    /// Counts a certificate for which a chain is sought.
+    pub(super) fn certified(&mut self, file: &str) -> Result<(), Error> {
+        let source = Source { file, form: Form::Metablock, limits: self.limits };
+        self.certificates = self.certificates.saturating_add(1);
+        source.limit("certificates to verify", self.certificates, self.limits.certificates)
     }
 
     /// Whether there is a file of this name in the folder of the current layout.

@@ -123,9 +123,12 @@ fn digests(value: &Value) -> Option<Digests> {
     Some(digests)
 }
 
+/// Characters of a digest: those of SHA-512 are 128.
+pub(super) const MAX_DIGEST: usize = 256;
+
 fn is_digest(text: &str) -> bool {
     // Without a branch for each byte they are looked at all at once.
-    !text.is_empty() && text.bytes().fold(true, |all, byte| all & byte.is_ascii_hexdigit())
+    !text.is_empty() && text.len() <= MAX_DIGEST && text.bytes().fold(true, |all, byte| all & byte.is_ascii_hexdigit())
 }
 
 /// What is wrong with a name. in-toto-golang cleans names as paths and the reference takes them literally: `./a` and `a`

@@ -48,7 +48,7 @@ pub(super) fn split<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Split<'a>> {
                 // In base64 there are no control characters.
                 (Value::from(""), Some(Large::Payload(outer.plain_string()?)))
             }
-            _ => (json::parse_within(outer.value()?.as_bytes(), MEMBERS).ok()?, None),
+            _ => (json::parse_within_at_most(outer.value()?.as_bytes(), MEMBERS, limits.json_values).ok()?, None),
         };
         members.insert(name.to_owned(), value);
         match (found, &large) {

@@ -16,6 +16,7 @@ mod artifacts;
 mod attestation;
 mod certificate;
 mod chain;
+mod effort;
 mod envelope;
 mod error;
 mod fields;

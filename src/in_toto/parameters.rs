@@ -1,6 +1,6 @@
 //! Parameters: `{name}` in a layout's rules and commands.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use super::{
     error::{Error, ParameterProblem},
@@ -23,15 +23,18 @@ pub(super) fn substitute(
     for (name, value) in parameters {
         check(name, value, raw).map_err(|problem| Error::Parameter { problem })?;
     }
-    let fill = |text: &str| fill(text, parameters).map_err(|problem| Error::Parameter { problem });
-    let fill_word = |text: &str| {
-        let filled = fill(text)?;
-        if filled.len() > limits.rule_bytes {
-            let (what, limit, found) = ("bytes in a word of a rule", limits.rule_bytes, filled.len());
-            return Err(Error::Limit { file: "parameters".to_owned(), what, limit, found });
-        }
+    // What is short in a layout may be long in every one of its words.
+    let left = Cell::new(limits.layout_bytes);
+    let fill = |text: &str, what: &'static str, most: usize| {
+        let filled = fill(text, parameters, most).map_err(|problem| Error::Parameter { problem })?;
+        let too_long = |what, limit, found| Error::Limit { file: "parameters".to_owned(), what, limit, found };
+        let filled = filled.map_err(|found| too_long(what, most, found))?;
+        let rest = left.get().checked_sub(filled.len());
+        let all = limits.layout_bytes;
+        left.set(rest.ok_or_else(|| too_long("bytes in all words", all, all.saturating_add(filled.len())))?);
         Ok(filled)
     };
+    let fill_word = |text: &str| fill(text, "bytes in a word of a rule", limits.rule_bytes);
     let all_rules = |rules: &mut Vec<Rule>| -> Result<(), Error> {
         for rule in rules {
             *rule = rule.try_map(&fill_word)?;
@@ -40,7 +43,7 @@ pub(super) fn substitute(
     };
     let all_words = |words: &mut Vec<String>| -> Result<(), Error> {
         for word in words {
-            *word = fill(word)?;
+            *word = fill(word, "bytes in a word of a command", limits.layout_bytes)?;
         }
         Ok(())
     };
@@ -68,7 +71,12 @@ fn check(name: &str, value: &str, raw: bool) -> Result<(), ParameterProblem> {
     }
 }
 
-fn fill(text: &str, parameters: &BTreeMap<String, String>) -> Result<String, ParameterProblem> {
+/// The text with its parameters; or where that has more than `most` bytes, how many at least.
+fn fill(
+    text: &str,
+    parameters: &BTreeMap<String, String>,
+    most: usize,
+) -> Result<Result<String, usize>, ParameterProblem> {
     let braces = || ParameterProblem::Braces { text: text.to_owned() };
     let mut out = String::new();
     let mut rest = text;
@@ -81,10 +89,13 @@ fn fill(text: &str, parameters: &BTreeMap<String, String>) -> Result<String, Par
         let unknown = || ParameterProblem::Unknown { name: name.to_owned(), text: text.to_owned() };
         out.push_str(before);
         out.push_str(parameters.get(name).ok_or_else(unknown)?);
+        if out.len() > most {
+            return Ok(Err(out.len()));
+        }
         rest = after;
     }
     out.push_str(rest);
-    Ok(out)
+    Ok(if out.len() > most { Err(out.len()) } else { Ok(out) })
 }
 
 fn is_name(text: &str) -> bool {
@@ -98,8 +109,12 @@ mod tests {
     #[test]
     fn names_in_braces_are_replaced_once() {
         let parameters = BTreeMap::from([("A".into(), "{B}".into()), ("B".into(), "b".into())]);
-        assert_eq!(fill("x{A}y{B}z", &parameters).unwrap(), "x{B}ybz");
-        assert_eq!(fill("plain", &parameters).unwrap(), "plain");
+        let fill = |text: &str, parameters: &_| fill(text, parameters, 8);
+        assert_eq!(fill("x{A}y{B}z", &parameters).unwrap(), Ok("x{B}ybz".to_owned()));
+        assert_eq!(fill("plain", &parameters).unwrap(), Ok("plain".to_owned()));
+        assert_eq!(fill("12345678", &parameters).unwrap(), Ok("12345678".to_owned()));
+        assert_eq!(fill("123456789", &parameters).unwrap(), Err(9));
+        assert_eq!(fill("{A}{A}{A}{A}{A}{A}", &parameters).unwrap(), Err(9));
         for text in ["{", "}", "{A", "{{A}}", "{}", "{A.b}", "{A[0]}", "{A!r}", "${A b}"] {
             assert!(matches!(fill(text, &parameters), Err(ParameterProblem::Braces { .. })), "{text}");
         }

@@ -12,7 +12,6 @@ use super::{
     attestation::Attestation,
     envelope::{Envelope, Payload, SignatureProblem, Signed},
     error::Error,
-    fields::{Form, Source},
     frame::Frame,
     functionary::{Finding, FunctionaryFinding, Signer},
     key::{LayoutKey, Persons},
@@ -108,6 +107,9 @@ fn links<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> R
             let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
             let mut envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
             let payload = envelope.payload(&path, frame.limits)?;
+            if let Payload::Link(link) = &payload {
+                frame.hold(&path, &link.recorded)?;
+            }
             match envelope.verify(&signer, frame.now) {
                 Err(problem) => count.found(keyid, problem.into()),
                 Ok(signed) => count.add(&signer, keyid, signed, payload),
@@ -152,6 +154,7 @@ fn by_certificate(
             continue;
         };
         let keyid = &keyid;
+        frame.certified(&path)?;
         let (key, ends) = match layout.issuers.functionary(&pem, keyid, &step.constraints, frame.now) {
             Ok(found) => found,
             Err(problem) => {
@@ -164,6 +167,9 @@ fn by_certificate(
             Err(problem) => count.found(keyid, problem.into()),
             Ok(signed) => {
                 let payload = envelope.payload(&path, frame.limits)?;
+                if let Payload::Link(link) = &payload {
+                    frame.hold(&path, &link.recorded)?;
+                }
                 count.add(&signer, keyid, Signed { expires: Some(ends), ..signed }, payload);
             }
         }
@@ -180,20 +186,20 @@ fn statements<'a>(
     predicate_type: PredicateType,
 ) -> Result<SignedStep<'a>, Error> {
     let mut count = Count::of(layout, step);
+    let attestations = frame.attestations;
     let is_about_it = |attestation: &&Attestation| {
         let statement = &attestation.statement;
         statement.predicate_type == predicate_type
             && statement.step.as_ref().is_none_or(|name| name == step.name.as_str())
     };
-    let candidates: Vec<&Attestation> = frame.attestations.read.iter().filter(is_about_it).collect();
+    let candidates: Vec<&Attestation> = attestations.read.iter().filter(is_about_it).collect();
     for signer in layout.keys.signers(&step.pubkeys) {
         let Some(signer) = count.listed(signer) else { continue };
         let mut found: Option<(&Attestation, Signed)> = None;
         let mut is_forged = false;
         for candidate in &candidates {
-            let verified = candidate.envelope.verify_attestation(&signer, frame.now, &mut frame.trials);
-            let source = Source { file: "attestations", form: Form::Dsse, limits: frame.limits };
-            source.limit("signatures to verify", frame.trials, frame.limits.signature_trials)?;
+            let (verified, tried) = candidate.envelope.verify_attestation(&signer, frame.now);
+            frame.tried(tried, candidate.envelope.signed_bytes())?;
             match (verified, &found) {
                 (Ok(signed), None) => found = Some((candidate, signed)),
                 (Ok(_), Some((first, _))) => {
@@ -210,6 +216,7 @@ fn statements<'a>(
         let has_link = || signer.allowed.iter().any(|keyid| frame.has(&LinkName::new(&step.name, keyid).to_string()));
         match found {
             Some((attestation, signed)) => {
+                frame.hold(&attestation.place, &attestation.statement.recorded)?;
                 count.add(&signer, signer.named, signed, Payload::Statement(attestation.statement.clone()));
             }
             None if is_forged => count.found(signer.named, SignatureProblem::Invalid.into()),
@@ -226,8 +233,8 @@ fn statements<'a>(
             count.found(keyid, Finding::NotAuthorised);
         }
     }
-    let mut passed_over = frame.attestations.passed_over.clone();
-    let others = frame.attestations.read.iter().map(|attestation| attestation.statement.predicate_type);
+    let mut passed_over = attestations.passed_over.clone();
+    let others = attestations.read.iter().map(|attestation| attestation.statement.predicate_type);
     passed_over.extend(others.filter(|other| *other != predicate_type).map(|other| other.to_string()));
     count.finish(Some(Sought { predicate_type, passed_over }))
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     error::{Error, Problem},
     fields::{Object, Source},
-    link::{Artifacts, Digests, Recorded, Side, checked_name},
+    link::{Artifacts, Digests, MAX_DIGEST, Recorded, Side, checked_name},
     name::StepName,
 };
 
@@ -242,7 +242,7 @@ fn artifacts(
         let name = descriptor.text(member)?;
         checked_name(source, side, name)?;
         let digests = digests(descriptor.get("digest")?)
-            .ok_or_else(|| descriptor.not_a("digest", "a set of at least one digest in lower-case hex"))?;
+            .ok_or_else(|| descriptor.not_a("digest", "a set of at least one digest, each in lower-case hex"))?;
         // Whoever looks for a name would find one of the two.
         if artifacts.insert(name.to_owned(), digests).is_some() {
             return Err(source.malformed(at, Problem::DuplicateArtifact(name.to_owned())));
@@ -251,20 +251,40 @@ fn artifacts(
     Ok(artifacts.into())
 }
 
-/// Reads a digest set, which never is empty: nothing equals nothing.
+/// Algorithms whose digests are written in hex (in-toto attestation, "DigestSet").
+const IN_HEX: [&str; 12] = [
+    "sha256",
+    "sha384",
+    "sha512",
+    "sha224",
+    "sha512_256",
+    "sha3_256",
+    "sha3_512",
+    "blake2b",
+    "sha1",
+    "md5",
+    "gitCommit",
+    "gitTree",
+];
+
+/// Reads a digest set, which never is empty: nothing equals nothing. What stands beside known algorithms, as witness has
+/// `gitoid:sha256`, proves nothing by itself (see [`super::artifacts`]) and is compared as it is written.
 fn digests(value: &Value) -> Option<Digests> {
     let set = value.as_object().filter(|set| !set.is_empty())?;
     let mut digests = Digests::new();
     for (algorithm, digest) in set {
-        let digest = digest.as_str()?;
+        let digest = digest.as_str().filter(|digest| (1..=MAX_DIGEST).contains(&digest.len()))?;
         let length = match algorithm.as_str() {
             "sha256" => Some(64),
             "sha384" => Some(96),
             "sha512" => Some(128),
             _ => None,
         };
-        let is_hex = digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if digest.is_empty() || !is_hex || length.is_some_and(|length| digest.len() != length) {
+        let is_written_well = match IN_HEX.contains(&algorithm.as_str()) {
+            true => digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+            false => digest.bytes().all(|byte| byte.is_ascii_graphic()),
+        };
+        if !is_written_well || length.is_some_and(|length| digest.len() != length) {
             return None;
         }
         digests.insert(algorithm.clone(), digest.to_owned());

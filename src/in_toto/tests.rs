@@ -3,6 +3,7 @@
 
 mod certificates;
 mod envelopes;
+mod hostile;
 mod layouts;
 mod links;
 mod lints;

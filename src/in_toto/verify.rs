@@ -10,6 +10,7 @@ use super::{
     artifacts::{self, Records},
     attestation,
     chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
+    effort::Effort,
     envelope::{Envelope, Payload},
     error::Error,
     frame::{Frame, index},
@@ -52,7 +53,8 @@ pub fn verify_with(
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
     let attestations = attestation::read(&chain.attestations, &options.statements, limits)?;
-    let mut frame = Frame::new(&files, attestations, options, inspector, now, limits);
+    let effort = Effort::new(limits);
+    let mut frame = Frame::new(&files, &attestations, options, inspector, now, (limits, &effort));
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
 }
 
@@ -72,7 +74,8 @@ pub(super) fn verify_layout(
     let signed = layout.steps.iter().map(|step| signed::step(frame, layout, step)).collect::<Result<Vec<_>, _>>()?; // 5.2, 3 and 4
     let heard = signed.into_iter().map(|signed| hear(frame, layout, signed)).collect::<Result<Vec<_>, _>>()?; // 5.2, 4.1 and 4.2
     let agreed = heard.into_iter().map(agree).collect::<Result<Vec<_>, _>>()?;
-    let mut records: Records<'_> = agreed.iter().map(|step| (step.step.name.as_str(), &step.recorded)).collect();
+    let recorded = agreed.iter().map(|step| (step.step.name.as_str(), &step.recorded));
+    let mut records = Records::new(frame.effort, recorded);
     let rules = agreed.iter().map(|step| step.rules(&records)).collect::<Result<Vec<_>, _>>()?; // 5.2, 5
     let inspected = inspect(frame, &layout.inspections)?; // 5.2, 6
     for (inspection, recorded) in &inspected.carried_out {
@@ -159,6 +162,7 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
             Payload::Layout(inner) => {
                 let verified = sublayout::verify(frame, &LinkName::new(&step.name, &keyid), &keyid, inner)?;
                 let recorded = verified.summary();
+                frame.hold(step.name.as_str(), &recorded)?;
                 Testimony { keyid, recorded, is_expected_command: true, sublayout: Some(verified) }
             }
         });
@@ -266,7 +270,10 @@ fn inspect<'a>(frame: &mut Frame<'_, '_>, inspections: &'a [Inspection]) -> Resu
     let mut refused = Vec::new();
     for inspection in inspections {
         match frame.inspector.inspect(inspection, &frame.folder) {
-            Ok(Inspected::Recorded(recorded)) => all.carried_out.push((inspection, recorded)),
+            Ok(Inspected::Recorded(recorded)) => {
+                frame.hold(inspection.name.as_str(), &recorded)?;
+                all.carried_out.push((inspection, recorded));
+            }
             Ok(Inspected::Skipped) => all.skipped.push(inspection.name.clone()),
             Err(InspectionProblem::Refused) => refused.push(inspection.name.clone()),
             Err(InspectionProblem::Failed(problem)) => {

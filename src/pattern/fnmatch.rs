@@ -66,24 +66,30 @@ impl Fnmatch {
         true
     }
 
-    /// Whether the whole of `name` fits. Only the last `*` is ever retried, so the time is bounded by the product of
-    /// both lengths.
+    /// Whether the whole of `name` fits.
     pub fn matches(&self, name: &str) -> bool {
+        self.matches_counted(name, &mut 0)
+    }
+
+    /// The same, with the number of comparisons that it took added to `steps`. Only the last `*` is ever retried, so they
+    /// are no more than the product of both lengths.
+    pub fn matches_counted(&self, name: &str, steps: &mut usize) -> bool {
         let Some(name) = name.strip_prefix(&self.prefix) else { return false };
         let mut tokens = self.tokens.as_slice();
-        if tokens == [Token::Any] {
-            return true;
-        }
         let mut rest = name.chars();
         // Where to go on when the current attempt fails: behind the last `*`, one code point further.
         let mut retry = None;
         loop {
             if let [Token::Any, after @ ..] = tokens {
+                if after.is_empty() {
+                    return true;
+                }
                 tokens = after;
                 retry = Some((after, rest.clone()));
                 continue;
             }
             let mut ahead = rest.clone();
+            *steps = steps.saturating_add(tokens.first().map_or(1, Token::cost));
             match (tokens, ahead.next()) {
                 ([], None) => return true,
                 ([token, after @ ..], Some(found)) if token.fits(found) => {
@@ -110,6 +116,14 @@ impl fmt::Display for Fnmatch {
 }
 
 impl Token {
+    /// How many comparisons [`Self::fits`] takes.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Class { ranges, .. } => ranges.len().max(1),
+            _ => 1,
+        }
+    }
+
     fn fits(&self, found: char) -> bool {
         match self {
             Self::Literal(wanted) => *wanted == found,
@@ -263,5 +277,26 @@ mod tests {
     fn many_stars_do_not_make_it_slow() {
         let pattern = "*a".repeat(200) + "*b";
         assert!(!matches(&pattern, &"a".repeat(4000)));
+    }
+
+    #[test]
+    fn comparisons_are_counted_and_bounded_by_both_lengths() {
+        let steps = |pattern: &str, name: &str| {
+            let mut steps = 0;
+            Fnmatch::new(pattern).matches_counted(name, &mut steps);
+            steps
+        };
+        assert_eq!((steps("*", &"a".repeat(4000)), steps("b*", &"a".repeat(4000))), (0, 0));
+        assert_eq!((steps("abc", "abc"), steps("[a-cx-z]", "x")), (1, 7));
+        // The worst: what stands behind the last star fits nearly, everywhere.
+        let pattern = format!("*{}b", "a".repeat(50));
+        assert!(
+            (100 * 50..=151 * 52).contains(&steps(&pattern, &"a".repeat(150))),
+            "{}",
+            steps(&pattern, &"a".repeat(150))
+        );
+        assert!(steps(&("*a".repeat(50) + "*b"), &"a".repeat(150)) <= 2 * 151);
+        let class = format!("*[{}]", "b-c".repeat(10));
+        assert!((1500..=151 * 61).contains(&steps(&class, &"a".repeat(150))), "{}", steps(&class, &"a".repeat(150)));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         layer::{self, Layer, LayerFault, Limits, Unread},
     },
     repository::{
-        layers::{Layers, NoBlob, NoLayer},
+        layers::{Layers, NoLayer},
         transport::{
             distribution::{self, Ask, Fault},
             failure, host,
@@ -155,16 +155,6 @@ impl<B: AsRef<[u8]>> Read for Pieces<B> {
                 Some(Err(why)) => return Err(io::Error::other(why)),
                 None => return Ok(0),
             }
-        }
-    }
-}
-
-impl From<Fault> for NoBlob {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Unreachable { why, .. } => Self::Unreachable(why),
-            Fault::Credentials(why) => Self::Credentials(why),
-            Fault::Tokens(realm) => Self::Tokens(realm),
         }
     }
 }

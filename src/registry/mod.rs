@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     crypto::Sha256,
-    image::{Repository, Tag},
+    image::{RegistryFault, Repository, Tag},
     repository::{
         credentials::Credentials,
         transport::{
@@ -33,7 +33,6 @@ use crate::{
             host,
         },
     },
-    verdict::TagFault,
 };
 
 /// What a registry may answer with: an image or an index, of both families.
@@ -83,7 +82,7 @@ pub struct Registry {
 }
 
 /// What is known of one tag, and since when. Whoever asks holds it, and the others wait for the answer.
-type Slot = tokio::sync::Mutex<Option<(Instant, Result<Sha256, TagFault>)>>;
+type Slot = tokio::sync::Mutex<Option<(Instant, Result<Sha256, RegistryFault>)>>;
 
 impl Registry {
     /// A client of a registry. Nothing is contacted.
@@ -102,7 +101,7 @@ impl Registry {
     }
 
     /// The digest that a tag names now, or did ten seconds ago. Asked once for all who wait.
-    pub async fn resolve(&self, image: &Repository, tag: &Tag, deadline: Instant) -> Result<Sha256, TagFault> {
+    pub async fn resolve(&self, image: &Repository, tag: &Tag, deadline: Instant) -> Result<Sha256, RegistryFault> {
         let slot = self.slot(format!("{}:{tag}", image.path()));
         let answer = async {
             let mut known = slot.lock().await;
@@ -118,7 +117,7 @@ impl Registry {
             answer
         };
         let deadline = deadline.min(Instant::now() + PATIENCE);
-        let late = || Err(TagFault::Unreachable(format!("{} did not answer in time", host(self.registry.base()))));
+        let late = || Err(RegistryFault::Unreachable(format!("{} did not answer in time", host(self.registry.base()))));
         timeout_at(deadline, answer).await.unwrap_or_else(|_| late())
     }
 
@@ -132,7 +131,7 @@ impl Registry {
     }
 
     /// OCI distribution-spec, "Pulling manifests".
-    async fn ask(&self, path: &str, tag: &Tag) -> Result<Sha256, TagFault> {
+    async fn ask(&self, path: &str, tag: &Tag) -> Result<Sha256, RegistryFault> {
         // The grammar of references leaves nothing in the two that has a meaning in a URL.
         let url = self.registry.url(path, &format!("manifests/{tag}"))?;
         let ask = Ask { method: Method::HEAD, url, accept: MANIFESTS, body: None, scope: (path, "pull") };
@@ -148,14 +147,14 @@ impl Registry {
     }
 }
 
-fn accept(response: &Response) -> Result<(), TagFault> {
+fn accept(response: &Response) -> Result<(), RegistryFault> {
     match response.status() {
-        StatusCode::NOT_FOUND => Err(TagFault::NoSuchTag),
+        StatusCode::NOT_FOUND => Err(RegistryFault::NoSuchTag),
         _ => Ok(distribution::accept(response)?),
     }
 }
 
-impl From<Fault> for TagFault {
+impl From<Fault> for RegistryFault {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Unreachable { why, .. } => Self::Unreachable(why),

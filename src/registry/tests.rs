@@ -1,15 +1,12 @@
 //! Against a registry on the loopback interface, over TLS.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use axum::{
-    Router,
     extract::Request,
     response::{IntoResponse, Response as Answer},
 };
 
 use super::*;
-use crate::repository::{credentials::tests::Kept, transport::testing};
+use crate::repository::{credentials::tests::Kept, transport::testing::Server};
 
 const HEX: &str = "9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e9c1e";
 
@@ -17,43 +14,19 @@ fn digest() -> String {
     format!("sha256:{HEX}")
 }
 
-/// A server for `localhost` with this behaviour, which is told its own host.
-struct Server {
-    host: String,
-    authority: String,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Server {
-    async fn start(answer: impl Fn(&Request, &str) -> Answer + Clone + Send + Sync + 'static) -> Self {
-        let (config, authority) = testing::localhost();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = asked.clone();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let host = format!("localhost:{}", listener.local_addr().unwrap().port());
-        let own = host.clone();
-        let app = Router::new().fallback(move |request: Request| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            std::future::ready(answer(&request, &own))
-        });
-        tokio::spawn(axum_server::from_tcp_rustls(listener, config).unwrap().serve(app.into_make_service()));
-        Self { host, authority, asked }
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            host: self.host.clone(),
-            tokens: None,
-            ca_bundle: Some(self.authority.clone().into_bytes()),
-            reach: Reach::Private,
-            credentials: None,
-            redirects: Redirects::default(),
-        }
+/// The registry that is served there.
+pub(super) fn settings(server: &Server) -> Settings {
+    Settings {
+        host: server.host.clone(),
+        tokens: None,
+        ca_bundle: Some(server.authority.clone().into_bytes()),
+        reach: Reach::Private,
+        credentials: None,
+        redirects: Redirects::default(),
     }
 }
 
-async fn resolve(settings: Settings) -> Result<String, TagFault> {
+async fn resolve(settings: Settings) -> Result<String, RegistryFault> {
     let image = Repository::parse(&format!("{}/team/app", settings.host)).unwrap();
     let registry = Registry::new(settings).unwrap();
     let tag = Tag::latest();
@@ -81,42 +54,42 @@ async fn the_digest_is_what_the_registry_says_or_that_of_the_manifest() {
         found()
     })
     .await;
-    assert_eq!(resolve(server.settings()).await.unwrap(), HEX);
+    assert_eq!(resolve(settings(&server)).await.unwrap(), HEX);
     let silent = Server::start(|_, _| "a manifest".into_response()).await;
-    assert_eq!(resolve(silent.settings()).await.unwrap(), Sha256::of(b"a manifest").to_string());
+    assert_eq!(resolve(settings(&silent)).await.unwrap(), Sha256::of(b"a manifest").to_string());
     let other = Server::start(|_, _| [("docker-content-digest", "sha512:00")].into_response()).await;
-    assert_eq!(resolve(other.settings()).await.unwrap(), Sha256::of(b"").to_string());
+    assert_eq!(resolve(settings(&other)).await.unwrap(), Sha256::of(b"").to_string());
 }
 
 #[tokio::test]
 async fn all_who_wait_ask_once_and_the_answer_serves_for_a_while() {
     let server = Server::start(|_, _| found()).await;
-    let registry = Registry::new(server.settings()).unwrap();
+    let registry = Registry::new(settings(&server)).unwrap();
     let image = Repository::parse(&format!("{}/team/app", server.host)).unwrap();
     let tag = Tag::latest();
     let deadline = Instant::now() + Duration::from_secs(60);
     let all = futures::future::join_all((0..20).map(|_| registry.resolve(&image, &tag, deadline))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
-    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(server.asked(), 1);
 }
 
 #[tokio::test]
 async fn what_the_registry_does_not_have_or_say_is_no_digest() {
     for (status, wanted) in [
-        (StatusCode::NOT_FOUND, TagFault::NoSuchTag),
-        (StatusCode::FORBIDDEN, TagFault::Credentials(" does not show it to us (HTTP 403)".into())),
-        (StatusCode::SERVICE_UNAVAILABLE, TagFault::Unreachable(" answered HTTP 503".into())),
-        (StatusCode::UNAUTHORIZED, TagFault::Unreachable(" does not say how to log in".into())),
+        (StatusCode::NOT_FOUND, RegistryFault::NoSuchTag),
+        (StatusCode::FORBIDDEN, RegistryFault::Credentials(" does not show it to us (HTTP 403)".into())),
+        (StatusCode::SERVICE_UNAVAILABLE, RegistryFault::Unreachable(" answered HTTP 503".into())),
+        (StatusCode::UNAUTHORIZED, RegistryFault::Unreachable(" does not say how to log in".into())),
     ] {
         let server = Server::start(move |_, _| status.into_response()).await;
-        let error = resolve(server.settings()).await.unwrap_err();
+        let error = resolve(settings(&server)).await.unwrap_err();
         assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&wanted), "{error:?}");
         let said = wanted.to_string();
         assert!(error == wanted || error.to_string() == format!("{}{said}", server.host), "{error}");
     }
     let large = Server::start(|_, _| vec![b' '; MAX_MANIFEST + 1].into_response()).await;
     assert!(
-        matches!(resolve(large.settings()).await, Err(TagFault::Unreachable(why)) if why.contains("more than 4194304"))
+        matches!(resolve(settings(&large)).await, Err(RegistryFault::Unreachable(why)) if why.contains("more than 4194304"))
     );
 }
 
@@ -127,9 +100,9 @@ async fn a_redirect_is_not_followed() {
         _ => (StatusCode::TEMPORARY_REDIRECT, [("location", format!("https://{own}/else"))]).into_response(),
     })
     .await;
-    let error = resolve(server.settings()).await.unwrap_err().to_string();
+    let error = resolve(settings(&server)).await.unwrap_err().to_string();
     assert!(error.ends_with("redirects (HTTP 307), which is not followed"), "{error}");
-    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(server.asked(), 1);
 }
 
 #[tokio::test]
@@ -144,16 +117,16 @@ async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed(
         _ => challenge(format!("Bearer realm=\"{realm}\",service=\"here\",scope=\"repository:other:push\"")),
     };
     let own = Server::start(move |request, own| behave(request, format!("https://{own}/token"))).await;
-    assert_eq!(resolve(own.settings()).await.unwrap(), HEX);
+    assert_eq!(resolve(settings(&own)).await.unwrap(), HEX);
 
     // It is good for the next question, too.
-    let registry = Registry::new(own.settings()).unwrap();
+    let registry = Registry::new(settings(&own)).unwrap();
     let image = Repository::parse(&format!("{}/team/app", own.host)).unwrap();
-    let before = own.asked.load(Ordering::SeqCst);
+    let before = own.asked();
     for _ in 0..2 {
         assert!(registry.ask(image.path(), &Tag::latest()).await.is_ok());
     }
-    assert_eq!(own.asked.load(Ordering::SeqCst) - before, 4, "refused, token, answer; answer");
+    assert_eq!(own.asked() - before, 4, "refused, token, answer; answer");
 
     // Elsewhere: to where it may not, nothing is sent.
     let elsewhere = Server::start(|_, _| "{\"token\": \"t0ken\"}".into_response()).await;
@@ -166,16 +139,16 @@ async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed(
     ] {
         let sent = realm.clone();
         let server = Server::start(move |request, _| behave(request, sent.clone())).await;
-        assert_eq!(resolve(server.settings()).await, Err(TagFault::Tokens(realm)));
+        assert_eq!(resolve(settings(&server)).await, Err(RegistryFault::Tokens(realm)));
     }
     let server = Server::start(|_, own| challenge(format!("Bearer realm=\"https://user:x@{own}/token\""))).await;
-    assert!(matches!(resolve(server.settings()).await, Err(TagFault::Tokens(_))));
-    assert_eq!(elsewhere.asked.load(Ordering::SeqCst), 0);
+    assert!(matches!(resolve(settings(&server)).await, Err(RegistryFault::Tokens(_))));
+    assert_eq!(elsewhere.asked(), 0);
     // Listed, it is asked; its certificate is of another authority here.
     let realm = format!("https://{there}/token");
     let server = Server::start(move |request, _| behave(request, realm.clone())).await;
-    let listed = Settings { tokens: Some(elsewhere.host.clone()), ..server.settings() };
-    assert!(matches!(resolve(listed).await, Err(TagFault::Unreachable(why)) if why.starts_with(&there)));
+    let listed = Settings { tokens: Some(elsewhere.host.clone()), ..settings(&server) };
+    assert!(matches!(resolve(listed).await, Err(RegistryFault::Unreachable(why)) if why.starts_with(&there)));
 }
 
 #[tokio::test]
@@ -187,26 +160,26 @@ async fn credentials_go_to_the_host_that_they_are_for_and_nowhere_else() {
     })
     .await;
     let known = |host: &str| Some(Credentials::new(Kept::with(&[("host", host), ("token", "s3cret")]), "tuf", host));
-    let own = Settings { credentials: known(&basic.host), ..basic.settings() };
+    let own = Settings { credentials: known(&basic.host), ..settings(&basic) };
     assert_eq!(resolve(own).await.unwrap(), HEX);
     for credentials in [None, known("auth.example")] {
-        let error = resolve(Settings { credentials, ..basic.settings() }).await.unwrap_err();
-        assert_eq!(error, TagFault::Credentials(format!("{} wants credentials", basic.host)));
+        let error = resolve(Settings { credentials, ..settings(&basic) }).await.unwrap_err();
+        assert_eq!(error, RegistryFault::Credentials(format!("{} wants credentials", basic.host)));
     }
 }
 
 #[tokio::test]
 async fn an_address_that_is_not_public_is_not_reached_unless_the_policy_says_so() {
     let server = Server::start(|_, _| found()).await;
-    let error = resolve(Settings { reach: Reach::Public, ..server.settings() }).await.unwrap_err();
+    let error = resolve(Settings { reach: Reach::Public, ..settings(&server) }).await.unwrap_err();
     assert!(error.to_string().contains("localhost has no public address"), "{error}");
     for (host, reach) in
         [("127.0.0.1:1", Reach::Public), ("169.254.169.254", Reach::Private), ("[fe80::1]:5000", Reach::Private)]
     {
-        let settings = Settings { host: host.into(), reach, ..server.settings() };
+        let settings = Settings { host: host.into(), reach, ..settings(&server) };
         assert!(matches!(Registry::new(settings), Err(transport::Error::BadUrl { .. })), "{host}");
     }
-    assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(server.asked(), 0);
 }
 
 #[tokio::test]
@@ -229,6 +202,6 @@ async fn a_registry_that_wants_an_upload_elsewhere_gets_nothing() {
     let files = Files { metadata: [("1.root.json".to_owned(), b"root".to_vec())].into(), ..Files::default() };
     let refused = Error::Refused(format!("{} wants an upload elsewhere", server.host));
     assert_eq!(push(&destination(&server.host), &files).await, Err(refused));
-    assert_eq!(elsewhere.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(elsewhere.asked(), 0);
     assert_eq!(push(&destination("other.example"), &files).await, Err(Error::TwoRegistries));
 }

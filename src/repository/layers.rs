@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::image::{
-    Descriptor,
+    Descriptor, RegistryFault,
     layer::{Layer, LayerFault},
 };
 
@@ -24,30 +24,5 @@ pub struct NoLayer {
     /// The host of the registry.
     pub registry: String,
     /// What is the matter with it.
-    pub fault: NoBlob,
-}
-
-/// Why a registry did not give a blob.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoBlob {
-    /// It did not answer, does not have it, or broke off.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It wants credentials, and there are none, or others.
-    #[error("{0}")]
-    Credentials(String),
-    /// It sends for a token to this URL, on a host that is not listed.
-    #[error("it sends for a token to {0:?}")]
-    Tokens(String),
-}
-
-impl NoBlob {
-    /// The refusal code, one of the closed list of `verdict::codes`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "image/registry-unreachable",
-            Self::Credentials(_) => "policy/bad-credentials",
-            Self::Tokens(_) => "policy/unlisted-token-host",
-        }
-    }
+    pub fault: RegistryFault,
 }

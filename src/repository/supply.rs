@@ -1,9 +1,18 @@
 //! What a judgement or a search lacks, fetched and verified.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    thread::available_parallelism,
+};
 
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+    task::block_in_place,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     layers::Layers,
@@ -23,6 +32,10 @@ const MAX_ROUNDS: usize = 64;
 
 /// Bytes that the layers of one image may take here, all together: more than they do within the caps on their files.
 const MAX_LAYERS: usize = 64 << 20;
+
+/// Judgements that are worked out at one time, in the whole process: each may take seconds of a processor, and the memory
+/// of everything that it reads.
+static AT_A_TIME: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, Into::into)));
 
 impl Repository {
     /// Judges against one generation, fetching what the judgement lacks until it ends.
@@ -57,10 +70,18 @@ impl Repository {
                 layers: &layers,
                 commands: None,
             };
-            let needs = match judge(view) {
+            // Nobody closes it.
+            let turn = timeout_at(deadline, AT_A_TIME.acquire()).await.map_err(|_| Error::NotYet)?;
+            let progress = aside(|| judge(view));
+            drop(turn);
+            let needs = match progress {
                 Progress::Done(judgement) => return Ok(judgement),
                 Progress::Needs(needs) => needs,
             };
+            // One attempt is bounded by what it counts. That many are not made, whatever is at hand already, is held here.
+            if Instant::now() >= deadline {
+                return Err(Error::NotYet);
+            }
             let (roles, targets, wanted) = split(needs);
             let fetched = futures::future::try_join(
                 self.load_roles(generation, roles, now, deadline),
@@ -181,6 +202,14 @@ impl Repository {
     }
 }
 
+/// Works something out while the thread's other tasks go on elsewhere: probes are answered, whatever is judged.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>, Vec<Descriptor>) {
     let (mut roles, mut files, mut layers) = (Vec::new(), Vec::new(), Vec::new());
     for need in needs {
@@ -256,6 +285,39 @@ mod tests {
         let ended = repository.judge_with(Some(&source), &generation, now, deadline, judge).await;
         assert_eq!(ended.unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
         assert_eq!((source.1.into_inner(), refused.get()), (3, 6));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_judgement_that_takes_long_holds_nothing_else_up() {
+        let (_temp, repository, generation, now) = read().await;
+        let (repository, deadline) = (Arc::new(repository), Instant::now() + Duration::from_secs(60));
+        let (answered, wait) = std::sync::mpsc::channel();
+        let wait = std::sync::Mutex::new(wait);
+        let judged = tokio::spawn(async move {
+            let judge = |_: View<'_>| {
+                // On the only thread there is, unless the other task may go on elsewhere.
+                tokio::spawn({
+                    let answered = answered.clone();
+                    async move { answered.send(()).unwrap() }
+                });
+                wait.lock().unwrap().recv_timeout(Duration::from_secs(20)).expect("held up");
+                Progress::<()>::Needs(Vec::new())
+            };
+            repository.judge(&generation, now, deadline, judge).await
+        });
+        assert_eq!(judged.await.unwrap().unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
+    }
+
+    #[tokio::test]
+    async fn what_is_at_hand_is_not_judged_again_and_again_beyond_the_deadline() {
+        let (_temp, repository, generation, now) = read().await;
+        let judged = std::cell::Cell::new(0);
+        let judge = |_: View<'_>| {
+            judged.set(judged.get() + 1);
+            Progress::<()>::Needs(Vec::new())
+        };
+        let ended = repository.judge(&generation, now, Instant::now(), judge).await;
+        assert_eq!((ended.unwrap_err(), judged.get()), (Error::NotYet, 1));
     }
 
     #[tokio::test]

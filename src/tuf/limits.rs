@@ -27,7 +27,8 @@ pub struct Limits {
     pub target_bytes: u64,
     /// Time of one refresh in all, whatever the repository does.
     pub refresh_time: Duration,
-    /// Time for everything that one judgement fetches, whoever waits for it.
+    /// Time for everything that one judgement fetches, whoever waits for it. It is looked at between the attempts to work
+    /// the judgement out; each of those is bounded by what it counts.
     pub judgement_time: Duration,
 }
 

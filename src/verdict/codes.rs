@@ -131,7 +131,7 @@ pub const CODES: &[CodeInfo] = &[
     denied("in-toto/inspections-refused", "the layout has inspections, which are commands, and they are not run", "use the built-in inspections in the layout, or say inspections: skip in the rule"),
     denied("in-toto/layout-expired", "the layout has expired", "have the layout's owners sign it with a later expiry and publish it"),
     denied("in-toto/layout-signature", "the layout lacks signatures by the keys that are listed for it", "have the layout's owners sign it with the keys that its target lists"),
-    denied("in-toto/limit", "the evidence is larger or more than is read", "record fewer artifacts, or split the supply chain into sublayouts"),
+    denied("in-toto/limit", "the evidence is larger or more than is read", "record fewer artifacts, and have fewer rules go over them"),
     denied("in-toto/link-disagreement", "two functionaries of one step recorded different artifacts", "find out whose build differs; do not publish until they agree"),
     denied("in-toto/malformed", "a layout, a link or a Statement is not what the in-toto specification says it is", "make the file again with a current tool"),
     denied("in-toto/no-layout-keys", "no key is listed to verify the layout with", "list the key files in custom of the layout target"),

@@ -10,12 +10,10 @@ mod explain;
 pub mod picture;
 mod refusal;
 pub mod render;
-mod tag;
 mod text;
 
 pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Proofs, Staleness, Verdict};
 pub use codes::{Class, CodeInfo};
 pub use explain::explain;
 pub use refusal::{Cause, Context, Pinning, Refusal};
-pub use tag::TagFault;
 pub use text::{fit, sanitise};

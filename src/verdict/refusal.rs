@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Class, CodeInfo, TagFault, codes, text::sanitise};
+use super::{Class, CodeInfo, codes, text::sanitise};
 use crate::{crypto::Sha256, evidence, image, in_toto, policy, tuf};
 
 /// Why one image was refused. Built once, where the check failed; every surface renders this value.
@@ -127,7 +127,7 @@ pub enum Cause {
         /// Its host.
         registry: String,
         /// Why there is no digest.
-        fault: TagFault,
+        fault: image::RegistryFault,
     },
     /// A registry did not give a layer that an inspection looks at.
     #[error("registry {registry} was asked for a layer: {fault}")]
@@ -135,7 +135,7 @@ pub enum Cause {
         /// Its host.
         registry: String,
         /// Why there is no layer.
-        fault: TagFault,
+        fault: image::RegistryFault,
     },
     /// The namespace asks for more unknown images than it is given.
     #[error("{} asked for too many images that were not judged before", namespace_text(.namespace.as_deref()))]

@@ -22,10 +22,10 @@ use crate::{
     registry::Registry,
     repository::{
         Generation, Repository, RepositoryError,
-        layers::{Layers, NoBlob, NoLayer},
+        layers::{Layers, NoLayer},
     },
     tuf::{self, TargetPath},
-    verdict::{Cause, Context, Pinning, Refusal, Staleness, TagFault},
+    verdict::{Cause, Context, Pinning, Refusal, Staleness},
 };
 
 /// What is judged.
@@ -301,14 +301,7 @@ impl Case<'_> {
             error @ (RepositoryError::Store(_) | RepositoryError::Internal(_)) => {
                 Cause::Internal { what: error.to_string() }
             }
-            RepositoryError::Layer(NoLayer { registry, fault }) => {
-                let fault = match fault {
-                    NoBlob::Unreachable(why) => TagFault::Unreachable(why),
-                    NoBlob::Credentials(why) => TagFault::Credentials(why),
-                    NoBlob::Tokens(realm) => TagFault::Tokens(realm),
-                };
-                Cause::Layer { registry, fault }
-            }
+            RepositoryError::Layer(NoLayer { registry, fault }) => Cause::Layer { registry, fault },
             error @ RepositoryError::TooManyRounds(_) => Cause::Internal { what: error.to_string() },
         }
     }

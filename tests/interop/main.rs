@@ -9,11 +9,14 @@
 mod certificates;
 mod publisher;
 mod statements;
+mod tools;
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{LazyLock, Mutex},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -120,6 +123,26 @@ fn python(script: &str, args: &[&Path]) -> Output {
     let python = env::var("INTEROP_PYTHON").expect("INTEROP_PYTHON names a python with tests/interop/requirements.txt");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
     Command::new(python).arg(script).args(args).output().unwrap()
+}
+
+/// A program of a Go module here, built once, with its modules from the proxy.
+fn golang(module: &str, package: &str) -> PathBuf {
+    static BUILT: LazyLock<(TempDir, Mutex<BTreeMap<String, PathBuf>>)> =
+        LazyLock::new(|| (tempfile::tempdir().unwrap(), Mutex::default()));
+    let (folder, built) = &*BUILT;
+    let mut built = built.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let name = format!("{module}-{package}");
+    if let Some(program) = built.get(&name) {
+        return program.clone();
+    }
+    let program = folder.path().join(&name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(module);
+    let mut build = Command::new("go");
+    build.args(["build", "-o"]).arg(&program).arg(format!("./{package}")).current_dir(source);
+    let ended = build.output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    built.insert(name, program.clone());
+    program
 }
 
 impl Published {

@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
-    sync::OnceLock,
 };
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use pratique::{
 };
 use tempfile::TempDir;
 
-use crate::{DAY, LAYOUT, MANIFEST, NAME, python};
+use crate::{DAY, LAYOUT, MANIFEST, NAME, golang, python};
 
 const TYPES: [(&str, &str); 3] = [
     ("link", "https://in-toto.io/attestation/link/v0.3"),
@@ -23,9 +22,9 @@ const TYPES: [(&str, &str); 3] = [
 ];
 
 /// A repository with one image, whose one step has a Statement.
-struct Attested {
-    folder: TempDir,
-    predicate_type: &'static str,
+pub(crate) struct Attested {
+    pub(crate) folder: TempDir,
+    pub(crate) predicate_type: &'static str,
 }
 
 impl Attested {
@@ -51,7 +50,7 @@ impl Attested {
         let key = SigningKey::generate(scheme).unwrap();
         fs::write(path("ci.pem"), key.to_pem().unwrap()).unwrap();
         let digest = Sha256::of(attested).to_string();
-        let made = Command::new(in_toto_golang())
+        let made = Command::new(golang("in-toto-golang", "provenance"))
             .args(["ci.pem", NAME, &digest, version, "evidence/provenance.intoto.jsonl"])
             .current_dir(published.folder.path())
             .output()
@@ -69,7 +68,8 @@ impl Attested {
         published
     }
 
-    fn publish(&self) {
+    /// With the files that are in `evidence`: `root.layout`, `owner.pub` and `provenance.intoto.jsonl`.
+    pub(crate) fn publish(&self) {
         let path = |name: &str| self.folder.path().join(name);
         fs::write(path("manifest.json"), MANIFEST).unwrap();
         let add = format!(
@@ -91,7 +91,7 @@ impl Attested {
     }
 
     /// What `pratique verify` says under a rule with these words.
-    fn verify(&self, words: &str) -> (Option<i32>, String) {
+    pub(crate) fn verify(&self, words: &str) -> (Option<i32>, String) {
         let url = self.folder.path().join("repo");
         let policy = format!(
             "version: 1
@@ -144,26 +144,6 @@ fn statements_by_other_implementations_about_another_image_are_not() {
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains("[evidence/not-bound]"), "{text}");
     }
-}
-
-/// Built once, from the module proxy.
-fn in_toto_golang() -> &'static Path {
-    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let temp = tempfile::tempdir().unwrap();
-        let program = temp.path().join("in-toto-golang");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/in-toto-golang");
-        let built = Command::new("go")
-            .args(["build", "-o"])
-            .arg(&program)
-            .arg("./provenance")
-            .current_dir(source)
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        (temp, program)
-    });
-    program
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! (GHSA-jjgp-whrp-gq8m) and loses the expiry of ed25519 keys; here all of them are honoured, and where the signatures
 //! of a certificate could be understood in two ways the one that allows less is taken.
 
+use std::cell::Cell;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -35,6 +37,10 @@ const KNOWN: &[u8] = &[2, 3, 4, 5, 7, 9, 11, 12, 16, 20, 21, 22, 23, 24, 25, 26,
 
 const MAY_SIGN: u8 = 2;
 
+/// Signatures of one certificate that are verified: one for each name, and two for each subkey that signs.
+const MAX_VERIFIED: usize = 128;
+const TOO_MANY: Unusable = Unusable::Packets("at most 128 signatures that its owner made");
+
 /// What a certificate is about: the master key itself, a name of its owner, or a subkey, with the signatures on it.
 struct Component<'a> {
     packet: Packet<'a>,
@@ -53,7 +59,8 @@ impl Certificate {
         let (master, others) = components.split_first().ok_or(Unusable::Packets("a public key"))?;
         let raw = RawKey::parse(master.packet.body).ok_or(Unusable::Version)?;
         let (algorithm, public) = raw.public()?;
-        let issuer = Issuer { key: &raw, id: raw.fingerprint().as_str().to_owned() };
+        let left = Cell::new(Some(MAX_VERIFIED));
+        let issuer = Issuer { key: &raw, id: raw.fingerprint().as_str().to_owned(), left };
         // Whoever made it, and however it is signed: a designated person may revoke as well, and no revocation is to
         // be lost because it cannot be checked.
         if master.signatures.iter().any(|signature| signature.kind == KEY_REVOCATION) {
@@ -82,6 +89,9 @@ impl Certificate {
         let mut subkeys: Vec<Key> = subkeys.filter_map(|component| issuer.subkey(component)).collect();
         for key in &mut subkeys {
             key.expires = [key.expires, expires].into_iter().flatten().min();
+        }
+        if issuer.left.get().is_none() {
+            return Err(TOO_MANY);
         }
         let found = subkeys.len();
         if found > super::MAX_SUBKEYS {
@@ -122,9 +132,17 @@ fn components(packets: Vec<Packet<'_>>) -> Result<Vec<Component<'_>>, Unusable> 
 struct Issuer<'a> {
     key: &'a RawKey<'a>,
     id: String,
+    /// How many signatures may still be verified; `None` where there were more.
+    left: Cell<Option<usize>>,
 }
 
 impl Issuer<'_> {
+    /// Takes one off the signatures that may be verified.
+    fn spend(&self) -> Option<()> {
+        self.left.set(self.left.get()?.checked_sub(1));
+        self.left.get().map(|_| ())
+    }
+
     /// Whether a signature says that it is by this key. Without an issuer it may be anyone's, and so this key's.
     fn is_own(&self, signature: &RawSignature<'_>) -> bool {
         let mut claims = signature.hashed.iter().chain(&signature.unhashed).filter_map(|subpacket| {
@@ -150,6 +168,7 @@ impl Issuer<'_> {
             return Ok(None);
         };
         let signed = [self.key.hashed().as_slice(), hashed].concat();
+        self.spend().ok_or(TOO_MANY)?;
         verify(self.key, &signed, newest).ok_or(Unusable::SelfSignature)?;
         Ok(Some(newest.clone()))
     }
@@ -170,8 +189,8 @@ impl Issuer<'_> {
         let agrees = embedded.any(|subpacket| {
             let inner = (subpacket.kind == EMBEDDED_SIGNATURE).then(|| RawSignature::parse(subpacket.body)).flatten();
             let inner = inner.filter(|inner| inner.kind == PRIMARY_KEY_BINDING);
-            let signed = [self.key.hashed(), raw.hashed()].concat();
-            inner.is_some_and(|inner| verify(&raw, &signed, &inner).is_some())
+            let signed = || [self.key.hashed(), raw.hashed()].concat();
+            inner.is_some_and(|inner| self.spend().and_then(|()| verify(&raw, &signed(), &inner)).is_some())
         });
         let expires = ends(&binding, raw.created);
         let key = Key { id: raw.fingerprint(), algorithm, public, created: Some(raw.created), expires, signs: true };

@@ -132,6 +132,38 @@ fn only_authorities_issue_certificates_and_do_not_sign_links() {
     assert!(!is_trusted(&(authorities, between)));
 }
 
+/// Certificates that issue one another under one name: ways without number, and none of them leads to a root.
+#[test]
+fn ways_to_a_root_are_not_tried_without_end() {
+    let key = || KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let read = |certificate: &rcgen::Certificate| Certificate::from_pem(&certificate.pem()).unwrap();
+    let by = key();
+    let issuer = Issuer::new(authority("between"), &by);
+    let leaf = read(&holder().signed_by(&key(), &issuer).unwrap());
+    let roots = vec![read(&authority("root").self_signed(&key()).unwrap())];
+    let crossing = |number: usize| {
+        let intermediates = (0..number).map(|_| read(&authority("between").signed_by(&key(), &issuer).unwrap()));
+        Authorities { roots: roots.clone(), intermediates: intermediates.collect() }
+    };
+    let why = |number: usize| crossing(number).verify(&leaf, now()).unwrap_err().0;
+    assert_eq!(why(1), "no chain leads to a root");
+    assert_eq!(why(30), "MaximumPathBuildCallsExceeded");
+
+    // One after another, and no shorter way.
+    let chain = |length: usize| {
+        let keys: Vec<KeyPair> = (0..=length).map(|_| key()).collect();
+        let name = |at: usize| authority(&format!("authority {at}"));
+        let roots = vec![read(&name(0).self_signed(&keys[0]).unwrap())];
+        let issued =
+            |at: usize| read(&name(at).signed_by(&keys[at], &Issuer::new(name(at - 1), &keys[at - 1])).unwrap());
+        let intermediates = (1..=length).map(issued).collect();
+        let leaf = read(&holder().signed_by(&key(), &Issuer::new(name(length), &keys[length])).unwrap());
+        Authorities { roots, intermediates }.verify(&leaf, now())
+    };
+    assert!(chain(6).is_ok());
+    assert!(chain(7).is_err());
+}
+
 #[test]
 fn what_is_not_one_certificate_is_refused() {
     let (_, certificate) = plain();
@@ -142,6 +174,13 @@ fn what_is_not_one_certificate_is_refused() {
     assert!(matches!(refusal(&pem("CERTIFICATE", &certificate.der[1..])), Unusable::Malformed(_)));
     let longer = [certificate.der.as_slice(), &[0]].concat();
     assert_eq!(refusal(&pem("CERTIFICATE", &longer)), Unusable::Malformed("bytes are left over"));
+    let of_characters = |number: usize| {
+        let text = pem("CERTIFICATE", &certificate.der);
+        format!("{}{text}", " ".repeat(number - text.len()))
+    };
+    assert!(Certificate::from_pem(&of_characters(MAX_CHARACTERS)).is_ok());
+    let too_large = Unusable::Malformed("it has more than 65536 characters");
+    assert_eq!(refusal(&of_characters(MAX_CHARACTERS + 1)), too_large);
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let mut twice = holder();
     twice.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "Mallory");

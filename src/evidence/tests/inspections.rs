@@ -490,6 +490,25 @@ fn where_an_index_stands_for_a_manifest_the_files_are_those_of_the_manifest() {
 }
 
 #[test]
+fn many_inspections_of_one_image_cost_no_more_than_is_allowed() {
+    let bytes = index(&["linux/amd64", "linux/arm64"]);
+    let names: Vec<String> = (0..20).map(|at| format!("look{at}")).collect();
+    let run: &[&str] = &["pratique", "image"];
+    let looks: Vec<(&str, &[&str], &[&str])> =
+        names.iter().map(|name| (name.as_str(), run, &["ALLOW *"][..])).collect();
+    let (mut fixture, image) = inspected(&looks, &bytes, &[(NAME, Sha256::of(&bytes))]);
+    fixture.publisher.commit().unwrap();
+    let judged = |all_artifacts: usize| {
+        let in_toto = in_toto::Limits { all_artifacts, ..Default::default() };
+        let limits = crate::evidence::Limits { in_toto, ..Default::default() };
+        fixture.drive(now(), |view| crate::evidence::judge(&image, &requirement(), view, now(), &limits))
+    };
+    // Each records the index, and each manifest twice; the links have three.
+    assert!(judged(3 + 20 * 5).is_ok());
+    assert_eq!(judged(3 + 20 * 5 - 1).unwrap_err().code(), "in-toto/limit");
+}
+
+#[test]
 fn an_image_that_nobody_made_is_not_looked_into() {
     // A thief lists an image of his own with the evidence of another: no layer of it is asked for.
     let (mut fixture, good) = filed(&["ALLOW *"], &[packed(&[("a", "1")])], "new");

@@ -278,13 +278,25 @@ fn links_can_be_held_to_their_roles() {
 }
 
 #[test]
-fn the_evidence_is_limited_in_bytes() {
+fn the_evidence_is_limited_in_files_and_in_bytes() {
     let mut fixture = Fixture::new();
     let image = fixture.add_image("1.0", None);
     fixture.publisher.commit().unwrap();
-    let limits = crate::evidence::Limits { total_bytes: 100, ..Default::default() };
-    let error =
-        fixture.drive(now(), |view| crate::evidence::judge(&image, &requirement(), view, now(), &limits)).unwrap_err();
+    let judged = |evidence_files: usize, total_bytes: u64| {
+        let limits = crate::evidence::Limits { evidence_files, total_bytes, ..Default::default() };
+        fixture.drive(now(), |view| crate::evidence::judge(&image, &requirement(), view, now(), &limits))
+    };
+    // A layout and two links.
+    let proof = judged(3, 1 << 20).unwrap();
+    assert_eq!(proof.steps().len(), 2);
+    let error = judged(2, 1 << 20).unwrap_err();
+    assert!(matches!(error, crate::evidence::Error::TooManyFiles { listed: 3, limit: 2, .. }), "{error}");
+    // The largest number of bytes that is too few is one less than the smallest that is enough.
+    let least = (0..1 << 16).collect::<Vec<u64>>();
+    let least = least.partition_point(|bytes| judged(3, *bytes).is_err()) as u64;
+    assert!(least > 1000 && judged(3, least).is_ok());
+    let error = judged(3, least - 1).unwrap_err();
+    assert!(matches!(error, crate::evidence::Error::TooManyBytes { limit, .. } if limit == least - 1), "{error}");
     assert_eq!(error.code(), "evidence/limit");
 }
 

@@ -12,7 +12,7 @@ use crate::{
     crypto::{Sha256, dsse},
     evidence::{
         Error, Proof, Requirement, Subject,
-        requirement::{PredicateType, Product, Statements, StepName, Tags, Via},
+        requirement::{Platforms, PredicateType, Product, Statements, StepName, Tags, Via},
     },
     publish::{Format, Layout, Link, LinkSource, NewImage, SigningKey, Step},
 };
@@ -104,6 +104,47 @@ fn source(name: &str, bytes: Vec<u8>) -> LinkSource {
 
 fn link(link: &Link, key: &SigningKey) -> LinkSource {
     LinkSource { name: link.file_name(key).unwrap(), bytes: link.sign(Format::Dsse, key).unwrap() }
+}
+
+/// What becomes of an index of one manifest, under `platforms: all`, when CI has signed these subjects besides it.
+fn judged_index(subjects: &[Value], products: &[&str]) -> Result<Proof, Error> {
+    let child = manifest("amd64");
+    let index = json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": child.len(),
+        "digest": format!("sha256:{}", Sha256::of(&child)), "platform": {"os": "linux", "architecture": "amd64"},
+    }]})
+    .to_string()
+    .into_bytes();
+    let named = subject(NAME, Sha256::of(&index));
+    let subjects: Vec<Value> = [of(NAME, named.digest)].into_iter().chain(subjects.iter().cloned()).collect();
+    let mut fixture = Fixture::empty();
+    let step = Step::new("build").functionary(&ci()).unwrap().products(products);
+    fixture.add_layout(LAYOUT, &Layout::new(now() + SignedDuration::from_hours(24)).step(step), &[NAME]);
+    let image = NewImage {
+        repository: NAME.to_owned(),
+        manifest: index,
+        tags: Vec::new(),
+        layout: LAYOUT.to_owned(),
+        links: vec![source(FILE, sealed(&provenance(&json!(subjects)), &ci()))],
+        role: Some("images".to_owned()),
+    };
+    fixture.publisher.add_image(&image).unwrap();
+    fixture.judge_by(&named, &Requirement { platforms: Platforms::All, ..by_subject() })
+}
+
+#[test]
+fn t2_each_platform_is_a_subject_and_needs_no_rule_of_the_layout() {
+    let child = Sha256::of(&manifest("amd64"));
+    let amd64 = format!("{NAME}#linux/amd64");
+    judged_index(&[of(&amd64, child)], &[]).unwrap();
+    for subjects in [vec![], vec![of(&amd64, digest())], vec![of(&format!("{NAME}#linux/arm64"), child)]] {
+        let error = judged_index(&subjects, &[]).unwrap_err();
+        let (step, name) = ("build".to_owned(), amd64.clone());
+        assert_eq!(error, Error::PlatformNotAttested { step, name, digest: child }, "{subjects:?}");
+    }
+    // The rules that the layout has hold all the same.
+    let refused = judged_index(&[of(&amd64, child)], &[&format!("CREATE {NAME}"), "DISALLOW *"]);
+    assert_eq!(refused.unwrap_err().code(), "in-toto/disallowed-artifact");
 }
 
 /// What becomes of the image when a thief of the online keys lists this file as its provenance.

@@ -183,9 +183,29 @@ fn sizes_are_capped() {
     assert!(read(&entries(MAX_DESCRIPTORS)).is_ok());
     let expected = ManifestFault::TooMany { place: "layers", count: MAX_DESCRIPTORS + 1, limit: MAX_DESCRIPTORS };
     assert_eq!(fault(&entries(MAX_DESCRIPTORS + 1)), expected);
+    // Of a document that is hardly larger than it should be, hundreds of times its bytes would be taken in memory.
+    let values = |count: usize| {
+        let mut manifest = image();
+        manifest["annotations"] = json!(0);
+        let others = values_of(&manifest) - 1;
+        manifest["annotations"] = Value::Array(vec![json!(0); count - others - 1]);
+        manifest
+    };
+    assert!(read(&values(MAX_VALUES)).is_ok());
+    let found = fault(&values(MAX_VALUES + 1));
+    assert!(matches!(&found, ManifestFault::Json(why) if why.0.contains("more than 100000 values")), "{found}");
     let long = vec![b' '; MAX_BYTES + 1];
     let expected = ManifestFault::TooLarge { length: MAX_BYTES + 1, limit: MAX_BYTES };
     assert_eq!(parse(&long), Err(Error::AmbiguousManifest(expected)));
+}
+
+fn values_of(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Array(items) => items.iter().map(values_of).sum(),
+        Value::Object(members) => members.values().map(values_of).sum(),
+        _ => 0,
+    };
+    inner + 1
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::{cmp::Ordering, collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// The digests of one artifact, hex by algorithm. Two are equal when the whole maps are, to the case of the hex digits.
+/// The digests of one artifact by algorithm, in hex; in Statements those of algorithms that are not known here may be other
+/// text. Two are equal when the whole maps are, to the case of the hex digits.
 pub type Digests = BTreeMap<String, String>;
 
 /// Artifacts in the order of their names. Cheap to clone.

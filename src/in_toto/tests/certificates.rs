@@ -229,6 +229,16 @@ fn the_link_must_be_signed_by_the_certificates_key() {
 }
 
 #[test]
+fn chains_are_sought_for_so_many_certificates_and_no_more() {
+    let authority = Authority::new();
+    let (bob, carol) = (authority.issue(|_| ()), authority.issue(|_| ()));
+    let chain = |most: usize| known_by(&authority, &[&bob, &carol]).with(|chain| chain.limits.certificates = most);
+    assert!(chain(2).verify().is_ok());
+    let error = chain(1).refusal();
+    assert!(matches!(error, Error::Limit { what: "certificates to verify", limit: 1, found: 2, .. }), "{error}");
+}
+
+#[test]
 fn thresholds_count_keys_of_certificates() {
     let authority = Authority::new();
     let (bob, eve) = (authority.issue(|_| ()), authority.issue(|_| ()));

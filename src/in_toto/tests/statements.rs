@@ -245,6 +245,37 @@ fn trying_keys_has_an_end() {
 }
 
 #[test]
+fn a_large_statement_is_not_digested_again_and_again() {
+    let length = |envelope: &Value| {
+        let payload =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, envelope["payload"].as_str().unwrap());
+        dsse::pae("application/vnd.in-toto+json", &payload.unwrap()).len()
+    };
+    let forged = without_keyids(sealed(&provenance(), &[ALICE; 10]), None);
+    let good = without_keyids(sealed(&provenance(), &[BOB]), None);
+    let fetch = metablock(&link("fetch", json!({}), json!({"src/a": digest("source")})), &[ALICE]).len();
+    // Two functionaries, eleven signatures.
+    let read = fetch + 22 * length(&good);
+    let chain = |most: usize| with(&[forged.clone(), good.clone()]).with(|chain| chain.limits.read_bytes = most);
+    assert!(chain(read).verify().is_ok());
+    let error = chain(read - 1).refusal();
+    assert!(
+        matches!(error, Error::Limit { what: "bytes read, again and again", found, .. } if found == read),
+        "{error}"
+    );
+}
+
+#[test]
+fn artifacts_of_statements_are_counted_together() {
+    // Each has three, and the one that counts is held twice.
+    let two = [sealed(&provenance(), &[BOB]), sealed(&provenance(), &[ALICE])];
+    let chain = |most: usize| with(&two).with(|chain| chain.limits.all_artifacts = most);
+    assert!(chain(6).verify().is_ok());
+    let error = chain(5).refusal();
+    assert!(matches!(error, Error::Limit { what: "artifacts in all", limit: 5, found: 6, .. }), "{error}");
+}
+
+#[test]
 fn a_threshold_wants_different_functionaries_and_the_same_artifacts() {
     let two = |envelopes: &[Value]| with(envelopes).with(|chain| chain.build()["threshold"] = json!(2));
     assert_eq!(findings(&two(&[sealed(&provenance(), &[BOB])])), [Finding::Verified, Finding::NoStatement]);
@@ -381,7 +412,7 @@ fn what_a_statement_must_have_it_has() {
         assert_eq!(file, FILE);
         (at, problem)
     };
-    let not_hex = Problem::NotA("a set of at least one digest in lower-case hex");
+    let not_hex = Problem::NotA("a set of at least one digest, each in lower-case hex");
     for member in ["_type", "subject", "predicateType", "predicate"] {
         let (_, found) = problem(&|payload| drop(payload.as_object_mut().unwrap().remove(member)));
         assert!(matches!(found, Problem::Missing(missing) if missing == member), "{member}: {found}");
@@ -402,6 +433,10 @@ fn what_a_statement_must_have_it_has() {
         json!({"sha256": "abcd"}),
         json!({"sha512": hex("app")}),
         json!({"sha256": 1}),
+        json!({"sha256": hex("app"), "gitoid:sha256": ""}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "gitoid: blob"}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "\u{e9}"}),
+        json!({"sha256": hex("app"), "gitoid:sha256": "a".repeat(257)}),
     ] {
         let (at, found) = problem(&|payload| payload["subject"][0]["digest"] = bad.clone());
         assert_eq!((at.as_str(), found), ("subject[0].digest", not_hex.clone()), "{bad}");
@@ -415,6 +450,9 @@ fn what_a_statement_must_have_it_has() {
     }
     let (_, found) = problem(&|payload| payload["Subject"] = json!([]));
     assert!(matches!(found, Problem::CaseVariant { .. }));
+    // As witness writes them; they are compared and prove nothing.
+    let witnessed = json!({"sha256": hex("app"), "gitoid:sha256": format!("gitoid:blob:sha256:{}", hex("blob"))});
+    assert!(changed(|payload| payload["subject"][0]["digest"] = witnessed).verify().is_ok());
     // Members that nobody knows are the producer's own.
     assert!(changed(|payload| payload["comment"] = json!(1.5)).verify().is_ok());
 }

@@ -14,6 +14,7 @@ use crate::{
         artifacts::{self, NearMiss, Records},
         attestation,
         chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
+        effort::Effort,
         envelope::Envelope,
         error::Error,
         frame::{Frame, index},
@@ -172,7 +173,8 @@ fn look(
     if let Some(parameters) = &options.parameters {
         parameters::substitute(&mut layout, parameters, options.raw_parameters, limits)?;
     }
-    let mut frame = Frame::new(&files, attestations, options, inspector, now, limits);
+    let effort = Effort::new(limits);
+    let mut frame = Frame::new(&files, &attestations, options, inspector, now, (limits, &effort));
     survey.items = items(&mut frame, &layout);
     verify_expiry(layout.expires, now)
 }
@@ -186,8 +188,8 @@ fn items(frame: &mut Frame<'_, '_>, layout: &Layout) -> Vec<SurveyedItem> {
             agree(hear(frame, layout, signed)?)
         })
         .collect();
-    let mut records: Records<'_> =
-        agreed.iter().flatten().map(|step| (step.step.name.as_str(), &step.recorded)).collect();
+    let recorded = agreed.iter().flatten().map(|step| (step.step.name.as_str(), &step.recorded));
+    let mut records = Records::new(frame.effort, recorded);
     let mut items: Vec<SurveyedItem> =
         layout.steps.iter().zip(&agreed).map(|(step, agreed)| surveyed_step(step, agreed, &records)).collect();
     // Nothing is carried out on what is not trusted.

@@ -189,6 +189,34 @@ fn armour_is_taken_off() {
     }
 }
 
+/// Whoever writes a certificate has all its signatures verified, and each takes time.
+#[test]
+fn a_certificate_has_no_more_signatures_to_verify_than_any_has() {
+    const TOO_MANY: Unusable = Unusable::Packets("at most 128 signatures that its owner made");
+    let named = |names: usize| {
+        let mut all = packet(6, &key_body(MASTER));
+        for _ in 0..names {
+            all.extend([packet(13, b"Bob"), certification().packet()].concat());
+        }
+        Certificate::from_file(&all)
+    };
+    assert!(named(128).is_ok());
+    assert_eq!(named(129), Err(TOO_MANY));
+    // By others as many as there are: they are not looked at.
+    let others = (0..1000).map(|_| Made::new(0x13, SUB, name_hash()));
+    assert!(parts().with(|parts| parts.on_name.extend(others)).read().is_ok());
+    // Within a subkey's signature, of which the first that holds is enough. Two others are verified before.
+    let agreeing = |wrong: usize| {
+        let back = |about| Made::new(0x19, SUB, about).body();
+        let mut binding = Made::new(0x18, MASTER, subkey_hash()).with(27, &[0x02]);
+        binding.subpackets.extend((0..wrong).map(|_| (32, back(name_hash()))));
+        binding.subpackets.push((32, back(subkey_hash())));
+        parts().with(|parts| parts.on_subkey = vec![binding]).read()
+    };
+    assert_eq!(agreeing(125).unwrap().subkeys().len(), 1);
+    assert_eq!(agreeing(126), Err(TOO_MANY));
+}
+
 #[test]
 fn the_owners_own_signature_is_needed_and_must_hold() {
     let refusal = |change: fn(&mut Parts)| parts().with(change).read().unwrap_err();

@@ -1,12 +1,12 @@
-//! Why a registry did not say what a tag names.
+//! What a registry of images does not say or give.
 
-/// Why a registry did not say what a tag names.
+/// Why a registry did not say what a tag names, or did not give a layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TagFault {
+pub enum RegistryFault {
     /// It has no such tag.
     #[error("it has no image under this tag")]
     NoSuchTag,
-    /// It was not reached, or its answer is none.
+    /// It was not reached, broke off, does not have the layer, or its answer is none.
     #[error("{0}")]
     Unreachable(String),
     /// It wants credentials, and there are none, or others.
@@ -17,8 +17,8 @@ pub enum TagFault {
     Tokens(String),
 }
 
-impl TagFault {
-    /// The refusal code, one of the closed list of [`super::codes`].
+impl RegistryFault {
+    /// The refusal code, one of the closed list of `verdict::codes`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSuchTag => "image/not-in-registry",
