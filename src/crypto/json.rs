@@ -12,6 +12,10 @@ use serde_json::{Map, Number, Value};
 /// Containers within containers that a document may have.
 pub const MAX_DEPTH: usize = 64;
 
+/// Values of one document, where whoever reads it has no cap of their own: a file of 128 MiB can hold so many that no
+/// machine has the memory for them. A flat repository of 100,000 targets with eight names each has 1.5 million.
+pub const MAX_VALUES: usize = 2_000_000;
+
 /// A document that is not unambiguous JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not unambiguous JSON: {0}")]
@@ -21,7 +25,7 @@ pub struct JsonError(pub String);
 ///
 /// # Errors
 /// Invalid JSON or UTF-8, a byte order mark, lone surrogates, duplicate members, numbers that are not integers in
-/// the range of `i64` and `u64`, more than [`MAX_DEPTH`] levels, bytes after the document.
+/// the range of `i64` and `u64`, more than [`MAX_DEPTH`] levels or [`MAX_VALUES`] values, bytes after the document.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_within(bytes, 0)
 }
@@ -40,7 +44,7 @@ pub fn parse_at_most(bytes: &[u8], values: usize) -> Result<Value, JsonError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_within(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
-    parse_within_at_most(bytes, depth, usize::MAX)
+    parse_within_at_most(bytes, depth, MAX_VALUES)
 }
 
 /// Reads one value that stands `depth` containers deep in its document and has at most `values` values.
@@ -265,6 +269,14 @@ mod tests {
                 assert_eq!(cut, expected, "{text}");
             }
         }
+    }
+
+    #[test]
+    fn values_are_capped_by_default() {
+        let zeros = |count: usize| format!("[{}]", vec!["0"; count].join(",")).into_bytes();
+        assert!(parse(&zeros(MAX_VALUES - 1)).is_ok());
+        let JsonError(refused) = parse(&zeros(MAX_VALUES)).unwrap_err();
+        assert!(refused.starts_with("more than 2000000 values"), "{refused}");
     }
 
     #[test]
