@@ -29,6 +29,7 @@ pub use inspections::{OnceEach, Runner};
 ///
 /// Exit code 0: verified. 1: refused. 2: the question could not be asked.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("attested").args(["statements", "predicates"]).multiple(true))]
 pub struct Args {
     /// The layout that says how the product had to be made
     #[arg(short, long, value_name = "PATH")]
@@ -52,11 +53,14 @@ pub struct Args {
     #[arg(long, value_name = "JSON")]
     substitution_parameters: Option<String>,
     /// A file of attestations: DSSE envelopes with in-toto Statements or Sigstore bundles, one or one a line; repeatable
-    #[arg(long = "attestation", value_name = "PATH", requires = "statements")]
+    #[arg(long = "attestation", value_name = "PATH", requires = "attested")]
     attestations: Vec<PathBuf>,
     /// A step that is attested by Statements in place of links, and the type of their predicate; repeatable
     #[arg(long = "statement", value_name = "STEP=TYPE", value_parser = parse_statement)]
     statements: Vec<(StepName, PredicateType)>,
+    /// Take a layout over predicates (ITE-10, ITE-11), which says itself what Statements attest its steps
+    #[arg(long)]
+    predicates: bool,
     /// Take functionaries by X.509 certificates, where the layout has authorities and constraints for them
     #[arg(long)]
     certificates: bool,
@@ -128,6 +132,7 @@ fn judge(args: &Args, now: Timestamp) -> anyhow::Result<Judged> {
         parameters,
         raw_parameters: true,
         statements: Statements::new(statements).context("--statement")?,
+        predicates: args.predicates,
         certificates: args.certificates,
         sublayouts: Sublayouts::Allow { depth: limits.sublayout_depth },
         ..Options::default()
@@ -214,6 +219,13 @@ fn describe(verified: &Verified, lints: &[Lint]) -> String {
         text += &format!("{}\n", short(&step.functionaries));
         if let Some(predicate_type) = step.predicate_type {
             text += &format!("  by Statements of {predicate_type}\n");
+        }
+        for predicate in &step.predicates {
+            text += &format!(
+                "  by Statements of {}: {} rules hold\n",
+                predicate.predicate_type,
+                predicate.attributes.len()
+            );
         }
         for (side, rules) in [("materials", &step.material_rules), ("products", &step.product_rules)] {
             for rule in rules {

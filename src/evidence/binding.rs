@@ -90,7 +90,7 @@ fn bound_subject(
     let wanted = subject.digest.to_string();
     // Products of links, or of other Statements, are no subjects of these.
     let none = Artifacts::new();
-    let subjects = if step.predicate_type == Some(predicate_type) { &step.products } else { &none };
+    let subjects = if step.is_attested_by(predicate_type) { &step.products } else { &none };
     let found = match subjects.get(name).map(sha256) {
         Some(Some(hex)) if hex == wanted => return Ok(name.to_owned()),
         Some(Some(hex)) => Some(format!("{name} with sha256 {hex}")),

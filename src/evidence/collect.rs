@@ -8,6 +8,7 @@ use std::{
 use super::{
     Error, Requirement, Subject,
     files::listed,
+    requirement::Predicates,
     walk::{Stop, Walk},
 };
 use crate::{
@@ -52,6 +53,7 @@ pub(super) fn collect(
     };
     walk.settle()?;
 
+    let reads_statements = !requirement.statements.is_empty() || requirement.predicates == Predicates::Allow;
     let mut found = Vec::with_capacity(paths.len());
     for (path, target) in paths.iter().zip(resolved) {
         let target = target.ok_or_else(|| Error::NotATarget { path: path.clone(), by: by.clone() })?;
@@ -60,7 +62,7 @@ pub(super) fn collect(
             expect_link_role(&target, requirement)?;
         }
         // A pinned layout stands for the listed one, which nobody need have kept: Datadog's wheels list one that is gone.
-        if pin.is_some() && !link && requirement.statements.is_empty() {
+        if pin.is_some() && !link && !reads_statements {
             continue;
         }
         let bytes = walk.file(&target.target)?;
@@ -82,6 +84,9 @@ pub(super) fn collect(
             attestations.push((target.target.path.clone(), bytes));
         } else if !in_toto::is_attestation(&bytes) {
             return Err(Error::UnknownKind { path: target.target.path.clone() }.into());
+        } else if reads_statements {
+            expect_link_role(&target, requirement)?;
+            attestations.push((target.target.path.clone(), bytes));
         }
     }
     let layout = match pin {

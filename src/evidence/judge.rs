@@ -12,7 +12,7 @@ use super::{
     layout::{LayoutEvidence, layout_evidence},
     platforms,
     proof::{Ends, SupplyChainProof},
-    requirement::{Certificates, Field, Fields, Level, Platforms, Tags, Template},
+    requirement::{Certificates, Field, Fields, Level, Platforms, Predicates, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
 use crate::{
@@ -269,6 +269,7 @@ impl Assembled {
                 Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
             },
             statements: requirement.statements.clone(),
+            predicates: requirement.predicates == Predicates::Allow,
             inspections: in_toto::Inspections::Refuse,
         }
     }

@@ -70,6 +70,9 @@ pub struct Step {
     /// The type of the Statements that they signed in place of links.
     #[serde(rename = "predicateType", skip_serializing_if = "Option::is_none")]
     pub predicate_type: Option<in_toto::PredicateType>,
+    /// The types that attest it in a layout over predicates.
+    #[serde(rename = "predicateTypes", skip_serializing_if = "Vec::is_empty")]
+    pub predicate_types: Vec<String>,
 }
 
 impl Proof {
@@ -139,6 +142,7 @@ impl Proof {
                 name: name.to_string(),
                 functionaries: step.functionaries.clone(),
                 predicate_type: step.predicate_type,
+                predicate_types: step.predicates.iter().map(|expected| expected.predicate_type.clone()).collect(),
             })
             .collect()
     }

@@ -54,6 +54,8 @@ pub struct Requirement {
     pub inspections: Inspections,
     /// The steps that are attested by Statements in place of links.
     pub statements: Statements,
+    /// Whether the layout may be one over predicates.
+    pub predicates: Predicates,
     /// Whether functionaries may be known by X.509 certificates.
     pub certificates: Certificates,
     /// How many levels of sublayouts may be followed; none are allowed when absent.
@@ -90,6 +92,7 @@ impl Requirement {
             parameters: BTreeMap::new(),
             inspections: Inspections::Refuse,
             statements: Statements::default(),
+            predicates: Predicates::Deny,
             certificates: Certificates::Deny,
             sublayouts: None,
             tags: Tags::Signed,
@@ -238,6 +241,17 @@ pub enum Inspections {
     Refuse,
     /// Inspections that are not built in are passed over.
     Skip,
+}
+
+/// Whether the layout may be one over predicates, which says itself what Statements attest its steps and what these must
+/// say (in-toto ITE-10, ITE-11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Predicates {
+    /// Such a layout is refused.
+    Deny,
+    /// It counts like any other that a layout role signed.
+    Allow,
 }
 
 /// Whether functionaries may be known by X.509 certificates, where the layout has authorities and constraints for them

@@ -4,7 +4,7 @@
 //! around one, of which nothing but the envelope is read: certificates and transparency logs prove nothing here, a
 //! functionary's key signs.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use super::{
     fields::{Form, Object, Source},
     limits::Limits,
     link::Recorded,
-    statement::{Statement, Statements, is_statement},
+    statement::{Statement, Wanted, is_statement},
 };
 use crate::crypto::json;
 
@@ -47,6 +47,8 @@ pub(super) struct Attestation {
     pub place: String,
     pub envelope: Envelope,
     pub statement: Statement,
+    /// All of it, where rules look at what it says.
+    pub payload: Arc<Value>,
 }
 
 /// Whether a file holds attestations and nothing else, whoever signed them and whatever they say.
@@ -63,21 +65,23 @@ pub fn is_attestation(bytes: &[u8]) -> bool {
 
 /// Reads the Statements of the types that are wanted. What is no attestation refuses the whole file: a reader that passes
 /// over what it cannot read would see less than others do.
-pub(super) fn read(files: &[AttestationFile<'_>], wanted: &Statements, limits: &Limits) -> Result<Attestations, Error> {
+pub(super) fn read(files: &[AttestationFile<'_>], wanted: &Wanted, limits: &Limits) -> Result<Attestations, Error> {
     let (mut attestations, mut found, mut held) = (Attestations::default(), 0, 0_usize);
     if wanted.is_empty() {
         return Ok(attestations);
     }
     Source { file: "attestations", form: Form::Dsse, limits }.limit("files", files.len(), limits.link_files)?;
     for file in files {
-        each(file, &mut found, limits, |source, envelope| {
+        each(file, &mut found, limits, |source, mut envelope| {
             match Statement::parse(source, envelope.value(), wanted)? {
                 Some(statement) => {
                     let Recorded { materials, products } = &statement.recorded;
                     held = held.saturating_add(materials.len()).saturating_add(products.len());
                     source.limit("artifacts in all", held, limits.all_artifacts)?;
-                    let envelope = envelope.without_payload();
-                    attestations.read.push(Attestation { place: source.file.to_owned(), envelope, statement });
+                    // Many of these are held at once.
+                    let payload = envelope.take_value();
+                    let payload = if wanted.keeps_payload() { payload } else { Value::Null }.into();
+                    attestations.read.push(Attestation { place: source.file.to_owned(), envelope, statement, payload });
                 }
                 None if attestations.passed_over.len() < SHOWN => {
                     let name = envelope.value().get("predicateType").and_then(Value::as_str).unwrap_or_default();

@@ -13,7 +13,8 @@ pub struct SupplyChain<'a> {
     pub keys: Vec<LayoutKey>,
     /// All files that may be links; those that no authorised functionary's name is on are not read.
     pub links: Vec<LinkFile<'a>>,
-    /// All files of attestations. They are read only where [`Options::statements`] name a step.
+    /// All files of attestations. They are read only where [`Options::statements`] name a step, and for a layout over
+    /// predicates.
     pub attestations: Vec<AttestationFile<'a>>,
 }
 
@@ -45,6 +46,9 @@ pub struct Options {
     /// The steps of the layout, not of sublayouts, that are attested by Statements and not by links. With none, a
     /// Statement is refused wherever it stands, as by the reference.
     pub statements: Statements,
+    /// Whether the layout may be one over predicates (ITE-10, ITE-11): it says itself which steps are attested by which
+    /// Statements. The reference knows none. [`Options::statements`] then say what it must expect.
+    pub predicates: bool,
     /// What [`verify()`](super::verify()) does about inspections.
     pub inspections: Inspections,
 }

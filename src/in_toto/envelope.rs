@@ -83,8 +83,8 @@ impl Signature {
 pub(super) enum Payload {
     Layout(Layout),
     Link(Link),
-    /// Only of an attestation.
-    Statement(Statement),
+    /// Only of an attestation, with all that it says where rules look at that.
+    Statement(Statement, Arc<Value>),
 }
 
 /// Why a key has no valid signature on a file.
@@ -264,9 +264,9 @@ impl Envelope {
         self.signatures.iter().filter(|signature| !signature.is_anonymous()).map(|signature| &signature.keyid)
     }
 
-    /// The same for who needs the signatures alone: many of these are held at once.
-    pub(super) fn without_payload(self) -> Self {
-        Self { payload: Value::Null, link: None, ..self }
+    /// The payload, after which only the signatures are left.
+    pub(super) fn take_value(&mut self) -> Value {
+        self.payload.take()
     }
 
     /// The payload as it is; of a link that was read in place, nothing.
@@ -295,7 +295,7 @@ impl Envelope {
     pub(super) fn layout(&mut self, file: &str, limits: &Limits) -> Result<Layout, Error> {
         match self.payload(file, limits)? {
             Payload::Layout(layout) => Ok(layout),
-            Payload::Link(_) | Payload::Statement(_) => {
+            Payload::Link(_) | Payload::Statement(..) => {
                 let source = Source { file, form: self.form, limits };
                 let problem = Problem::WrongType { expected: "layout", found: "link".to_owned() };
                 Err(source.malformed("_type", problem))

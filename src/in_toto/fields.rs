@@ -72,6 +72,16 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Checks that there are exactly these members, whatever the form.
+    pub(super) fn exactly(&self, required: &[&'static str], optional: &[&'static str]) -> Result<(), Error> {
+        self.check(required, optional)?;
+        let is_known = |name: &String| required.iter().chain(optional).any(|known| known == name);
+        match self.members.keys().find(|name| !is_known(name)) {
+            Some(name) => Err(self.source.malformed(&*self.at, Problem::Unknown(name.clone()))),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses members that some readers, which compare names without case, take for a known one.
     pub(super) fn no_case_variants(&self, known: &[&'static str]) -> Result<(), Error> {
         let folded: Vec<(&'static str, String)> = known.iter().map(|known| (*known, fold(known))).collect();

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     attestation::Attestations,
+    attributes::Meter,
     chain::{Inspector, LinkFile, Options},
     effort::Effort,
     error::Error,
@@ -36,6 +37,8 @@ pub(super) struct Frame<'a, 'i> {
     read_bytes: usize,
     /// Signatures on attestations verified so far.
     trials: usize,
+    /// What attribute rules may still take.
+    pub meter: Meter,
     /// Artifacts met so far.
     artifacts: usize,
     /// Certificates verified so far.
@@ -64,6 +67,7 @@ impl<'a, 'i> Frame<'a, 'i> {
             readings: 0,
             read_bytes: 0,
             trials: 0,
+            meter: Meter::new(limits.attribute_cost),
             artifacts: 0,
             certificates: 0,
         }

@@ -52,6 +52,30 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Reads the functionaries of a layout over predicates (ITE-10), whose members have other names.
+    pub(super) fn functionaries(source: Source<'_>, layout: &Object<'_>) -> Result<Self, Error> {
+        let members = layout.object("functionaries")?;
+        source.limit("keys", members.len(), source.limits.keys)?;
+        let mut keys = Self::default();
+        for (id, value) in members {
+            let at = layout.at(&format!("functionaries.{id}"));
+            let keyid = parse_id(source, &at, id)?;
+            let object = Object::open(source, &*at, value)?;
+            object.exactly(&["keyID", "keyType", "scheme", "keyVal"], &["keyIDHashAlgorithms"])?;
+            let own = KeyId::from(object.text("keyID")?);
+            if own != keyid {
+                return Err(source.malformed(at, Problem::KeyIdMismatch { listed: keyid, own }));
+            }
+            let keyval = Object::open(source, object.at("keyVal"), object.get("keyVal")?)?;
+            keyval.exactly(&["public"], &[])?;
+            let key = PublicKey::from_parts(object.text("keyType")?, object.text("scheme")?, keyval.text("public")?);
+            let key = key.map_err(|why| Error::UnsupportedKey { keyid: keyid.clone(), problem: why.into() })?;
+            keys.listed.insert(keyid, key.into());
+        }
+        keys.persons = Persons::of(keys.listed.values());
+        Ok(keys)
+    }
+
     /// The key listed under that id.
     pub(super) fn get(&self, keyid: &KeyId) -> Option<&FunctionaryKey> {
         self.listed.get(keyid)
@@ -128,6 +152,19 @@ pub(super) fn parse_id(source: Source<'_>, at: &str, text: &str) -> Result<KeyId
         return Err(source.malformed(at, Problem::NotA("a key id of at least eight hex digits")));
     }
     Ok(KeyId::from(text))
+}
+
+/// Reads who may sign for a step, each once, in the order of the document.
+pub(super) fn parse_ids(source: Source<'_>, step: &Object<'_>, list: &'static str) -> Result<Vec<KeyId>, Error> {
+    let mut keyids: Vec<KeyId> = Vec::new();
+    for text in step.words(list)? {
+        let keyid = parse_id(source, &step.at(list), &text)?;
+        if !keyids.contains(&keyid) {
+            source.limit("functionaries of a step", keyids.len().saturating_add(1), source.limits.functionaries)?;
+            keyids.push(keyid);
+        }
+    }
+    Ok(keyids)
 }
 
 /// Whether a layout can list a key under this id.

@@ -11,6 +11,7 @@ use super::{
     fields::{Object, Source},
     functionary::{self, Keys},
     name::StepName,
+    predicates::{self, ExpectedPredicate},
     rule::Rule,
 };
 use crate::crypto::KeyId;
@@ -25,6 +26,8 @@ pub(super) struct Layout {
     /// In their order; never empty.
     pub steps: Vec<Step>,
     pub inspections: Vec<Inspection>,
+    /// Whether its steps are attested by Statements of the types that they name (ITE-10).
+    pub is_over_predicates: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub(super) struct Step {
     pub expected_command: Vec<String>,
     pub expected_materials: Vec<Rule>,
     pub expected_products: Vec<Rule>,
+    /// What it is attested by; in a classic layout nothing stands here.
+    pub predicates: Vec<ExpectedPredicate>,
 }
 
 /// An inspection (in-toto 4.3.2): a command that the verifying side runs, and rules for what it recorded.
@@ -56,6 +61,9 @@ pub struct Inspection {
 impl Layout {
     pub(super) fn parse(source: Source<'_>, payload: &Value) -> Result<Self, Error> {
         let layout = Object::open(source, "", payload)?;
+        if predicates::is_over_predicates(&layout) {
+            return predicates::parse(source, &layout);
+        }
         // Go leaves out what is empty, and so signs another text than what stands there.
         let is_used =
             |name: &str| layout.optional(name).and_then(Value::as_object).is_some_and(|list| !list.is_empty());
@@ -66,8 +74,7 @@ impl Layout {
         if layout.has("readme") {
             layout.text("readme")?;
         }
-        let expires = expiry(layout.text("expires")?)
-            .ok_or_else(|| layout.not_a("expires", "a time as YYYY-MM-DDTHH:MM:SSZ (in-toto 4.2.2)"))?;
+        let expires = expiry(&layout)?;
         let keys = Keys::parse(source, &layout)?;
         let has_issuers = is_used("rootcas") || is_used("intermediatecas");
         let issuers = if has_issuers { Issuers::parse(source, &layout)? } else { Issuers::default() };
@@ -76,14 +83,19 @@ impl Layout {
             return Err(source.malformed("steps", Problem::NoSteps));
         }
         let inspections = parse_all(source, &layout, "inspect", Inspection::parse)?;
-        let mut seen = BTreeSet::new();
-        for name in steps.iter().map(|step| &step.name).chain(inspections.iter().map(|inspection| &inspection.name)) {
-            if !seen.insert(name) {
-                return Err(source.malformed("", Problem::DuplicateName(name.clone())));
-            }
-        }
-        Ok(Self { expires, keys, issuers, steps, inspections })
+        distinct_names(source, &steps, &inspections)?;
+        Ok(Self { expires, keys, issuers, steps, inspections, is_over_predicates: false })
     }
+}
+
+pub(super) fn distinct_names(source: Source<'_>, steps: &[Step], inspections: &[Inspection]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for name in steps.iter().map(|step| &step.name).chain(inspections.iter().map(|inspection| &inspection.name)) {
+        if !seen.insert(name) {
+            return Err(source.malformed("", Problem::DuplicateName(name.clone())));
+        }
+    }
+    Ok(())
 }
 
 impl Step {
@@ -94,23 +106,10 @@ impl Step {
         step.check(&required.into_iter().chain(optional).collect::<Vec<_>>(), &["_type", "expected_command"])?;
         let constraints = Constraint::parse_all(source, step)?;
         step.check_type("step")?;
-        let mut pubkeys: Vec<KeyId> = Vec::new();
-        for text in step.words("pubkeys")? {
-            let keyid = functionary::parse_id(source, &step.at("pubkeys"), &text)?;
-            if !pubkeys.contains(&keyid) {
-                source.limit("functionaries of a step", pubkeys.len() + 1, source.limits.functionaries)?;
-                pubkeys.push(keyid);
-            }
-        }
-        let threshold = step.get("threshold")?;
+        let pubkeys = functionary::parse_ids(source, step, "pubkeys")?;
         // How many have a certificate cannot be told.
         let most = if constraints.is_empty() { pubkeys.len() } else { source.limits.functionaries };
-        let usable = threshold.as_u64().filter(|number| *number <= most as u64);
-        let usable = usable.and_then(|number| NonZeroU32::new(u32::try_from(number).ok()?));
-        let threshold = usable.ok_or_else(|| {
-            let problem = Problem::Threshold { found: threshold.to_string(), functionaries: most };
-            source.malformed(step.at("threshold"), problem)
-        })?;
+        let threshold = threshold(source, step, most)?;
         let expected_command = if step.has("expected_command") { step.words("expected_command")? } else { Vec::new() };
         Ok(Self {
             name: name(source, step)?,
@@ -120,8 +119,20 @@ impl Step {
             expected_command,
             expected_materials: rules(source, step, "expected_materials")?,
             expected_products: rules(source, step, "expected_products")?,
+            predicates: Vec::new(),
         })
     }
+}
+
+/// A number of functionaries that can be met, and not by nobody.
+pub(super) fn threshold(source: Source<'_>, object: &Object<'_>, most: usize) -> Result<NonZeroU32, Error> {
+    let threshold = object.get("threshold")?;
+    let usable = threshold.as_u64().filter(|number| *number <= most as u64);
+    let usable = usable.and_then(|number| NonZeroU32::new(u32::try_from(number).ok()?));
+    usable.ok_or_else(|| {
+        let problem = Problem::Threshold { found: threshold.to_string(), functionaries: most };
+        source.malformed(object.at("threshold"), problem)
+    })
 }
 
 impl Inspection {
@@ -141,7 +152,7 @@ impl Inspection {
     }
 }
 
-fn parse_all<T>(
+pub(super) fn parse_all<T>(
     source: Source<'_>,
     layout: &Object<'_>,
     list: &'static str,
@@ -149,18 +160,29 @@ fn parse_all<T>(
 ) -> Result<Vec<T>, Error> {
     let values = layout.list(list)?;
     source.limit(list, values.len(), source.limits.steps)?;
-    let objects =
-        values.iter().enumerate().map(|(index, value)| Object::open(source, format!("{list}[{index}]"), value));
+    let objects = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| Object::open(source, format!("{}[{index}]", layout.at(list)), value));
     objects.map(|object| parse(source, &object?)).collect()
 }
 
-fn name(source: Source<'_>, object: &Object<'_>) -> Result<StepName, Error> {
+pub(super) fn name(source: Source<'_>, object: &Object<'_>) -> Result<StepName, Error> {
     let text = object.text("name")?;
     StepName::parse(text).ok_or_else(|| source.malformed(object.at("name"), Problem::Name(text.to_owned())))
 }
 
 fn rules(source: Source<'_>, object: &Object<'_>, list: &'static str) -> Result<Vec<Rule>, Error> {
-    let values = object.list(list)?;
+    rules_of(source, object, list, object.list(list)?)
+}
+
+/// The rules of a list, from lists of words.
+pub(super) fn rules_of(
+    source: Source<'_>,
+    object: &Object<'_>,
+    list: &'static str,
+    values: &[Value],
+) -> Result<Vec<Rule>, Error> {
     source.limit("rules", values.len(), source.limits.rules)?;
     let mut rules = Vec::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
@@ -174,8 +196,13 @@ fn rules(source: Source<'_>, object: &Object<'_>, list: &'static str) -> Result<
     Ok(rules)
 }
 
+pub(super) fn expiry(layout: &Object<'_>) -> Result<Timestamp, Error> {
+    parse_expiry(layout.text("expires")?)
+        .ok_or_else(|| layout.not_a("expires", "a time as YYYY-MM-DDTHH:MM:SSZ (in-toto 4.2.2)"))
+}
+
 /// Reads `YYYY-MM-DDTHH:MM:SSZ`, digits and all, and nothing else.
-fn expiry(text: &str) -> Option<Timestamp> {
+fn parse_expiry(text: &str) -> Option<Timestamp> {
     let fits = text.len() == 20
         && text.bytes().zip("0000-00-00T00:00:00Z".bytes()).all(|(byte, form)| match form {
             b'0' => byte.is_ascii_digit(),
@@ -198,9 +225,9 @@ mod tests {
     #[test]
     fn times_have_one_form() {
         for text in ["2099-12-31T23:59:59Z", "2024-02-29T00:00:00Z", "0001-01-01T00:00:00Z"] {
-            assert_eq!(expiry(text).unwrap().to_string(), text);
+            assert_eq!(parse_expiry(text).unwrap().to_string(), text);
         }
-        assert_eq!(expiry("9999-12-31T23:59:59Z"), Some(Timestamp::MAX));
+        assert_eq!(parse_expiry("9999-12-31T23:59:59Z"), Some(Timestamp::MAX));
         for text in [
             "",
             "2099-13-01T00:00:00Z",
@@ -216,7 +243,7 @@ mod tests {
             "+099-01-01T00:00:00Z",
             "2099-01-01T00:00:00Z\n",
         ] {
-            assert_eq!(expiry(text), None, "{text:?}");
+            assert_eq!(parse_expiry(text), None, "{text:?}");
         }
     }
 }

@@ -36,6 +36,14 @@ pub struct Limits {
     pub rule_bytes: usize,
     /// Comparisons of characters that all rules take together.
     pub rule_steps: usize,
+    /// Bytes of one attribute rule, after parameters are filled in.
+    pub attribute_bytes: usize,
+    /// Parts of one attribute rule.
+    pub attribute_nodes: usize,
+    /// How deep these are nested.
+    pub attribute_depth: usize,
+    /// What the attribute rules of one supply chain may read, in values of JSON or 16 bytes of a text.
+    pub attribute_cost: u64,
     /// Materials of one link, and likewise products.
     pub artifacts: usize,
     /// Artifacts of everything that is read, and of everything that inspections record.
@@ -65,6 +73,10 @@ impl Default for Limits {
             rules: 256,
             rule_bytes: 4 << 10,
             rule_steps: 1 << 30,
+            attribute_bytes: 2 << 10,
+            attribute_nodes: 512,
+            attribute_depth: 32,
+            attribute_cost: 5_000_000,
             artifacts: 200_000,
             all_artifacts: 1_000_000,
             artifact_name_bytes: 4 << 10,

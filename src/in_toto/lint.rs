@@ -10,6 +10,7 @@ use super::{
     limits::Limits,
     link::Side,
     name::StepName,
+    predicates::ExpectedPredicate,
     rule::{Match, Rule},
     verified::{RuleTrail, Verified},
 };
@@ -37,6 +38,27 @@ pub enum Lint {
     /// One stolen key is enough to forge this step.
     #[error("step {:?} needs one functionary: whoever has the key of one can make the link alone", .0.as_str())]
     SingleFunctionary(StepName),
+    /// The same for a type of Statements.
+    #[error("step {:?} needs one functionary for {predicate_type}: whoever has the key of one can make the Statement alone", .step.as_str())]
+    SingleSigner {
+        /// The step.
+        step: StepName,
+        /// The type.
+        predicate_type: String,
+    },
+    /// Nothing is asked of what a Statement says.
+    #[error("step {:?}: no attribute rule for {predicate_type}, so that it may say anything", .step.as_str())]
+    NoAttributeRule {
+        /// The step.
+        step: StepName,
+        /// The type.
+        predicate_type: String,
+        /// Whether it says what was made of what, on which there may be other rules.
+        is_transformational: bool,
+    },
+    /// Statements about anything else would do as well.
+    #[error("step {:?}: no MATCH ties what its Statements are about to what another step recorded, so that they may be about anything", .0.as_str())]
+    UnboundPredicate(StepName),
     /// A `MATCH` that nothing follows up: what it does not match is allowed all the same.
     #[error("{:?}, {side}: no DISALLOW follows {rule}, so that it demands nothing", .item.as_str())]
     Toothless {
@@ -74,7 +96,12 @@ pub enum Lint {
 impl Lint {
     /// Whether it is worth knowing and no mistake.
     pub fn is_note(&self) -> bool {
-        matches!(self, Self::SingleFunctionary(_))
+        matches!(
+            self,
+            Self::SingleFunctionary(_)
+                | Self::SingleSigner { .. }
+                | Self::NoAttributeRule { is_transformational: true, .. }
+        )
     }
 }
 
@@ -98,7 +125,9 @@ pub fn lint(layout: &[u8], limits: &Limits) -> Result<Vec<Lint>, Error> {
     }
     lints.extend(open_products(&layout));
     lints.extend(unchained(&layout));
-    let alone = layout.steps.iter().filter(|step| step.threshold.get() == 1);
+    lints.extend(of_predicates(&layout));
+    let links = layout.steps.iter().filter(|step| step.predicates.is_empty());
+    let alone = links.filter(|step| step.threshold.get() == 1);
     lints.extend(alone.map(|step| Lint::SingleFunctionary(step.name.clone())));
     Ok(lints)
 }
@@ -116,8 +145,16 @@ pub fn loose(verified: &Verified, bound: &str) -> Vec<Lint> {
     let roots = inspections.flat_map(|inspection| [&inspection.material_rules, &inspection.product_rules]);
     let roots = roots.flat_map(|rules| matched(rules)).chain([bound.to_owned()]);
     let reached = reach(roots, |step| seen.get(step).cloned().unwrap_or_default());
-    let mut lints: Vec<Lint> =
-        verified.order().iter().filter(|name| !reached.contains(name.as_str())).cloned().map(Lint::Unchained).collect();
+    let mut lints = Vec::new();
+    for (name, step) in verified.order().iter().filter_map(|name| verified.steps().get_key_value(name)) {
+        let is_tied = || matched(&step.material_rules).iter().any(|other| other != name.as_str());
+        match step.makes_nothing() {
+            _ if reached.contains(name.as_str()) => {}
+            true if is_tied() => {}
+            true => lints.push(Lint::UnboundPredicate(name.clone())),
+            false => lints.push(Lint::Unchained(name.clone())),
+        }
+    }
     if let Some((name, step)) = verified.steps().get_key_value(bound)
         && !step.product_rules.last().is_some_and(|trail| is_closing(&trail.rule))
     {
@@ -139,8 +176,36 @@ fn reach(roots: impl IntoIterator<Item = String>, next: impl Fn(&str) -> Vec<Str
     reached
 }
 
+/// What a layout over predicates leaves open.
+fn of_predicates(layout: &Layout) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for step in &layout.steps {
+        for expected in &step.predicates {
+            let predicate_type = expected.predicate_type.clone();
+            let (step, is_transformational) = (step.name.clone(), expected.is_transformational());
+            if expected.threshold.get() == 1 {
+                lints.push(Lint::SingleSigner { step: step.clone(), predicate_type: predicate_type.clone() });
+            }
+            if expected.attributes.is_empty() {
+                lints.push(Lint::NoAttributeRule { step, predicate_type, is_transformational });
+            }
+        }
+    }
+    lints
+}
+
+/// Whether no Statement about the step says what was made of what.
+fn makes_nothing(step: &Step) -> bool {
+    !step.predicates.is_empty() && !step.predicates.iter().any(ExpectedPredicate::is_transformational)
+}
+
+/// The last step that makes something: the final product.
+fn last_making(layout: &Layout) -> Option<&Step> {
+    layout.steps.iter().rfind(|step| !makes_nothing(step))
+}
+
 fn open_products(layout: &Layout) -> Option<Lint> {
-    let last = layout.steps.last()?;
+    let last = last_making(layout)?;
     let is_closed = last.expected_products.last().is_some_and(is_closing);
     (!is_closed).then(|| Lint::OpenProducts(last.name.clone()))
 }
@@ -155,12 +220,19 @@ fn unchained(layout: &Layout) -> Vec<Lint> {
     let of_step = |step: &Step| [matched(&step.expected_materials), matched(&step.expected_products)].concat();
     let inspections = layout.inspections.iter();
     let roots = inspections.flat_map(|inspection| [&inspection.expected_materials, &inspection.expected_products]);
-    let roots = roots.flat_map(|rules| matched(rules)).chain(layout.steps.last().map(|step| step.name.to_string()));
+    let roots = roots.flat_map(|rules| matched(rules)).chain(last_making(layout).map(|step| step.name.to_string()));
     let reached = reach(roots, |name| {
         layout.steps.iter().find(|step| step.name.as_str() == name).map(of_step).unwrap_or_default()
     });
-    let steps = layout.steps.iter().map(|step| &step.name);
-    steps.filter(|name| !reached.contains(name.as_str())).cloned().map(Lint::Unchained).collect()
+    let is_tied = |step: &Step| matched(&step.expected_materials).iter().any(|other| other != step.name.as_str());
+    let steps = layout.steps.iter().filter(|step| !reached.contains(step.name.as_str()));
+    let found = steps.filter_map(|step| match makes_nothing(step) {
+        // What comes after a step and makes nothing is tied to it the other way round.
+        true if is_tied(step) => None,
+        true => Some(Lint::UnboundPredicate(step.name.clone())),
+        false => Some(Lint::Unchained(step.name.clone())),
+    });
+    found.collect()
 }
 
 /// `visible` are the names that a `MATCH` of this list can refer to.

@@ -9,11 +9,13 @@
 //! layout ─envelope─▶ Layout ─signatures, expiry, parameters─▶ per Step: links ─functionaries─▶ agreement ─artifacts─▶ Verified
 //! ```
 //!
-//! Where [`Options::statements`] say so, a step is attested by Statements (ITE-6) in place of links; the reference knows
-//! none.
+//! Where [`Options::statements`] say so, a step is attested by Statements (ITE-6) in place of links; where
+//! [`Options::predicates`] do, the layout may be one over predicates (ITE-10), with rules on what these say (ITE-11). The
+//! reference knows none of this.
 
 mod artifacts;
 mod attestation;
+mod attributes;
 mod certificate;
 mod chain;
 mod effort;
@@ -30,6 +32,7 @@ mod lint;
 mod metablock;
 mod name;
 mod parameters;
+mod predicates;
 mod rule;
 mod signed;
 mod statement;
@@ -41,6 +44,7 @@ mod verify;
 
 pub use artifacts::{NearMiss, RuleFailure};
 pub use attestation::{AttestationFile, is_attestation};
+pub use attributes::{AttributeFailure, AttributeProblem};
 pub use certificate::CertificateProblem;
 pub use chain::{Inspected, InspectionProblem, Inspections, Inspector, LinkFile, Options, Sublayouts, SupplyChain};
 pub use envelope::{SignatureProblem, is_layout};
@@ -54,5 +58,7 @@ pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use statement::{PredicateType, SharedPredicateType, Sought, Statements};
-pub use verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep};
-pub use verify::{Flow, Kind, Survey, SurveyedItem, survey, verify, verify_with};
+pub use verified::{
+    AttributeTrail, KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep,
+};
+pub use verify::{Flow, Kind, Survey, SurveyedItem, SurveyedPredicate, survey, verify, verify_with};

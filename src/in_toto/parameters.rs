@@ -3,7 +3,8 @@
 use std::{cell::Cell, collections::BTreeMap};
 
 use super::{
-    error::{Error, ParameterProblem},
+    attributes::AttributeRule,
+    error::{Error, ParameterProblem, Problem},
     layout::Layout,
     limits::Limits,
     rule::Rule,
@@ -51,12 +52,61 @@ pub(super) fn substitute(
         all_rules(&mut step.expected_materials)?;
         all_rules(&mut step.expected_products)?;
         all_words(&mut step.expected_command)?;
+        for rule in step.predicates.iter_mut().flat_map(|expected| &mut expected.attributes) {
+            fill_expression(rule, parameters, limits)?;
+        }
     }
     for inspection in &mut layout.inspections {
         all_rules(&mut inspection.expected_materials)?;
         all_rules(&mut inspection.expected_products)?;
         all_words(&mut inspection.run)?;
     }
+    Ok(())
+}
+
+/// Fills in an attribute rule. Braces are its own as well, so that only `{name}` is replaced, which is nothing in CEL but
+/// within a text; and out of that text no value may lead.
+fn fill_expression(
+    rule: &mut AttributeRule,
+    parameters: &BTreeMap<String, String>,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let refuse = |problem| Error::Parameter { problem };
+    let fill = |text: &str| -> Result<String, Error> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, from)) = rest.split_once('{') {
+            out.push_str(before);
+            match from.split_once('}').filter(|(name, _)| is_name(name)) {
+                Some((name, after)) => {
+                    let unknown = || ParameterProblem::Unknown { name: name.to_owned(), text: text.to_owned() };
+                    let value = parameters.get(name).ok_or_else(unknown).map_err(refuse)?;
+                    let leads_out = |c: char| c.is_control() || "'\"\\".contains(c);
+                    if let Some(found) = value.chars().find(|c| leads_out(*c)) {
+                        return Err(refuse(ParameterProblem::InExpression { name: name.to_owned(), found }));
+                    }
+                    out.push_str(value);
+                    rest = after;
+                }
+                None => {
+                    out.push('{');
+                    rest = from;
+                }
+            }
+        }
+        out.push_str(rest);
+        if out.len() > limits.attribute_bytes {
+            let (what, limit, found) = ("bytes in an attribute rule", limits.attribute_bytes, out.len());
+            return Err(Error::Limit { file: "parameters".to_owned(), what, limit, found });
+        }
+        Ok(out)
+    };
+    let text = fill(&rule.text)?;
+    let debug = rule.debug.as_deref().map(fill).transpose()?;
+    *rule = rule.with_text(&text, debug, limits).map_err(|reason| {
+        let (at, problem) = (String::new(), Problem::AttributeRule { rule: text.chars().take(200).collect(), reason });
+        Error::Malformed { file: "layout".to_owned(), at, problem }
+    })?;
     Ok(())
 }
 

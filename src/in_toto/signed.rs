@@ -1,5 +1,7 @@
 //! Who signed, and are they enough? The layout's owners and each step's functionaries.
 
+mod predicates;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +20,7 @@ use super::{
     layout::{Layout, Step},
     name::{LinkName, StepName},
     statement::{PredicateType, Sought},
-    verified::KeyExpiry,
+    verified::{KeyExpiry, VerifiedPredicate},
 };
 use crate::crypto::{KeyId, Material, Quorum};
 
@@ -72,6 +74,8 @@ pub(super) fn layout(
 pub(super) struct SignedStep<'a> {
     pub step: &'a Step,
     pub predicate_type: Option<PredicateType>,
+    /// What it is attested by in a layout over predicates.
+    pub predicates: Vec<VerifiedPredicate>,
     pub files: Vec<SignedFile>,
     pub findings: Vec<FunctionaryFinding>,
     /// The first key without which there are too few, if it expires.
@@ -87,15 +91,22 @@ pub(super) struct SignedFile {
 /// Reads what a step's functionaries signed and counts them (in-toto 4.3.1, "threshold"; 4.4). Who may sign is the step's
 /// own list of keys: being listed in the layout is not enough.
 pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> Result<SignedStep<'a>, Error> {
-    match frame.wanted(&step.name) {
-        None => links(frame, layout, step),
-        Some(predicate_type) => statements(frame, layout, step, predicate_type),
+    if layout.is_over_predicates {
+        return predicates::step(frame, layout, step);
     }
+    let predicate_type = frame.wanted(&step.name);
+    let counted = match predicate_type {
+        None => links(frame, layout, step),
+        Some(predicate_type) => statements(frame, layout, &By::all_of(step), predicate_type.as_str()),
+    }?;
+    let Counted { files, findings, expiry } = counted;
+    Ok(SignedStep { step, predicate_type, predicates: Vec::new(), files, findings, expiry })
 }
 
 /// A file with an invalid signature is left out; one that cannot be read refuses the whole, as the reference does it.
-fn links<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> Result<SignedStep<'a>, Error> {
-    let mut count = Count::of(layout, step);
+fn links(frame: &mut Frame<'_, '_>, layout: &Layout, step: &Step) -> Result<Counted, Error> {
+    let by = By::all_of(step);
+    let mut count = Count::of(layout, &by);
     for signer in layout.keys.signers(&step.pubkeys) {
         let Some(signer) = count.listed(signer) else { continue };
         let mut has_file = false;
@@ -179,21 +190,15 @@ fn by_certificate(
 
 /// What nobody of the step signed is passed over: one file holds what many people say about many things. Two Statements
 /// by one functionary are refused, since either may be the one that is meant.
-fn statements<'a>(
-    frame: &mut Frame<'_, '_>,
-    layout: &'a Layout,
-    step: &'a Step,
-    predicate_type: PredicateType,
-) -> Result<SignedStep<'a>, Error> {
-    let mut count = Count::of(layout, step);
-    let attestations = frame.attestations;
+fn statements(frame: &mut Frame<'_, '_>, layout: &Layout, by: &By<'_>, predicate_type: &str) -> Result<Counted, Error> {
+    let mut count = Count::of(layout, by);
+    let (step, attestations) = (by.step, frame.attestations);
     let is_about_it = |attestation: &&Attestation| {
         let statement = &attestation.statement;
-        statement.predicate_type == predicate_type
-            && statement.step.as_ref().is_none_or(|name| name == step.name.as_str())
+        statement.predicate_type == predicate_type && statement.step.as_ref().is_none_or(|name| name == step.as_str())
     };
     let candidates: Vec<&Attestation> = attestations.read.iter().filter(is_about_it).collect();
-    for signer in layout.keys.signers(&step.pubkeys) {
+    for signer in layout.keys.signers(by.pubkeys) {
         let Some(signer) = count.listed(signer) else { continue };
         let mut found: Option<(&Attestation, Signed)> = None;
         let mut is_forged = false;
@@ -204,20 +209,21 @@ fn statements<'a>(
                 (Ok(signed), None) => found = Some((candidate, signed)),
                 (Ok(_), Some((first, _))) => {
                     return Err(Error::AmbiguousStatement {
-                        step: step.name.clone(),
+                        step: step.clone(),
                         keyid: signer.named.clone(),
-                        predicate_type,
+                        predicate_type: predicate_type.to_owned(),
                         places: [first.place.clone(), candidate.place.clone()],
                     });
                 }
                 (Err(problem), _) => is_forged |= problem == SignatureProblem::Invalid,
             }
         }
-        let has_link = || signer.allowed.iter().any(|keyid| frame.has(&LinkName::new(&step.name, keyid).to_string()));
+        let has_link = || signer.allowed.iter().any(|keyid| frame.has(&LinkName::new(step, keyid).to_string()));
         match found {
             Some((attestation, signed)) => {
                 frame.hold(&attestation.place, &attestation.statement.recorded)?;
-                count.add(&signer, signer.named, signed, Payload::Statement(attestation.statement.clone()));
+                let payload = Payload::Statement(attestation.statement.clone(), attestation.payload.clone());
+                count.add(&signer, signer.named, signed, payload);
             }
             None if is_forged => count.found(signer.named, SignatureProblem::Invalid.into()),
             None if has_link() => count.found(signer.named, Finding::LinkForStatement),
@@ -226,7 +232,7 @@ fn statements<'a>(
     }
     if !count.quorum.is_met() {
         let mut strangers: Vec<&KeyId> = candidates.iter().flat_map(|candidate| candidate.envelope.keyids()).collect();
-        strangers.retain(|keyid| !step.pubkeys.contains(keyid));
+        strangers.retain(|keyid| !by.pubkeys.contains(keyid));
         strangers.sort_unstable();
         strangers.dedup();
         for keyid in strangers {
@@ -234,15 +240,37 @@ fn statements<'a>(
         }
     }
     let mut passed_over = attestations.passed_over.clone();
-    let others = attestations.read.iter().map(|attestation| attestation.statement.predicate_type);
-    passed_over.extend(others.filter(|other| *other != predicate_type).map(|other| other.to_string()));
-    count.finish(Some(Sought { predicate_type, passed_over }))
+    let others = attestations.read.iter().map(|attestation| &attestation.statement.predicate_type);
+    passed_over.extend(others.filter(|other| *other != predicate_type).cloned());
+    count.finish(Some(Sought { predicate_type: predicate_type.to_owned(), passed_over }))
+}
+
+/// Who may sign for a step, and how many of them must.
+struct By<'a> {
+    step: &'a StepName,
+    pubkeys: &'a [KeyId],
+    threshold: NonZeroU32,
+}
+
+impl<'a> By<'a> {
+    fn all_of(step: &'a Step) -> Self {
+        Self { step: &step.name, pubkeys: &step.pubkeys, threshold: step.threshold }
+    }
+}
+
+/// What enough functionaries signed.
+struct Counted {
+    files: Vec<SignedFile>,
+    findings: Vec<FunctionaryFinding>,
+    /// The first key without which there are too few, if it expires.
+    expiry: Option<KeyExpiry>,
 }
 
 /// The functionaries of a step, being counted.
 struct Count<'a> {
     layout: &'a Layout,
-    step: &'a Step,
+    step: &'a StepName,
+    threshold: NonZeroU32,
     quorum: Quorum,
     files: Vec<SignedFile>,
     findings: Vec<FunctionaryFinding>,
@@ -252,11 +280,12 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn of(layout: &'a Layout, step: &'a Step) -> Self {
+    fn of(layout: &'a Layout, by: &By<'a>) -> Self {
         Self {
             layout,
-            step,
-            quorum: Quorum::new(step.threshold),
+            step: by.step,
+            threshold: by.threshold,
+            quorum: Quorum::new(by.threshold),
             files: Vec::new(),
             findings: Vec::new(),
             lasting: Lasting::default(),
@@ -284,15 +313,14 @@ impl<'a> Count<'a> {
         self.files.push(SignedFile { keyid: keyid.clone(), payload });
     }
 
-    fn finish(self, sought: Option<Sought>) -> Result<SignedStep<'a>, Error> {
-        let Self { step, quorum, files, findings, lasting, .. } = self;
+    fn finish(self, sought: Option<Sought>) -> Result<Counted, Error> {
+        let Self { step, threshold, quorum, files, findings, lasting, .. } = self;
         if !quorum.is_met() {
-            let (step, threshold, verified) = (step.name.clone(), quorum.threshold(), quorum.count());
+            let (step, threshold, verified) = (step.clone(), quorum.threshold(), quorum.count());
             return Err(Error::ThresholdNotMet { step, threshold, verified, sought, functionaries: findings });
         }
-        let expiry = lasting.first_break(step.threshold, Some(&step.name));
-        let predicate_type = sought.map(|sought| sought.predicate_type);
-        Ok(SignedStep { step, predicate_type, files, findings, expiry })
+        let expiry = lasting.first_break(threshold, Some(step));
+        Ok(Counted { files, findings, expiry })
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{
     error::{Error, Problem},
     fields::{Object, Source},
+    layout::Layout,
     link::{Artifacts, Digests, MAX_DIGEST, Recorded, Side, checked_name},
     name::StepName,
 };
@@ -111,10 +112,34 @@ impl Statements {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
 
-    /// Whether some step is attested by this type.
-    pub(super) fn has(&self, predicate_type: PredicateType) -> bool {
-        self.0.values().any(|wanted| *wanted == predicate_type)
+/// The types of Statements that are read.
+pub(super) struct Wanted {
+    types: BTreeSet<String>,
+    /// Whether rules look at what they say.
+    keeps_payload: bool,
+}
+
+impl Wanted {
+    /// Those that the layout names, where it is one over predicates, or else that it is to be verified by.
+    pub(super) fn of(layout: &Layout, statements: &Statements) -> Self {
+        let named =
+            layout.steps.iter().flat_map(|step| &step.predicates).map(|expected| expected.predicate_type.clone());
+        let types = match layout.is_over_predicates {
+            true => named.collect(),
+            false => statements.0.values().map(ToString::to_string).collect(),
+        };
+        Self { types, keeps_payload: layout.is_over_predicates }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    pub(super) fn keeps_payload(&self) -> bool {
+        self.keeps_payload
     }
 }
 
@@ -122,7 +147,7 @@ impl Statements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sought {
     /// The type of the Statements.
-    pub predicate_type: PredicateType,
+    pub predicate_type: String,
     /// Some of the other types that are there, shortened.
     pub passed_over: BTreeSet<String>,
 }
@@ -144,46 +169,61 @@ pub(super) fn others(sought: &Option<Sought>) -> String {
 /// A parsed Statement.
 #[derive(Clone)]
 pub(super) struct Statement {
-    pub predicate_type: PredicateType,
+    pub predicate_type: String,
     /// The step that the predicate names, if its type has one.
     pub step: Option<String>,
     pub recorded: Recorded,
+    /// Whether it says what was made of what; else it says something about its subjects (ITE-10, "informational"), which
+    /// then are the materials.
+    pub is_transformational: bool,
     pub command: Vec<String>,
 }
 
 impl Statement {
     /// Reads a payload; `None` where its predicate is of a type that nobody asks for.
-    pub(super) fn parse(source: Source<'_>, payload: &Value, wanted: &Statements) -> Result<Option<Self>, Error> {
-        let Some((statement, predicate_type)) = head(source, payload)? else { return Ok(None) };
-        if !wanted.has(predicate_type) {
+    pub(super) fn parse(source: Source<'_>, payload: &Value, wanted: &Wanted) -> Result<Option<Self>, Error> {
+        let (statement, name) = head(source, payload)?;
+        if !wanted.types.contains(name) {
             return Ok(None);
         }
-        let products = subjects(source, &statement)?;
+        let known = PredicateType::ALL.into_iter().find(|known| known.as_str() == name);
+        let mut read = Self {
+            predicate_type: name.to_owned(),
+            step: None,
+            recorded: Recorded::default(),
+            is_transformational: known.is_some(),
+            command: Vec::new(),
+        };
+        let Some(known) = known else {
+            // A predicate is an object, and may be left out (ITE-6).
+            if statement.has("predicate") {
+                statement.object("predicate")?;
+            }
+            read.recorded.materials = subjects(source, &statement, Side::Materials)?;
+            return Ok(Some(read));
+        };
+        read.recorded.products = subjects(source, &statement, Side::Products)?;
         let predicate = Object::open(source, "predicate", statement.get("predicate")?)?;
-        let read = Self { predicate_type, step: None, recorded: Recorded::default(), command: Vec::new() };
-        let statement = match predicate_type {
+        read.recorded.materials = match known {
             PredicateType::LinkV03 => {
                 predicate.check(&["name"], &["command", "materials", "byproducts", "environment"])?;
-                let command = if predicate.has("command") { predicate.words("command")? } else { Vec::new() };
-                let materials = materials(source, &predicate, "materials", &["name"])?;
-                let step = Some(predicate.text("name")?.to_owned());
-                Self { step, command, recorded: Recorded { materials, products }, ..read }
+                read.command = if predicate.has("command") { predicate.words("command")? } else { Vec::new() };
+                read.step = Some(predicate.text("name")?.to_owned());
+                materials(source, &predicate, "materials", &["name"])?
             }
             PredicateType::ProvenanceV02 => {
                 predicate.check(&["builder", "buildType"], &["materials"])?;
-                let materials = materials(source, &predicate, "materials", &["uri"])?;
-                Self { recorded: Recorded { materials, products }, ..read }
+                materials(source, &predicate, "materials", &["uri"])?
             }
             PredicateType::ProvenanceV1 => {
                 predicate.check(&["buildDefinition", "runDetails"], &[])?;
                 let at = predicate.at("buildDefinition");
                 let definition = Object::open(source, at, predicate.get("buildDefinition")?)?;
                 definition.check(&["buildType"], &["resolvedDependencies"])?;
-                let materials = materials(source, &definition, "resolvedDependencies", &["uri", "name"])?;
-                Self { recorded: Recorded { materials, products }, ..read }
+                materials(source, &definition, "resolvedDependencies", &["uri", "name"])?
             }
         };
-        Ok(Some(statement))
+        Ok(Some(read))
     }
 }
 
@@ -192,8 +232,8 @@ pub(super) fn is_statement(source: Source<'_>, payload: &Value) -> bool {
     head(source, payload).is_ok()
 }
 
-/// What every Statement has; `None` for the type of its predicate where it is none that is read.
-fn head<'a>(source: Source<'a>, payload: &'a Value) -> Result<Option<(Object<'a>, PredicateType)>, Error> {
+/// What every Statement has, and the type of its predicate.
+fn head<'a>(source: Source<'a>, payload: &'a Value) -> Result<(Object<'a>, &'a str), Error> {
     let statement = Object::open(source, "", payload)?;
     statement.check(&["_type", "subject", "predicateType"], &["predicate"])?;
     let found = statement.text("_type")?;
@@ -202,16 +242,15 @@ fn head<'a>(source: Source<'a>, payload: &'a Value) -> Result<Option<(Object<'a>
         return Err(source.malformed("_type", problem));
     }
     let name = statement.text("predicateType")?;
-    let known = PredicateType::ALL.into_iter().find(|known| known.as_str() == name);
-    Ok(known.map(|known| (statement, known)))
+    Ok((statement, name))
 }
 
-fn subjects(source: Source<'_>, statement: &Object<'_>) -> Result<Artifacts, Error> {
-    let products = artifacts(source, statement, "subject", Side::Products, &["name"])?;
-    if products.is_empty() {
+fn subjects(source: Source<'_>, statement: &Object<'_>, side: Side) -> Result<Artifacts, Error> {
+    let subjects = artifacts(source, statement, "subject", side, &["name"])?;
+    if subjects.is_empty() {
         return Err(statement.not_a("subject", "a list of at least one subject"));
     }
-    Ok(products)
+    Ok(subjects)
 }
 
 fn materials(

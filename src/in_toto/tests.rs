@@ -8,6 +8,7 @@ mod layouts;
 mod links;
 mod lints;
 mod openpgp;
+mod predicates;
 mod rules;
 mod statements;
 mod sublayouts;

@@ -113,7 +113,9 @@ pub struct VerifiedStep {
     pub products: Artifacts,
     /// The type of the Statements that attest it; `None` where links do.
     pub predicate_type: Option<PredicateType>,
-    /// How many distinct functionaries it needed.
+    /// What it was attested by in a layout over predicates; else nothing.
+    pub predicates: Vec<VerifiedPredicate>,
+    /// How many distinct functionaries it needed; of a layout over predicates, the most that one of its types did.
     pub threshold: u32,
     /// Who signed a valid link, or a sublayout that was verified.
     pub functionaries: Vec<KeyId>,
@@ -140,6 +142,40 @@ impl VerifiedStep {
         };
         rules.iter().any(|trail| trail.consumed.contains(name))
     }
+
+    /// Whether its Statements all say something about artifacts, and none what was made of them.
+    pub(super) fn makes_nothing(&self) -> bool {
+        let makes = |known: &PredicateType| self.is_attested_by(*known);
+        !self.predicates.is_empty() && !PredicateType::ALL.iter().any(makes)
+    }
+
+    /// Whether it was attested by Statements of this type.
+    pub fn is_attested_by(&self, predicate_type: PredicateType) -> bool {
+        let is_it = |predicate: &VerifiedPredicate| predicate.predicate_type == predicate_type.as_str();
+        self.predicate_type == Some(predicate_type) || self.predicates.iter().any(is_it)
+    }
+}
+
+/// A type of Statements that enough functionaries signed, and what these say (ITE-10, ITE-11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedPredicate {
+    /// The type.
+    pub predicate_type: String,
+    /// How many distinct functionaries were needed.
+    pub threshold: u32,
+    /// Who signed one.
+    pub functionaries: Vec<KeyId>,
+    /// The rules that hold for each of them, in order.
+    pub attributes: Vec<AttributeTrail>,
+}
+
+/// An attribute rule that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeTrail {
+    /// The expression, with parameters filled in.
+    pub rule: String,
+    /// For whose Statements it holds because a member is not there.
+    pub no_claim: Vec<KeyId>,
 }
 
 /// An inspection whose rules hold.

@@ -21,13 +21,13 @@ use super::{
     name::{LinkName, StepName},
     parameters,
     signed::{self, SignedFile, SignedStep, Signers},
-    statement::{PredicateType, Statement},
+    statement::{PredicateType, Statement, Wanted},
     sublayout,
-    verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedStep},
+    verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep},
 };
 use crate::crypto::KeyId;
 
-pub use survey::{Flow, Kind, Survey, SurveyedItem, survey};
+pub use survey::{Flow, Kind, Survey, SurveyedItem, SurveyedPredicate, survey};
 
 /// Verifies a supply chain. Inspections are not carried out; `options` say whether that refuses it.
 ///
@@ -52,7 +52,7 @@ pub fn verify_with(
     let mut envelope = Envelope::parse(chain.layout, "layout", limits.layout_bytes, limits)?;
     let signers = signed::layout(&envelope, &chain.keys, options.layout_threshold, now)?; // 5.2, 1
     let layout = envelope.layout("layout", limits)?;
-    let attestations = attestation::read(&chain.attestations, &options.statements, limits)?;
+    let attestations = attestation::read(&chain.attestations, &Wanted::of(&layout, &options.statements), limits)?;
     let effort = Effort::new(limits);
     let mut frame = Frame::new(&files, &attestations, options, inspector, now, (limits, &effort));
     verify_layout(&mut frame, layout, signers, options.parameters.as_ref())
@@ -66,6 +66,7 @@ pub(super) fn verify_layout(
     parameters: Option<&BTreeMap<String, String>>,
 ) -> Result<Verified, Error> {
     verify_issuers(&layout, frame.options)?;
+    verify_kind(&layout, frame)?;
     verify_expiry(layout.expires, frame.now)?; // 5.2, 2
     if let Some(parameters) = parameters {
         parameters::substitute(&mut layout, parameters, frame.options.raw_parameters, frame.limits)?;
@@ -111,6 +112,25 @@ fn verify_issuers(layout: &Layout, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// A layout over predicates is taken only where that was asked for, and in place of no link: who handed that in would
+/// choose what Statements have to say.
+fn verify_kind(layout: &Layout, frame: &Frame<'_, '_>) -> Result<(), Error> {
+    if !layout.is_over_predicates {
+        return Ok(());
+    }
+    if !frame.options.predicates || !frame.folder.is_empty() {
+        return Err(Error::PredicatesDenied);
+    }
+    for (name, predicate_type) in frame.options.statements.steps() {
+        let step = layout.steps.iter().find(|step| step.name == *name);
+        let mut types = step.iter().flat_map(|step| &step.predicates).map(|expected| expected.predicate_type.as_str());
+        if !types.any(|expected| expected == predicate_type.as_str()) {
+            return Err(Error::PredicateNotExpected { step: name.clone(), predicate_type });
+        }
+    }
+    Ok(())
+}
+
 fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
     if expires <= now {
         return Err(Error::LayoutExpired { expires, now });
@@ -122,6 +142,7 @@ fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
 struct Heard<'a> {
     step: &'a Step,
     predicate_type: Option<PredicateType>,
+    predicates: Vec<VerifiedPredicate>,
     testimonies: Vec<Testimony>,
     findings: Vec<FunctionaryFinding>,
     expiry: Option<KeyExpiry>,
@@ -130,6 +151,8 @@ struct Heard<'a> {
 struct Testimony {
     keyid: KeyId,
     recorded: Recorded,
+    /// Whether it says what came out of the step.
+    has_products: bool,
     /// Whether the command is the one that the layout expects.
     is_expected_command: bool,
     sublayout: Option<Verified>,
@@ -137,7 +160,8 @@ struct Testimony {
 
 /// Takes from each file what it says; a layout in place of a link is verified for that.
 fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) -> Result<Heard<'a>, Error> {
-    let SignedStep { step, predicate_type, files, findings, expiry } = signed;
+    let SignedStep { step, predicate_type, predicates, files, findings, expiry } = signed;
+    let has_products = true;
     let is_expected = |command: &[String]| step.expected_command.is_empty() || step.expected_command == command;
     let mut testimonies = Vec::new();
     for SignedFile { keyid, payload } in files {
@@ -148,13 +172,13 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
                     return Err(Error::StepNameMismatch { step: step.name.clone(), keyid, found: link.name });
                 }
                 let is_expected_command = is_expected(&link.command);
-                Testimony { keyid, recorded: link.recorded, is_expected_command, sublayout: None }
+                Testimony { keyid, recorded: link.recorded, has_products, is_expected_command, sublayout: None }
             }
-            Payload::Statement(statement) => {
-                let Statement { recorded, command, step: named, .. } = statement;
+            Payload::Statement(statement, _) => {
+                let Statement { recorded, command, step: named, is_transformational: has_products, .. } = statement;
                 // Provenance has no command of the kind that a layout expects.
                 let is_expected_command = named.is_none() || is_expected(&command);
-                Testimony { keyid, recorded, is_expected_command, sublayout: None }
+                Testimony { keyid, recorded, has_products, is_expected_command, sublayout: None }
             }
             Payload::Layout(_) if layout.keys.get(&keyid).is_none() => {
                 return Err(Error::SublayoutBySubkey { step: step.name.clone(), keyid });
@@ -163,17 +187,18 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
                 let verified = sublayout::verify(frame, &LinkName::new(&step.name, &keyid), &keyid, inner)?;
                 let recorded = verified.summary();
                 frame.hold(step.name.as_str(), &recorded)?;
-                Testimony { keyid, recorded, is_expected_command: true, sublayout: Some(verified) }
+                Testimony { keyid, recorded, has_products, is_expected_command: true, sublayout: Some(verified) }
             }
         });
     }
-    Ok(Heard { step, predicate_type, testimonies, findings, expiry })
+    Ok(Heard { step, predicate_type, predicates, testimonies, findings, expiry })
 }
 
 /// A step with the one record on which its functionaries agree.
 struct Agreed<'a> {
     step: &'a Step,
     predicate_type: Option<PredicateType>,
+    predicates: Vec<VerifiedPredicate>,
     recorded: Recorded,
     functionaries: Vec<KeyId>,
     findings: Vec<FunctionaryFinding>,
@@ -182,12 +207,14 @@ struct Agreed<'a> {
     expiry: Option<KeyExpiry>,
 }
 
-/// All valid links must agree, also those beyond the threshold: else the first one found would decide.
+/// All valid links must agree, also those beyond the threshold: else the first one found would decide. Statements of
+/// several types about one step likewise (ITE-10): what they do not share belongs to another step.
 fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
-    let Heard { step, predicate_type, testimonies, findings, expiry } = heard;
+    let Heard { step, predicate_type, predicates, testimonies, findings, expiry } = heard;
     let mut agreed = Agreed {
         step,
         predicate_type,
+        predicates,
         recorded: Recorded::default(),
         functionaries: Vec::new(),
         findings,
@@ -195,33 +222,42 @@ fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
         sublayouts: BTreeMap::new(),
         expiry,
     };
+    let mut said: [Option<KeyId>; 2] = [None, None];
     for testimony in testimonies {
-        let Testimony { keyid, recorded, is_expected_command, sublayout } = testimony;
-        match agreed.functionaries.first() {
-            None => agreed.recorded = recorded,
-            Some(first) => {
-                for side in [Side::Materials, Side::Products] {
-                    let (ours, theirs) = (agreed.recorded.side(side), recorded.side(side));
-                    if ours == theirs {
-                        continue;
-                    }
-                    let mut names = ours.names().chain(theirs.names());
-                    if let Some(artifact) = names.find(|name| ours.get(name) != theirs.get(name)) {
-                        let says = |artifacts: &Artifacts| artifacts.get(artifact).map(DigestsOf::to_map);
-                        let says = [(first.clone(), says(ours)), (keyid, says(theirs))];
-                        let (step, artifact) = (step.name.clone(), artifact.to_owned());
-                        return Err(Error::LinkDisagreement(Box::new(Disagreement { step, side, artifact, says })));
-                    }
+        let Testimony { keyid, mut recorded, has_products, is_expected_command, sublayout } = testimony;
+        for (side, first) in [Side::Materials, Side::Products].into_iter().zip(&mut said) {
+            if side == Side::Products && !has_products {
+                continue;
+            }
+            let Some(first) = first else {
+                *first = Some(keyid.clone());
+                match side {
+                    Side::Materials => agreed.recorded.materials = std::mem::take(&mut recorded.materials),
+                    Side::Products => agreed.recorded.products = std::mem::take(&mut recorded.products),
                 }
+                continue;
+            };
+            let (ours, theirs) = (agreed.recorded.side(side), recorded.side(side));
+            if ours == theirs {
+                continue;
+            }
+            let mut names = ours.names().chain(theirs.names());
+            if let Some(artifact) = names.find(|name| ours.get(name) != theirs.get(name)) {
+                let says = |artifacts: &Artifacts| artifacts.get(artifact).map(DigestsOf::to_map);
+                let says = [(first.clone(), says(ours)), (keyid, says(theirs))];
+                let (step, artifact) = (step.name.clone(), artifact.to_owned());
+                return Err(Error::LinkDisagreement(Box::new(Disagreement { step, side, artifact, says })));
             }
         }
-        if !is_expected_command {
+        if !is_expected_command && !agreed.other_command.contains(&keyid) {
             agreed.other_command.push(keyid.clone());
         }
         if let Some(verified) = sublayout {
             agreed.sublayouts.insert(keyid.clone(), verified);
         }
-        agreed.functionaries.push(keyid);
+        if !agreed.functionaries.contains(&keyid) {
+            agreed.functionaries.push(keyid);
+        }
     }
     Ok(agreed)
 }
@@ -246,6 +282,7 @@ impl Agreed<'_> {
             materials: self.recorded.materials,
             products: self.recorded.products,
             predicate_type: self.predicate_type,
+            predicates: self.predicates,
             threshold: self.step.threshold.get(),
             functionaries: self.functionaries,
             findings: self.findings,

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{MergeKeyPolicy, Options};
 
 use super::{DefaultAction, Error, Fault, Mode, UsedAs, outline::Outline};
-use crate::evidence::requirement::{Certificates, Inspections, Level, PredicateType, ProductFrom, Tags, Via};
+use crate::evidence::requirement::{
+    Certificates, Inspections, Level, PredicateType, Predicates, ProductFrom, Tags, Via,
+};
 
 mod words;
 
@@ -197,6 +199,8 @@ pub(super) struct RawVerify {
     pub(super) inspections: Option<Inspections>,
     /// The steps that are attested by Statements in place of links, each with the type of their predicate.
     pub(super) statements: Option<BTreeMap<String, PredicateType>>,
+    /// Whether the layout may be one over predicates (in-toto ITE-10, ITE-11).
+    pub(super) predicates: Option<Predicates>,
     /// Whether functionaries may be known by X.509 certificates.
     pub(super) certificates: Option<Certificates>,
     /// Whether functionaries may hand in layouts.

@@ -77,6 +77,15 @@ fn proven(out: &mut String, proof: &Proof) {
         for name in verified.order() {
             let Some(step) = verified.steps().get(name) else { continue };
             line(out, 1, &format!("step {name}: {} of {} functionaries", step.functionaries.len(), step.threshold));
+            for predicate in &step.predicates {
+                let (signed, needed) = (predicate.functionaries.len(), predicate.threshold);
+                line(out, 2, &format!("by Statements of {}: {signed} of {needed}", predicate.predicate_type));
+                for trail in &predicate.attributes {
+                    let held =
+                        if trail.no_claim.is_empty() { "holds" } else { "is allowed, not all say anything of it" };
+                    line(out, 3, &format!("{} {held}", trail.rule));
+                }
+            }
             if let Some(predicate_type) = step.predicate_type {
                 line(out, 2, &format!("by Statements of {predicate_type}"));
             }

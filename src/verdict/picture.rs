@@ -21,9 +21,15 @@ fn lines(item: &SurveyedItem) -> Vec<Line> {
     let good = |text: String| Line { text: sanitise(&text), is_bad: false };
     let mut lines = Vec::new();
     match &item.kind {
-        Kind::Step { threshold, functionaries, sublayouts } => {
-            let who = if *threshold == 1 { "functionary" } else { "functionaries" };
-            lines.push(good(format!("needs {threshold} {who}")));
+        Kind::Step { threshold, predicates, functionaries, sublayouts } => {
+            let needs = |number: u32| format!("needs {number} functionar{}", if number == 1 { "y" } else { "ies" });
+            if predicates.is_empty() {
+                lines.push(good(needs(*threshold)));
+            }
+            for expected in predicates {
+                lines.push(good(format!("{} for {}", needs(expected.threshold), expected.predicate_type)));
+                lines.extend(expected.attributes.iter().map(|rule| good(format!("must hold: {rule}"))));
+            }
             for found in functionaries {
                 let is_bad = !matches!(found.finding, Finding::Verified | Finding::SameKeyAs(_));
                 lines.push(Line { text: sanitise(&found.to_string()), is_bad });
@@ -118,9 +124,14 @@ pub fn json(survey: &Survey) -> Value {
             "productRules": rules(&item.product_rules),
         });
         let more = match &item.kind {
-            Kind::Step { threshold, functionaries, sublayouts } => json!({
+            Kind::Step { threshold, predicates, functionaries, sublayouts } => json!({
                 "kind": "step",
                 "threshold": threshold,
+                "predicates": predicates.iter().map(|expected| json!({
+                    "predicateType": expected.predicate_type,
+                    "threshold": expected.threshold,
+                    "attributes": expected.attributes,
+                })).collect::<Vec<_>>(),
                 "functionaries": functionaries.iter().map(|found| {
                     json!({"keyid": found.keyid.as_str(), "finding": found.finding.to_string()})
                 }).collect::<Vec<_>>(),

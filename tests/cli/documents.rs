@@ -13,7 +13,7 @@ use crate::{
 const ELSEWHERE: &[&str] = &["cargo run -- demo", "tests/run", "cargo bench"];
 
 /// Pages whose commands also need the reference implementations.
-const WITH_PYTHON: &[&str] = &["attestations.md", "ite-3.md", "publisher-in-toto-run.md"];
+const WITH_PYTHON: &[&str] = &["attestations.md", "ite-3.md", "predicates.md", "publisher-in-toto-run.md"];
 
 /// Pages whose commands also need a token: SoftHSM and OpenSC.
 const WITH_TOKEN: &[&str] = &["publisher-hsm.md"];

@@ -7,5 +7,6 @@ mod fixture;
 mod inspections;
 mod layouts;
 mod platforms;
+mod predicates;
 mod statements;
 mod wiring;

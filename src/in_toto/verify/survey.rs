@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Agreed, agree, hear, verify_expiry, verify_issuers};
+use super::{Agreed, agree, hear, verify_expiry, verify_issuers, verify_kind};
 use crate::{
     crypto::KeyId,
     in_toto::{
@@ -26,6 +26,7 @@ use crate::{
         parameters,
         rule::Rule,
         signed,
+        statement::Wanted,
         verified::RuleTrail,
     },
 };
@@ -67,6 +68,8 @@ pub enum Kind {
     Step {
         /// How many functionaries it needs.
         threshold: u32,
+        /// What it is to be attested by in a layout over predicates; else nothing.
+        predicates: Vec<SurveyedPredicate>,
         /// What was found of everyone who may sign.
         functionaries: Vec<FunctionaryFinding>,
         /// Who handed in a layout in place of a link.
@@ -79,6 +82,17 @@ pub enum Kind {
         /// Whether it was left out.
         is_skipped: bool,
     },
+}
+
+/// A type of Statements that a step is to be attested by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurveyedPredicate {
+    /// The type.
+    pub predicate_type: String,
+    /// How many functionaries must have signed one.
+    pub threshold: u32,
+    /// What must be true of them.
+    pub attributes: Vec<String>,
 }
 
 /// Artifacts that a `MATCH` rule ties to those of another step, or should.
@@ -169,12 +183,13 @@ fn look(
     let mut layout = envelope.layout("layout", limits)?;
     survey.layout_expires = Some(layout.expires);
     verify_issuers(&layout, options)?;
-    let attestations = attestation::read(&chain.attestations, &options.statements, limits)?;
+    let attestations = attestation::read(&chain.attestations, &Wanted::of(&layout, &options.statements), limits)?;
     if let Some(parameters) = &options.parameters {
         parameters::substitute(&mut layout, parameters, options.raw_parameters, limits)?;
     }
     let effort = Effort::new(limits);
     let mut frame = Frame::new(&files, &attestations, options, inspector, now, (limits, &effort));
+    verify_kind(&layout, &frame)?;
     survey.items = items(&mut frame, &layout);
     verify_expiry(layout.expires, now)
 }
@@ -224,7 +239,13 @@ fn surveyed_step(step: &Step, agreed: &Result<Agreed<'_>, Error>, records: &Reco
             (findings, Vec::new(), None, Some(error.clone()))
         }
     };
-    let kind = Kind::Step { threshold: step.threshold.get(), functionaries, sublayouts };
+    let predicates = step.predicates.iter().map(|expected| SurveyedPredicate {
+        predicate_type: expected.predicate_type.clone(),
+        threshold: expected.threshold.get(),
+        attributes: expected.attributes.iter().map(|rule| rule.text.clone()).collect(),
+    });
+    let predicates = predicates.collect();
+    let kind = Kind::Step { threshold: step.threshold.get(), predicates, functionaries, sublayouts };
     let rules = [step.expected_materials.as_slice(), &step.expected_products];
     let mut item = judged(&step.name, kind, rules, recorded, records);
     item.failure = failure.or(item.failure);

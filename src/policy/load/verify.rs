@@ -96,6 +96,7 @@ pub(super) fn requirement(
     requirement.via = raw.via;
     requirement.layers = raw.layers.as_ref().map(|layers| LayerSource { registry: layers.registry.clone() });
     requirement.parameters = load_parameters(raw, &at.key("parameters"))?;
+    requirement.predicates = raw.predicates.unwrap_or(requirement.predicates);
     requirement.certificates = raw.certificates.unwrap_or(requirement.certificates);
     requirement.inspections = raw.inspections.unwrap_or(requirement.inspections);
     requirement.sublayouts = match &raw.sublayouts {
@@ -169,6 +170,7 @@ fn refuse_words_of_in_toto(raw: &RawVerify, at: &Path) -> Result<(), Located> {
         ("agreeOn", raw.agree_on == Some(AgreeOn::Evidence)),
         ("product", raw.product.is_some()),
         ("statements", raw.statements.is_some()),
+        ("predicates", raw.predicates.is_some()),
         ("platforms", raw.platforms.is_some()),
         ("via", raw.via.is_some()),
         ("layers", raw.layers.is_some()),

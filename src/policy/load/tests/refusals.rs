@@ -232,6 +232,7 @@ fn the_words_of_in_toto_mean_nothing_beside_level_tuf() {
         "layoutThreshold: 1",
         "product: {step: package}",
         "statements: {build: \"https://slsa.dev/provenance/v1\"}",
+        "predicates: allow",
         "parameters: {a: b}",
         "inspections: refuse",
         "sublayouts: deny",

@@ -88,3 +88,16 @@ fn words_that_contradict_each_other_are_refused() {
     let error = Policy::parse(&minimal("{images: [registry.example/**]}", tuf)).unwrap_err();
     assert_eq!(*error.fault, Fault::MeansNothing { beside: "level: tuf" });
 }
+
+#[test]
+fn a_layout_over_predicates_counts_only_where_the_word_is() {
+    use crate::evidence::requirement::Predicates;
+    let product = format!("product: {{step: build, predicateType: \"{V1}\"}}");
+    assert_eq!(requirement(&verify(&product)).predicates, Predicates::Deny);
+    assert_eq!(requirement(&verify(&format!("{product}, predicates: deny"))).predicates, Predicates::Deny);
+    assert_eq!(requirement(&verify(&format!("{product}, predicates: allow"))).predicates, Predicates::Allow);
+    match fault("predicates: yes").1 {
+        Fault::UnknownWord { known, .. } => assert_eq!(known, ["deny", "allow"]),
+        other => panic!("{other}"),
+    }
+}
