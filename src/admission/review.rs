@@ -121,11 +121,18 @@ impl Request {
     /// an answer could name, so this is an error of the HTTP call.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let unreadable = |error: serde_json::Error| Error::Unreadable { reason: error.to_string() };
-        let types: Types = serde_json::from_slice(body).map_err(unreadable)?;
-        if types.api_version != "admission.k8s.io/v1" || types.kind != "AdmissionReview" {
-            return Err(Error::UnknownReview { api_version: types.api_version, kind: types.kind });
+        let is_ours = |types: &Types| types.api_version == "admission.k8s.io/v1" && types.kind == "AdmissionReview";
+        let unknown = |types: Types| Error::UnknownReview { api_version: types.api_version, kind: types.kind };
+        // In one pass: reading is most of what a review costs that was judged before.
+        let review: RawReview<'_> = serde_json::from_slice(body).map_err(|error| {
+            // What another version of a review looks like nobody knows.
+            let types = serde_json::from_slice(body).ok().filter(|types| !is_ours(types));
+            types.map_or_else(|| unreadable(error), unknown)
+        })?;
+        let types = Types { api_version: review.api_version, kind: review.kind };
+        if !is_ours(&types) {
+            return Err(unknown(types));
         }
-        let review: RawReview<'_> = serde_json::from_slice(body).map_err(unreadable)?;
         let raw = review.request;
         if raw.uid.is_empty() {
             return Err(Error::Unreadable { reason: "the request has no uid".to_owned() });
@@ -174,7 +181,10 @@ struct Types {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawReview<'a> {
+    api_version: String,
+    kind: String,
     #[serde(borrow)]
     request: RawRequest<'a>,
 }

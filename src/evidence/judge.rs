@@ -1,6 +1,6 @@
 //! The judgement itself: the rules of belief in their order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use super::{
     inspection::{Inspect, Stage, manifest_of},
     layout::{LayoutEvidence, layout_evidence},
     platforms,
-    proof::{Ends, SupplyChainProof},
+    proof::{Ends, Step, SupplyChainProof},
     requirement::{Certificates, Field, Fields, Level, Platforms, Predicates, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
@@ -220,7 +220,8 @@ pub(super) fn supply_chain(
         bound_step: bound.step,
         bound_artifact: bound.artifact,
         index: None,
-        verified,
+        steps: Step::all(&verified),
+        verified: Some(Arc::new(verified)),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a judgement establishes, as types that only a judgement can make.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -56,7 +56,9 @@ pub(super) struct SupplyChainProof {
     pub(super) bound_artifact: String,
     /// The index that stands for the manifest.
     pub(super) index: Option<Sha256>,
-    pub(super) verified: in_toto::Verified,
+    pub(super) steps: Vec<Step>,
+    /// None in a proof that is kept for long.
+    pub(super) verified: Option<Arc<in_toto::Verified>>,
     pub(super) loose: Vec<in_toto::Lint>,
 }
 
@@ -73,6 +75,19 @@ pub struct Step {
     /// The types that attest it in a layout over predicates.
     #[serde(rename = "predicateTypes", skip_serializing_if = "Vec::is_empty")]
     pub predicate_types: Vec<String>,
+}
+
+impl Step {
+    /// Those of a supply chain, in the order of their names.
+    pub(super) fn all(verified: &in_toto::Verified) -> Vec<Self> {
+        let steps = verified.steps().iter().map(|(name, step)| Self {
+            name: name.to_string(),
+            functionaries: step.functionaries.clone(),
+            predicate_type: step.predicate_type,
+            predicate_types: step.predicates.iter().map(|expected| expected.predicate_type.clone()).collect(),
+        });
+        steps.collect()
+    }
 }
 
 impl Proof {
@@ -121,9 +136,18 @@ impl Proof {
         self.supply_chain.as_ref()?.index
     }
 
-    /// What in-toto verified, with its trail.
+    /// What in-toto verified, with its trail; none for [`Self::without_trail`].
     pub fn verified(&self) -> Option<&in_toto::Verified> {
-        self.supply_chain.as_ref().map(|proof| &proof.verified)
+        self.supply_chain.as_ref()?.verified.as_deref()
+    }
+
+    /// The same proof without the names and digests of all artifacts, which may be megabytes: to be kept.
+    pub fn without_trail(&self) -> Self {
+        let mut short = self.clone();
+        if let Some(proof) = &mut short.supply_chain {
+            proof.verified = None;
+        }
+        short
     }
 
     /// What the layout leaves loose about this image: allowed, and seldom wanted.
@@ -132,19 +156,8 @@ impl Proof {
     }
 
     /// Who made which step, in the order of the step names.
-    pub fn steps(&self) -> Vec<Step> {
-        let Some(proof) = &self.supply_chain else { return Vec::new() };
-        proof
-            .verified
-            .steps()
-            .iter()
-            .map(|(name, step)| Step {
-                name: name.to_string(),
-                functionaries: step.functionaries.clone(),
-                predicate_type: step.predicate_type,
-                predicate_types: step.predicates.iter().map(|expected| expected.predicate_type.clone()).collect(),
-            })
-            .collect()
+    pub fn steps(&self) -> &[Step] {
+        self.supply_chain.as_ref().map_or(&[], |proof| &proof.steps)
     }
 
     /// What other repositories are to list alike, where the rule names some: the image, and perhaps the evidence.

@@ -194,7 +194,7 @@ where
         let share = u32::try_from(announced.unwrap_or(gate.max_body)).unwrap_or(u32::MAX);
         let memory = timeout_at(deadline, gate.memory.clone().acquire_many_owned(share)).await;
         let Ok(Ok(memory)) = memory else { return Err(Unreadable::Busy) };
-        let read = timeout_at(deadline, gate.read(entry, body, deadline)).await;
+        let read = timeout_at(deadline, gate.read(entry, announced, body, deadline)).await;
         let bytes = read.unwrap_or(Err(Unreadable::TooSlow { waited: allowed }))?;
         let body = Bytes::from_owner(Counted { bytes, _memory: memory });
         Ok(Self { entry, body, deadline, span })
@@ -202,8 +202,15 @@ where
 }
 
 impl Gate {
-    async fn read(&self, entry: Entry, body: Body, deadline: Instant) -> Result<Vec<u8>, Unreadable> {
-        let mut bytes = Vec::new();
+    async fn read(
+        &self,
+        entry: Entry,
+        announced: Option<usize>,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Unreadable> {
+        // What was announced is within the limit, and was taken from the memory of bodies.
+        let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| Unreadable::BrokeOff { why: error.to_string() })?;

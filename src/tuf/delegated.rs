@@ -20,9 +20,13 @@ use crate::crypto::Sha256;
 /// same bytes of its delegator delegate to it there and the snapshot lists it in the same way. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Delegated {
-    /// By chain and never by bare name: authority that came down one way is none on another (python-tuf #2977).
-    roles: Arc<BTreeMap<RoleChain, Entry>>,
+    /// By chain and never by bare name: authority that came down one way is none on another (python-tuf #2977). In parts:
+    /// whoever adds one of thousands of bins, while lookups go on in what was there, copies a part and not all of them.
+    parts: Arc<BTreeMap<u8, Part>>,
+    len: usize,
 }
+
+type Part = Arc<BTreeMap<RoleChain, Entry>>;
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -72,37 +76,51 @@ impl Delegated {
         let role = Role::Targets(request.chain.clone());
         let file = verify_targets(&role, bytes, &request.listed, authority, now, &trusted.settings)?;
         let entry = Entry { delegator: delegator.sha256, listed: request.listed.clone(), file: Arc::new(file) };
-        Arc::make_mut(&mut self.roles).insert(request.chain.clone(), entry);
+        self.insert(request.chain.clone(), entry);
         Ok(())
+    }
+
+    fn insert(&mut self, chain: RoleChain, entry: Entry) {
+        let part = Arc::make_mut(&mut self.parts).entry(part_of(&chain)).or_default();
+        if Arc::make_mut(part).insert(chain, entry).is_none() {
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    fn get(&self, chain: &RoleChain) -> Option<&Entry> {
+        self.parts.get(&part_of(chain))?.get(chain)
+    }
+
+    /// All of them, parents before their children: a chain sorts before its continuations.
+    fn sorted(&self) -> BTreeMap<&RoleChain, &Entry> {
+        self.parts.values().flat_map(|part| part.iter()).collect()
     }
 
     /// Whether the role that a lookup needed has been loaded since.
     pub fn holds(&self, request: &RoleRequest) -> bool {
-        self.roles
-            .get(&request.chain)
+        self.get(&request.chain)
             .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
     }
 
     /// How many roles are held.
     pub fn len(&self) -> usize {
-        self.roles.len()
+        self.len
     }
 
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
-        self.roles.is_empty()
+        self.len == 0
     }
 
     /// Lets go of the roles that can no longer count under `trusted`.
     pub fn retain_current(&mut self, trusted: &Trusted) {
         let mut kept = Self::default();
-        // Parents come before their children, for a chain sorts before its continuations.
-        for (chain, entry) in self.roles.iter() {
+        for (chain, entry) in self.sorted() {
             let delegator = chain.parent().and_then(|parent| kept.at(trusted, &parent));
             let is_current = delegator.is_some_and(|delegator| delegator.sha256() == entry.delegator)
                 && trusted.snapshot.file.role(chain.name()) == Some(&entry.listed);
             if is_current {
-                Arc::make_mut(&mut kept.roles).insert(chain.clone(), entry.clone());
+                kept.insert(chain.clone(), entry.clone());
             }
         }
         *self = kept;
@@ -122,7 +140,7 @@ impl Delegated {
     /// The roles to which the loaded ones delegate, and who may sign for them; of those with the same keys under one
     /// delegator only the first.
     pub fn delegations(&self, trusted: &Trusted) -> Vec<(RoleChain, Signers)> {
-        let loaded = self.roles.keys().filter_map(|chain| Some((chain.clone(), self.at(trusted, chain)?)));
+        let loaded = self.sorted().into_keys().filter_map(|chain| Some((chain.clone(), self.at(trusted, chain)?)));
         let top = (RoleChain::top(), trusted.targets.clone());
         let mut found = Vec::new();
         for (chain, file) in std::iter::once(top).chain(loaded) {
@@ -150,9 +168,14 @@ impl Delegated {
         delegator: &Verified<Targets>,
         listed: &MetaFile,
     ) -> Option<&Arc<Verified<Targets>>> {
-        let entry = self.roles.get(chain)?;
+        let entry = self.get(chain)?;
         (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(&entry.file)
     }
+}
+
+/// Where a role is kept. Whoever chooses names that all go to one part gets one large part.
+fn part_of(chain: &RoleChain) -> u8 {
+    chain.name().as_str().bytes().fold(0, |part, byte| part.wrapping_mul(31).wrapping_add(byte))
 }
 
 impl Trusted {

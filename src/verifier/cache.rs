@@ -64,6 +64,15 @@ impl Entry {
             && self.basis.visited().iter().all(|(chain, state)| trusted.state_of(&roles, chain) == Some(*state))
     }
 
+    /// What is kept of it: a hundred thousand of them are to fit into memory.
+    fn without_trail(&self) -> Self {
+        let outcome = match &self.outcome {
+            Ok(proof) => Ok(Arc::new(proof.without_trail())),
+            Err(error) => Err(error.clone()),
+        };
+        Self { outcome, layout: self.layout.clone(), basis: self.basis.clone() }
+    }
+
     /// Whether the repository does not list the image.
     fn is_unknown(&self) -> bool {
         matches!(self.outcome, Err(evidence::Error::UnknownImage { .. }))
@@ -158,6 +167,7 @@ impl Verdicts {
             let _landing = landing;
             let entry = Arc::new(Entry::new(judge.await?));
             remembered.insert(key, &entry);
+            // Those who wait for it may want to know how it was proven.
             Ok(entry)
         });
         async move { task.await.unwrap_or_else(|error| Err(RepositoryError::Internal(error.to_string()))) }
@@ -177,7 +187,7 @@ impl Remembered {
             self.unknown.insert(key, entry.clone());
         } else {
             self.unknown.invalidate(&key);
-            self.known.insert(key, entry.clone());
+            self.known.insert(key, Arc::new(entry.without_trail()));
         }
     }
 }

@@ -84,15 +84,23 @@ pub(super) struct Case<'a> {
     pub(super) deadline: Instant,
 }
 
+/// Whether there is no judgement because something is not listed.
+fn lacks_something<T>(result: &Result<T, Cause>) -> bool {
+    use evidence::Error::{UnknownImage, UnknownTag};
+    matches!(result, Err(Cause::Evidence(UnknownImage { .. } | UnknownTag { .. })))
+}
+
+/// A Pod may name a hundred images, and a future has room for everything that it may come to. So what is not needed where
+/// the verdict is known is in boxes.
 impl Case<'_> {
     /// The proof, or why there is none. What is learnt on the way is noted in `refusal`, for whoever reads it.
     pub(super) async fn prove(&self, tag: TagUse, refusal: &mut Refusal) -> Result<Proven, Cause> {
         let proven = match self.prove_now(tag, refusal).await {
             Ok(proof) => Proven::fresh(proof),
-            Err(cause) => self.prove_lapsed(cause, refusal).await?,
+            Err(cause) => Box::pin(self.prove_lapsed(cause, refusal)).await?,
         };
         match &self.requirement.agreement {
-            Some(agreement) => self.agree(agreement, proven, refusal).await,
+            Some(agreement) => Box::pin(self.agree(agreement, proven, refusal)).await,
             None => Ok(proven),
         }
     }
@@ -105,14 +113,17 @@ impl Case<'_> {
         {
             // Where pinning is on and a tag is still there, it may be that it could not be pinned: that is to be said.
             if pinning == Pinning::Undone {
-                self.digest().await?;
+                Box::pin(self.digest()).await?;
             }
             return Err(Cause::NotPinned(pinning));
         }
         let generation = self.current().await?;
         let result = self.prove_by(&generation, refusal).await;
-        match self.fresher(&result).await {
-            Some(fresh) => self.prove_by(&fresh, refusal).await,
+        if !lacks_something(&result) {
+            return result;
+        }
+        match Box::pin(self.fresher(&result)).await {
+            Some(fresh) => Box::pin(self.prove_by(&fresh, refusal)).await,
             None => result,
         }
     }
@@ -139,7 +150,7 @@ impl Case<'_> {
         if let Some(generation) = self.repository.generation() {
             return self.recent_enough().map(|()| generation);
         }
-        let refresh = self.repository.refresh_for_miss(self.now);
+        let refresh = Box::pin(self.repository.refresh_for_miss(self.now));
         match timeout_at(self.deadline, refresh).await {
             Ok(Some(generation)) => self.recent_enough().map(|()| generation),
             Ok(None) => Err(self.cause(self.repository.failure().unwrap_or(RepositoryError::NotYet))),
@@ -159,9 +170,7 @@ impl Case<'_> {
 
     /// What is not there may just have been published: one refresh, shared by all who lack something.
     async fn fresher<T>(&self, result: &Result<T, Cause>) -> Option<Arc<Generation>> {
-        use evidence::Error::{UnknownImage, UnknownTag};
-        let lacks = matches!(result, Err(Cause::Evidence(UnknownImage { .. } | UnknownTag { .. })));
-        if !lacks {
+        if !lacks_something(result) {
             return None;
         }
         timeout_at(self.deadline, self.repository.refresh_for_miss(self.now)).await.ok()?
@@ -180,7 +189,10 @@ impl Case<'_> {
             expires: Some(targets.expires),
             ..refusal.context.clone()
         };
-        let digest = self.digest_by(generation).await?;
+        let digest = match self.asked {
+            Asked::Image { reference: Reference { digest: Some(digest), .. }, .. } => *digest,
+            _ => Box::pin(self.digest_by(generation)).await?,
+        };
         refusal.digest = Some(digest);
         let entry = self.entry(generation, digest).await?;
         refusal.context.layout = entry.layout.as_ref().map(ToString::to_string);
@@ -194,6 +206,11 @@ impl Case<'_> {
         if let Some(entry) = self.verdicts.get(&key, generation, self.now) {
             return Ok(entry);
         }
+        Box::pin(self.new_entry(generation, key)).await
+    }
+
+    /// A judgement that is not known.
+    async fn new_entry(&self, generation: &Arc<Generation>, key: Key) -> Result<Arc<Entry>, Cause> {
         // The one under way may have begun on an older generation; then another follows on this one.
         for _ in 0..2 {
             let judgement = self.judgement(generation, &key);

@@ -121,7 +121,7 @@ fn the_wheel_is_verified_from_the_root_to_the_developers_signature() {
     assert_eq!(proof.layout().unwrap().as_str(), "in-toto-metadata/4.core.root.layout");
     assert_eq!(proof.layout_keys().len(), 3);
     let made: Vec<(String, String)> =
-        proof.steps().into_iter().map(|step| (step.name, step.functionaries[0].short().to_owned())).collect();
+        proof.steps().iter().map(|step| (step.name.clone(), step.functionaries[0].short().to_owned())).collect();
     let expected = [("tag", DEVELOPER), ("wheels-builder", "1be24f7f"), ("wheels-signer", "b2f94f2b")];
     assert_eq!(made, expected.map(|(step, by)| (step.to_owned(), by.to_owned())));
     let (step, artifact) = proof.bound_to().unwrap();

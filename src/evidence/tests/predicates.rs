@@ -133,7 +133,7 @@ fn refusal(judged: Result<Proof, Error>) -> (&'static str, String) {
 fn t2_the_subject_of_an_expected_predicate_is_the_image() {
     let proof = judged(&good_ones()).unwrap();
     assert_eq!(proof.bound_to(), Some(("build", NAME)));
-    let [build, scan] = &proof.steps()[..] else { panic!() };
+    let [build, scan] = proof.steps() else { panic!() };
     assert_eq!(
         (build.functionaries.as_slice(), scan.functionaries.as_slice()),
         (&[ci().keyid().unwrap()][..], &[scanner().keyid().unwrap()][..])

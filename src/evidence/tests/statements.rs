@@ -171,7 +171,7 @@ fn refusal(judged: Result<Proof, Error>) -> (&'static str, String) {
 fn t2_the_subject_of_the_provenance_is_the_image() {
     let proof = judged(&good_one()).unwrap();
     assert_eq!(proof.bound_to(), Some(("build", NAME)));
-    let [build] = &proof.steps()[..] else { panic!() };
+    let [build] = proof.steps() else { panic!() };
     assert_eq!(build.functionaries, [ci().keyid().unwrap()]);
     assert_eq!(build.predicate_type, Some(PROVENANCE));
     // Beside other subjects and other Statements, too.
@@ -394,7 +394,7 @@ fn statements_and_links_make_one_chain() {
     let tested = |digest| vec![source(FILE, good_one()), link(&Link::new("test").material(NAME, digest), &tester())];
     let (mut fixture, image) = published(&layout, tested(digest()));
     let proof = fixture.judge_by(&image, &by_subject()).unwrap();
-    let types: BTreeMap<_, _> = proof.steps().into_iter().map(|step| (step.name, step.predicate_type)).collect();
+    let types: BTreeMap<_, _> = proof.steps().iter().map(|step| (step.name.clone(), step.predicate_type)).collect();
     assert_eq!(types, [("build".to_owned(), Some(PROVENANCE)), ("test".to_owned(), None)].into());
     let (mut fixture, image) = published(&layout, tested(Sha256::of(b"another")));
     assert_eq!(refusal(fixture.judge_by(&image, &by_subject())).0, "in-toto/disallowed-artifact");

@@ -168,6 +168,34 @@ async fn a_verdict_is_remembered_while_what_it_stands_on_is_the_same() {
 }
 
 #[tokio::test]
+async fn what_is_remembered_of_a_proof_is_who_made_what_and_not_every_artifact() {
+    let (folder, verifier) = (Folder::new(), Verifier::default());
+    let world = folder.world("", "").await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut said = Vec::new();
+    for has_trail in [true, false] {
+        let verdict = verify_by(&verifier, &world, &folder.image(), now(), deadline).await;
+        let Verdict::Admitted(admitted) = &verdict else { panic!("{verdict:?}") };
+        let crate::verdict::AdmittedBy::Proof(proofs) = admitted.by() else { panic!("{verdict:?}") };
+        assert_eq!(proofs.first().verified().is_some(), has_trail);
+        assert_eq!(proofs.first().steps()[0].functionaries, [builder().keyid().unwrap()]);
+        said.push(verdict.to_json());
+        folder.path().join("targets").exists().then(|| folder.lose_files());
+    }
+    assert_eq!(said[0], said[1]);
+}
+
+#[tokio::test]
+async fn the_future_of_a_verdict_is_small_for_a_pod_may_wait_for_a_hundred() {
+    let (folder, verifier) = (Folder::new(), Verifier::default());
+    let (world, image) = (folder.world("", "").await, folder.image());
+    let question = question(&image);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let size = size_of_val(&verifier.verify(&world, &question, now(), deadline));
+    assert!(size <= 8 << 10, "{size} bytes");
+}
+
+#[tokio::test]
 async fn a_revocation_ends_a_verdict_in_memory() {
     let (folder, world, verifier) = remembered().await;
     folder.publish(now(), |publisher| drop(publisher.revoke("targets", folder.image, "CVE-2030-1").unwrap()));

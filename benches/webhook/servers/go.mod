@@ -1,0 +1,3 @@
+module pratique.dev/benches/webhook/servers
+
+go 1.24
