@@ -15,7 +15,7 @@ use axum::{
     routing::{MethodRouter, any_service},
 };
 use pratique::{
-    server::{Limits, Pin, Webhook},
+    server::{Limits, NEXT_PATIENCE, Pin, Webhook},
     telemetry::Metrics,
     verifier::{Verifier, World},
 };
@@ -63,6 +63,7 @@ pub(crate) fn router(world: Arc<World>, metrics: Arc<Metrics>, limits: &Limits) 
         pin: Pin::Pods,
         custom_kinds: Vec::new(),
         policy_configmap: None,
+        next_patience: NEXT_PATIENCE,
         cluster: None,
     };
     Arc::new(webhook).entries(limits)

@@ -13,7 +13,7 @@ use crate::{
     admission::CustomKind,
     certs::{Resolver, server_config},
     cluster::digests,
-    server::{Health, Limits, Part, Pin, Server, Settings, Webhook},
+    server::{Health, Limits, NEXT_PATIENCE, Part, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
     verifier::{Budget, Verifier},
 };
@@ -105,7 +105,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         }));
     }
     let custom_kinds = args.custom_kinds.clone();
-    let webhook = Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, cluster });
+    let next_patience = NEXT_PATIENCE;
+    let webhook =
+        Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, next_patience, cluster });
     let ended = server.run(webhook.entries(&settings.limits), stop).await;
     tasks.iter().for_each(JoinHandle::abort);
     if let Some(traces) = traces {

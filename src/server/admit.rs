@@ -1,6 +1,6 @@
 //! From a call to its answer: the whole line, once for each review.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use axum::{
@@ -44,6 +44,9 @@ pub struct Webhook {
     pub custom_kinds: Vec<CustomKind>,
     /// Namespace and name of the policy's ConfigMap, if it is in one.
     pub policy_configmap: Option<(String, String)>,
+    /// How long an answer waits for what the rules that come next would say; [`NEXT_PATIENCE`](super::NEXT_PATIENCE) but in
+    /// tests.
+    pub next_patience: Duration,
     /// The API server; without it nobody breaks the glass, and no Event is written.
     pub cluster: Option<Cluster>,
 }

@@ -36,6 +36,7 @@ pub use self::{
     call::{Call, Entry, Gate, Unreadable},
     health::{Health, Part},
     observer::Observer,
+    shadow::NEXT_PATIENCE,
 };
 use crate::telemetry::{Metrics, metrics::ConnectionError};
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long an answer waits for what changes nothing about it. What takes longer goes on, and is known the next time.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub const NEXT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// An image, as the task of the shadow owns it.
 struct Asked {
@@ -67,7 +67,7 @@ impl Webhook {
             }
             judged
         });
-        match timeout_at(deadline.min(Instant::now() + PATIENCE), judged).await {
+        match timeout_at(deadline.min(Instant::now() + self.next_patience), judged).await {
             Ok(Ok(judged)) => render::next(&judged.into_iter().flatten().collect::<Vec<_>>()),
             _ => Some("unavailable:admission/fetching".to_owned()),
         }

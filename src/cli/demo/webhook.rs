@@ -21,7 +21,7 @@ use super::review::Review;
 use crate::{
     certs::{Certificate, Resolver, client_config, issue::Authority, server_config},
     repository::RepositoryError,
-    server::{Health, Limits, Pin, Server, Settings, Webhook},
+    server::{Health, Limits, NEXT_PATIENCE, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
     verifier::{Verifier, World},
 };
@@ -75,6 +75,7 @@ impl Running {
             pin: Pin::Pods,
             custom_kinds: Vec::new(),
             policy_configmap: None,
+            next_patience: NEXT_PATIENCE,
             cluster: None,
         };
         let entries = Arc::new(webhook).entries(&limits);

@@ -30,6 +30,8 @@ fn unset() -> Arc<Webhook> {
         pin,
         custom_kinds: vec![],
         policy_configmap: ours(),
+        // However busy the machine is.
+        next_patience: Duration::from_secs(60),
         cluster: None,
     })
 }
@@ -58,6 +60,8 @@ async fn webhook_by(folder: &Path, pin: Pin, words: &str) -> Arc<Webhook> {
         pin,
         custom_kinds: vec![],
         policy_configmap: ours(),
+        // However busy the machine is.
+        next_patience: Duration::from_secs(60),
         cluster: None,
     })
 }

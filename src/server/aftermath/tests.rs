@@ -12,7 +12,7 @@ use crate::{
     admission::{BREAK_GLASS, Request},
     cluster::{events::Writer, testing::ApiServer},
     policy::Policy,
-    server::{Entry, Pin},
+    server::{Entry, NEXT_PATIENCE, Pin},
 };
 
 /// A webhook whose repository is nowhere, so that nothing it verifies can be judged; and who writes its Events.
@@ -41,6 +41,7 @@ rules:
         pin: Pin::Off,
         custom_kinds: Vec::new(),
         policy_configmap: None,
+        next_patience: NEXT_PATIENCE,
         cluster: Some(Cluster { access: Access::new(server.client()), events }),
     };
     (webhook, writer)
