@@ -94,6 +94,24 @@ async fn what_the_registry_does_not_have_or_say_is_no_digest() {
 }
 
 #[tokio::test]
+async fn a_registry_that_was_down_is_asked_about_the_next_tag() {
+    let down = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let behave = down.clone();
+    let server = Server::start(move |_, _| match behave.load(std::sync::atomic::Ordering::SeqCst) {
+        true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        false => found(),
+    })
+    .await;
+    let registry = Registry::new(settings(&server)).unwrap();
+    let image = Repository::parse(&format!("{}/team/app", server.host)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ask = async |tag: Tag| registry.resolve(&image, &tag, deadline).await;
+    assert!(matches!(ask(Tag::latest()).await, Err(RegistryFault::Unreachable(_))));
+    down.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(ask("1.4".parse().unwrap()).await.unwrap().to_string(), HEX);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let server = Server::start(|request, own| match request.uri().path() {
         "/else" => found(),

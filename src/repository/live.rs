@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     evidence::{NoSeparation, RepositoryName, separation},
-    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, RoleChain, Settings, Stored, Trusted},
+    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, Role, RoleChain, Settings, Stored, Trusted},
 };
 
 /// A refresh that a review asks for comes no sooner than this after the one before it.
@@ -93,8 +93,8 @@ pub enum Error {
     #[error(transparent)]
     Tuf(#[from] tuf::Error),
     /// What is trusted could not be kept on disk, so it is not used: else a restart would forget it.
-    #[error("{0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// No refresh was attempted yet.
     #[error("not refreshed yet")]
     NotYet,
@@ -114,17 +114,11 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Tuf(error) => error.code(),
-            Self::Store(_) => "internal/store",
+            Self::Store(error) => error.code(),
             Self::NotYet => "admission/fetching",
             Self::Layer(NoLayer { fault, .. }) => fault.code(),
             Self::Internal(_) | Self::TooManyRounds(_) => "internal/failure",
         }
-    }
-}
-
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error.to_string())
     }
 }
 
@@ -260,8 +254,22 @@ impl Repository {
         let stored = Stored { targets: stored.targets.clone(), ..self.seen().unwrap_or(stored) };
         let (trusted, notices) = Trusted::from_stored(&self.pinned_root, stored, self.settings.clone(), now)?;
         self.tell(&notices);
+        self.check_newest_root(&trusted).await?;
         self.current.store(Some(Arc::new(Generation::new(trusted, Delegated::default()))));
         self.tried.send_replace(true);
+        Ok(())
+    }
+
+    /// A root on disk that cannot be read any more would put the one before it in force again, until the repository
+    /// answers. It is there twice, and who wrote both wrong has a disk that is as good as empty.
+    async fn check_newest_root(&self, trusted: &Trusted) -> Result<(), Error> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let newest = store.metadata("root.json", self.settings.limits.root_bytes).await;
+        let stored = newest.and_then(|bytes| tuf::root_version(&bytes).ok()).unwrap_or(0);
+        let offered = trusted.root().version;
+        if stored > offered {
+            return Err(tuf::Error::Rollback { role: Role::Root, stored, offered }.into());
+        }
         Ok(())
     }
 

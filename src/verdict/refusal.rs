@@ -115,6 +115,14 @@ pub enum Cause {
         /// What went wrong.
         what: String,
     },
+    /// What is trusted could not be kept on disk.
+    #[error("{what}")]
+    Store {
+        /// The refusal code.
+        code: &'static str,
+        /// What went wrong.
+        what: String,
+    },
     /// What is needed is being fetched and did not arrive within the time of this review.
     #[error("metadata of repository {repository} is still being fetched")]
     Fetching {
@@ -183,6 +191,7 @@ impl Cause {
             Self::TooOld { .. } => "tuf/max-age",
             Self::TooFewRepositories { .. } => "image/too-few-repositories",
             Self::Internal { .. } => "internal/failure",
+            Self::Store { code, .. } => code,
             Self::Registry { fault, .. } | Self::Layer { fault, .. } => fault.code(),
             Self::Fetching { .. } => "admission/fetching",
             Self::OverBudget { .. } => "admission/over-budget",

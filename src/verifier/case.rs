@@ -315,11 +315,11 @@ impl Case<'_> {
         match error {
             RepositoryError::Tuf(error) => Cause::Tuf(error),
             RepositoryError::NotYet => Cause::Fetching { repository },
-            error @ (RepositoryError::Store(_) | RepositoryError::Internal(_)) => {
+            RepositoryError::Store(error) => Cause::Store { code: error.code(), what: error.to_string() },
+            RepositoryError::Layer(NoLayer { registry, fault }) => Cause::Layer { registry, fault },
+            error @ (RepositoryError::Internal(_) | RepositoryError::TooManyRounds(_)) => {
                 Cause::Internal { what: error.to_string() }
             }
-            RepositoryError::Layer(NoLayer { registry, fault }) => Cause::Layer { registry, fault },
-            error @ RepositoryError::TooManyRounds(_) => Cause::Internal { what: error.to_string() },
         }
     }
 

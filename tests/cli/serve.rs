@@ -1,96 +1,10 @@
 //! Bad input to the process that serves: each gets its own clear answer, nothing is admitted, and the process stays up.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
-use reqwest::{Client, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{pratique, run};
-
-const NAME: &str = "registry.example/shop/api";
-
-/// The webhook over the demonstration's folder. Killed when it is dropped.
-struct Serving {
-    child: Child,
-    url: String,
-    client: Client,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Serving {
-    fn start(dir: &Path) -> Self {
-        let args = ["serve", "--listen", "127.0.0.1:0", "--tls-dir", "kept/tls", "--policy", "kept/policy.yaml"];
-        let mut child = pratique(dir).args(args).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let line = log.find(|line| line.contains("\"listening\"")).expect("it never listened");
-        // What else it logs is read, so that it never waits for a reader.
-        std::thread::spawn(move || log.for_each(drop));
-        let entry: Value = serde_json::from_str(&line).unwrap();
-        let address = entry.pointer("/fields/address").or_else(|| entry.get("address")).unwrap().as_str().unwrap();
-        Self { child, url: format!("https://{address}"), client: client(&dir.join("kept/tls/ca.crt")) }
-    }
-
-    async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (StatusCode, String) {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", content_type);
-        let response = request.body(body).send().await.unwrap();
-        (response.status(), response.text().await.unwrap())
-    }
-
-    async fn review(&self, path: &str, review: &Value) -> Value {
-        let (status, text) = self.post(path, "application/json", review.to_string()).await;
-        assert_eq!(status, 200, "{text}");
-        let mut answer: Value = serde_json::from_str(&text).unwrap();
-        answer["response"].take()
-    }
-}
-
-fn client(authority: &Path) -> Client {
-    let tls = pratique::certs::client_config(&fs::read(authority).unwrap()).unwrap();
-    Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
-}
-
-fn pod(image: &str) -> Value {
-    let kind = json!({"group": "", "version": "v1", "kind": "Pod"});
-    let resource = json!({"group": "", "version": "v1", "resource": "pods"});
-    json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "u", "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
-            "name": "api", "namespace": "prod", "operation": "CREATE", "userInfo": {"username": "ann"},
-            "object": {
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api"},
-                "spec": {"containers": [{"name": "api", "image": image}]},
-            },
-        },
-    })
-}
-
-fn refused(response: &Value, code: u16, text: &str) {
-    assert_eq!(response["allowed"], false, "{response}");
-    assert_eq!(response["status"]["code"], code, "{response}");
-    let message = response["status"]["message"].as_str().unwrap();
-    assert!(message.contains(text), "{message}");
-}
-
-fn demo(dir: &Path) -> String {
-    let ran = run(dir, &["demo", "--keep", "kept"]);
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
-    let manifest = fs::read(dir.join("kept/release-1.4/manifest.json")).unwrap();
-    format!("{NAME}@sha256:{}", pratique::crypto::Sha256::of(&manifest))
-}
+use crate::serving::{Serving, demo, pod, refused};
 
 #[tokio::test]
 async fn bad_input_is_answered_and_survived() {

@@ -15,6 +15,7 @@ mod chart;
 mod coverage;
 mod credentials;
 mod doctor;
+mod faults;
 mod guards;
 mod image_policy;
 mod install;

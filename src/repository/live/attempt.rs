@@ -43,7 +43,13 @@ impl Repository {
             self.with_state(|state| state.seen = Some(verified.into_iter().fold(before, Stored::with)));
         }
         result?;
-        Ok(refresh.finish()?)
+        let trusted = refresh.finish()?;
+        if let (Some(writer), None) = (writer, &current) {
+            // Whatever the disk said of it: the next process compares.
+            let newest = trusted.memory().roots.pop().unwrap_or_else(|| self.pinned_root.clone());
+            writer.put("root.json", newest).await?;
+        }
+        Ok(trusted)
     }
 
     /// Keeps what was verified beyond `trusted`, also as a floor for the next refresh.

@@ -1,5 +1,7 @@
 //! What a resident client remembers of refreshes that failed. Whoever sits in the network decides which files arrive.
 
+mod disk;
+
 use std::{fs, path::PathBuf};
 
 use jiff::SignedDuration;

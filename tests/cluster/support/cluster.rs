@@ -59,6 +59,11 @@ impl Cluster {
         self.directory.join("admin.kubeconfig")
     }
 
+    /// The port of the API server on this machine.
+    pub(crate) fn api(&self) -> u16 {
+        self.api
+    }
+
     /// The program kubectl.
     pub(crate) fn kubectl(&self) -> PathBuf {
         self.programs.join("kubectl")
@@ -114,7 +119,7 @@ impl Cluster {
         let (directory, lock) = control_plane::directory("cluster");
         let authority = Authority::new();
         control_plane::write_files(&directory, &authority, &[]);
-        let ApiServer { etcd, process, port, admin } = ApiServer::start(&programs, &directory, &authority, "");
+        let ApiServer { etcd, process, port, admin, .. } = ApiServer::start(&programs, &directory, &authority, "");
         // Started before the API server is ready, it would wait longer.
         let controllers = start_controllers(&programs, &directory, &authority, port);
         // One by one: for several at once kubectl does not wait.
@@ -142,9 +147,28 @@ pub(crate) struct ApiServer {
     port: u16,
     process: Process,
     etcd: Process,
+    programs: PathBuf,
+    directory: PathBuf,
+    args: String,
 }
 
 impl ApiServer {
+    /// The kubeconfig of a cluster admin.
+    pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
+        self.directory.join("admin.kubeconfig")
+    }
+
+    /// Kills it, starts it again at the same port, and waits until it is ready. Its store goes on.
+    pub(crate) fn restart(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait();
+        self.process = start(&self.programs, "kube-apiserver", &self.directory, &self.args);
+        wait::until("the API server is ready again", || {
+            assert!(!self.process.has_ended(), "{}", self.process.log());
+            self.admin.run("get --raw /readyz").result()
+        });
+    }
+
     fn start(programs: &Path, directory: &Path, authority: &Authority, flags: &str) -> Self {
         let mut attempt = 1;
         loop {
@@ -173,7 +197,8 @@ impl ApiServer {
             }
             kubectl.run("get --raw /readyz").result().map(|_| Ok(()))
         })?;
-        Ok(Self { etcd, process, port, admin: kubectl })
+        let (programs, directory) = (programs.to_owned(), directory.to_owned());
+        Ok(Self { etcd, process, port, admin: kubectl, programs, directory, args })
     }
 }
 

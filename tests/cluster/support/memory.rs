@@ -103,6 +103,13 @@ impl Installation {
         Webhook::start(self.cluster, &name, &self.settings, &[])
     }
 
+    /// The same, with the API server at another address.
+    pub(crate) fn replica_by(&self, name: &str, mirror: &Path, address: &str) -> Webhook {
+        let name = format!("{}-{name}", self.name);
+        self.feed(&name, mirror);
+        Webhook::start(self.cluster, &name, &self.settings.clone().by(address), &[])
+    }
+
     /// A replica that does not become ready, and says why in these words.
     pub(crate) fn unready(&self, name: &str, words: &str) -> Unready {
         let name = format!("{}-{name}", self.name);

@@ -16,3 +16,4 @@ pub(crate) mod project;
 pub(crate) mod tools;
 pub(crate) mod wait;
 pub(crate) mod webhook;
+pub(crate) mod wire;

@@ -153,6 +153,30 @@ impl Settings {
         Self { remembers: true, ..self }
     }
 
+    /// With the API server at another address. Only with ConfigMaps.
+    pub(crate) fn by(mut self, address: &str) -> Self {
+        let Source::ConfigMaps { kubeconfig, .. } = &mut self.source else { panic!("it asks no API server") };
+        let text = fs::read_to_string(&*kubeconfig).unwrap();
+        let server = text.lines().find(|line| line.trim_start().starts_with("server: ")).unwrap();
+        let text = text.replacen(server, &format!("    server: {address}"), 1);
+        *kubeconfig = kubeconfig.with_added_extension("by");
+        fs::write(kubeconfig, text).unwrap();
+        self
+    }
+
+    /// With the ConfigMaps of another API server, which have to be there. Only with ConfigMaps.
+    pub(crate) fn of(mut self, other: &Path) -> Self {
+        let Source::ConfigMaps { kubeconfig, .. } = &mut self.source else { panic!("it asks no API server") };
+        other.clone_into(kubeconfig);
+        self
+    }
+
+    /// The kubeconfig that it is started with. Only with ConfigMaps.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        let Source::ConfigMaps { kubeconfig, .. } = &self.source else { panic!("it asks no API server") };
+        kubeconfig
+    }
+
     fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
         let mut args = vec![
             "serve".to_owned(),
@@ -249,6 +273,14 @@ impl Unready {
             }
         });
         Self(server)
+    }
+
+    /// Waits until it is not ready again, with these words.
+    pub(crate) fn becomes_unready(&self, words: &str) {
+        wait::until("the webhook is no longer ready", || match get(self.0.health, "/readyz") {
+            Err(answer) if answer.contains(words) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     }
 
     /// Waits until it is ready after all.

@@ -1,0 +1,8 @@
+//! What must hold under each fault of `docs/faults.md`: nothing unverified is admitted, the refusal says which fault it
+//! is, and what was broken works again without a restart when it is mended.
+
+mod kills;
+mod machine;
+mod repository;
+mod server;
+mod table;

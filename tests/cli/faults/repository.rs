@@ -1,0 +1,150 @@
+//! The repository, and the way there.
+
+use std::{net::SocketAddr, path::Path};
+
+use serde_json::Value;
+
+use super::server::{Fault, Server, policy};
+use crate::serving::{Serving, demo_of_both};
+
+fn message(response: &Value) -> &str {
+    response["status"]["message"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_repository_is_named_admits_nothing_and_is_over_when_it_is_mended() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, bad) = demo_of_both(temp.path());
+    let cases = [
+        (Fault::HangsUp, "[tuf/unreachable]", 503),
+        (Fault::Broken, "[tuf/unreachable]", 503),
+        (Fault::Empty, "[tuf/missing]", 503),
+        (Fault::Truncates, "[tuf/unreachable]", 503),
+        (Fault::Lies, "[tuf/signature-threshold]", 403),
+        (Fault::Endless, "[tuf/too-large]", 403),
+    ];
+    for (fault, words, code) in cases {
+        let server = Server::start(&temp.path().join("kept/repository"));
+        server.becomes(fault);
+        let policy = policy(temp.path(), &format!("{fault:?}"), &server.url);
+        let serving = Serving::with(temp.path(), &["--policy", &policy]);
+        for image in [&good, &bad] {
+            let answer = serving.says(image, words).await;
+            assert_eq!(answer["status"]["code"], code, "{fault:?}: {answer}");
+            assert_eq!(message(&answer).starts_with("not a verdict: "), code == 503, "{fault:?}: {answer}");
+        }
+        server.becomes(Fault::None);
+        serving.recovers(&format!("{fault:?}"), &good).await;
+        serving.says(&bad, "[evidence/not-bound]").await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_does_not_answer_costs_no_answer_of_ours() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, bad) = demo_of_both(temp.path());
+    for fault in [Fault::Silent, Fault::Stalls] {
+        let server = Server::start(&temp.path().join("kept/repository"));
+        server.becomes(fault);
+        let policy = policy(temp.path(), &format!("{fault:?}"), &server.url);
+        let serving = Serving::with(temp.path(), &["--policy", &policy]);
+        // Before the API server stops waiting, though the refresh goes on.
+        let answer = serving.says(&good, "[admission/fetching]").await;
+        assert_eq!(answer["status"]["code"], 503, "{answer}");
+        server.becomes(Fault::None);
+        serving.recovers(&format!("{fault:?}"), &good).await;
+        serving.says(&bad, "[evidence/not-bound]").await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_comes_and_goes_is_read_all_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, bad) = demo_of_both(temp.path());
+    let server = Server::start(&temp.path().join("kept/repository"));
+    server.becomes(Fault::Flaps);
+    let policy = policy(temp.path(), "flaps", &server.url);
+    let serving = Serving::with(temp.path(), &["--policy", &policy]);
+    serving.says(&good, "admitted").await;
+    serving.says(&bad, "[evidence/not-bound]").await;
+    assert!(server.asked() > 2);
+    // Through an outage that comes later, what is known and fresh goes on, and only that.
+    for fault in [Fault::HangsUp, Fault::Lies, Fault::Flaps, Fault::Endless] {
+        server.becomes(fault);
+        assert!(server.is_asked(3, || false));
+        serving.says(&good, "admitted").await;
+        serving.says(&bad, "[evidence/not-bound]").await;
+    }
+}
+
+/// Where a name leads, nowhere at first: in a hosts file of its own.
+#[tokio::test]
+#[ignore = "needs to make namespaces"]
+async fn a_name_that_does_not_resolve_is_an_outage_until_it_does() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, bad) = demo_of_both(temp.path());
+    let server = Server::start(&temp.path().join("kept/repository"));
+    let port = server.url.rsplit(':').next().unwrap();
+    let policy = policy(temp.path(), "name", &format!("http://repository.invalid:{port}"));
+    let write = |name: &str, text: &str| std::fs::write(temp.path().join(name), text).unwrap();
+    write("hosts", "127.0.0.1 localhost\n");
+    // Nobody listens there.
+    write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+    let script = r#"mount --bind hosts /etc/hosts; mount --bind resolv.conf /etc/resolv.conf; exec "$@""#;
+    let serving = Serving::in_namespaces(temp.path(), script, &["--policy", &policy]);
+    let answer = serving.says(&good, "[tuf/unreachable]").await;
+    assert!(
+        message(&answer).contains("not a verdict: ") && message(&answer).contains("repository.invalid"),
+        "{answer}"
+    );
+    assert_eq!(server.asked(), 0);
+    write("hosts", "127.0.0.1 localhost repository.invalid\n");
+    serving.recovers("no such name", &good).await;
+    serving.says(&bad, "[evidence/not-bound]").await;
+}
+
+/// A certificate for 127.0.0.1 until this year, and its key.
+fn certificate(dir: &Path, authority: &(rcgen::CertificateParams, rcgen::KeyPair), until: i32) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let issuer = rcgen::Issuer::from_params(&authority.0, &authority.1);
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    std::fs::write(dir.join("kept/repository.crt"), certificate.pem()).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_repository_whose_certificate_expired_is_not_believed_until_it_has_another() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, bad) = demo_of_both(temp.path());
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = (params, rcgen::KeyPair::generate().unwrap());
+    let pem = authority.0.self_signed(&authority.1).unwrap().pem();
+    std::fs::write(temp.path().join("kept/acme.ca.pem"), pem).unwrap();
+
+    let (chain, key) = certificate(temp.path(), &authority, 2001);
+    let tls = axum_server::tls_rustls::RustlsConfig::from_pem(chain.into(), key.into()).await.unwrap();
+    let folder = temp.path().join("kept/repository");
+    let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        let path = request.uri().path().trim_start_matches('/');
+        let path = percent_encoding::percent_decode_str(path).decode_utf8().unwrap().into_owned();
+        std::future::ready(std::fs::read(folder.join(path)).map_err(|_| axum::http::StatusCode::NOT_FOUND))
+    });
+    let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://{}\n    caBundle: acme.ca.pem", listener.local_addr().unwrap());
+    let server = axum_server::from_tcp_rustls(listener, tls.clone()).unwrap();
+    tokio::spawn(server.serve(app.into_make_service()));
+
+    let policy = policy(temp.path(), "expired", &url);
+    let serving = Serving::with(temp.path(), &["--policy", &policy]);
+    let answer = serving.says(&good, "[tuf/unreachable]").await;
+    assert!(message(&answer).contains("expired"), "{answer}");
+    let (chain, key) = certificate(temp.path(), &authority, 2999);
+    tls.reload_from_pem(chain.into(), key.into()).await.unwrap();
+    serving.recovers("expired certificate", &good).await;
+    serving.says(&bad, "[evidence/not-bound]").await;
+}
