@@ -126,7 +126,7 @@ pub(super) fn follow(
                 let mut other = others.side(rule).map(|other| Along::of(other, effort));
                 let (mut consumed, mut kept) = (Vec::new(), Vec::with_capacity(queue.len()));
                 for place in queue {
-                    let (Some(name), digests) = (own.name_at(place), own.digests_at(place)) else { continue };
+                    let Some((name, digests)) = own.at(place) else { continue };
                     let find = |wanted: &str| other.as_mut()?.find(wanted);
                     match compare(rule, effort, (item, side), name, digests, find)? {
                         Comparison::Equal => consumed.push(place),
@@ -211,7 +211,7 @@ fn compare<'a>(
     effort: &Effort,
     (item, side): (&StepName, Side),
     name: &str,
-    digests: Option<DigestsOf<'_>>,
+    digests: DigestsOf<'_>,
     find: impl FnOnce(&str) -> Option<DigestsOf<'a>>,
 ) -> Result<Comparison<'a>, Error> {
     let Some(remainder) = strip_folder(name, &rule.source) else { return Ok(Comparison::NotMeant) };
@@ -234,11 +234,11 @@ fn compare<'a>(
         folder if folder.ends_with('/') => format!("{folder}{remainder}").into(),
         folder => format!("{folder}/{remainder}").into(),
     };
-    Ok(match (find(&wanted), digests) {
-        (None, _) => Comparison::NotThere(wanted.into_owned()),
-        (Some(found), Some(digests)) if found == digests && holds(digests) => Comparison::Equal,
-        (Some(found), Some(digests)) if found == digests => Comparison::NoDigest,
-        (Some(found), _) => Comparison::Differs(wanted.into_owned(), found),
+    Ok(match find(&wanted) {
+        None => Comparison::NotThere(wanted.into_owned()),
+        Some(found) if found != digests => Comparison::Differs(wanted.into_owned(), found),
+        Some(_) if holds(digests) => Comparison::Equal,
+        Some(_) => Comparison::NoDigest,
     })
 }
 
@@ -276,7 +276,7 @@ fn failure(
         let (Rule::Match(matching), Some(digests)) = (rule, digests) else { continue };
         let rule = rule.clone();
         let other = others.side(matching);
-        match compare(matching, others.effort, (item, side), artifact, Some(digests), |wanted| other?.get(wanted))? {
+        match compare(matching, others.effort, (item, side), artifact, digests, |wanted| other?.get(wanted))? {
             Comparison::Equal | Comparison::NotMeant => {}
             Comparison::NotThere(name) => before.push(NearMiss::NotThere { rule, name }),
             Comparison::Differs(name, found) => {

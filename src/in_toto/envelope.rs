@@ -118,10 +118,7 @@ impl Envelope {
         source.limit("bytes", bytes.len(), max_bytes)?;
         let (document, large) = match metablock::split(bytes, limits) {
             Some(Split { outer, large }) => (outer, Some(large)),
-            None => {
-                let document = json::parse_at_most(bytes, limits.json_values);
-                (document.map_err(|error| source.malformed("", error))?, None)
-            }
+            None => (read(source, "", bytes)?, None),
         };
         let outer = Object::open(source, "", &document)?;
         outer.no_case_variants(&["signed", "signatures", "payload", "payloadType"])?;
@@ -133,9 +130,7 @@ impl Envelope {
                 let (payload, link, signed) = match large {
                     Some(Large::Signed(signed, Some(link))) => (Value::Null, Some(link), Covered::Text(signed)),
                     Some(Large::Signed(signed, None)) => {
-                        let document = json::parse_at_most(bytes, limits.json_values);
-                        let document = document.map_err(|error| source.malformed("", error))?;
-                        (metablock::signed(document), None, Covered::Text(signed))
+                        (metablock::signed(read(source, "", bytes)?), None, Covered::Text(signed))
                     }
                     _ => {
                         let payload = metablock::signed(document);
@@ -157,19 +152,18 @@ impl Envelope {
     }
 
     fn dsse(source: Source<'_>, envelope: dsse::Envelope) -> Result<Self, Error> {
-        let read = |payload: &[u8]| {
-            let read = json::parse_at_most(payload, source.limits.json_values);
-            read.map_err(|error| source.malformed("payload", error))
-        };
         let at = envelope.payload_at;
         let (payload, link, signed) = match String::from_utf8(envelope.signed).map(Arc::new) {
             Ok(text) => match in_place::read_document(&text, at, source.limits) {
                 Some(link) => (Value::Null, Some(link), Covered::Text(text)),
-                None => (read(text.as_bytes().get(at..).unwrap_or_default())?, None, Covered::Text(text)),
+                None => {
+                    let payload = read(source, "payload", text.as_bytes().get(at..).unwrap_or_default())?;
+                    (payload, None, Covered::Text(text))
+                }
             },
             Err(error) => {
                 let signed = error.into_bytes();
-                (read(signed.get(at..).unwrap_or_default())?, None, Covered::Bytes(signed))
+                (read(source, "payload", signed.get(at..).unwrap_or_default())?, None, Covered::Bytes(signed))
             }
         };
         let mut signatures: Vec<Signature> = Vec::new();
@@ -302,6 +296,11 @@ impl Envelope {
             }
         }
     }
+}
+
+/// Reads a document, or the part of one that stands at `at`.
+fn read(source: Source<'_>, at: &'static str, bytes: &[u8]) -> Result<Value, Error> {
+    json::parse_at_most(bytes, source.limits.json_values).map_err(|error| source.malformed(at, error))
 }
 
 /// Refuses an envelope around something else, or with too many signatures.

@@ -139,13 +139,9 @@ impl Inspection {
     fn parse(source: Source<'_>, inspection: &Object<'_>) -> Result<Self, Error> {
         inspection.check(&["name", "run", "expected_materials", "expected_products"], &["_type"])?;
         inspection.check_type("inspection")?;
-        let run = inspection.words("run")?;
-        if run.is_empty() {
-            return Err(inspection.not_a("run", "a command: it is empty"));
-        }
         Ok(Self {
+            run: command(inspection)?,
             name: name(source, inspection)?,
-            run,
             expected_materials: rules(source, inspection, "expected_materials")?,
             expected_products: rules(source, inspection, "expected_products")?,
         })
@@ -165,6 +161,15 @@ pub(super) fn parse_all<T>(
         .enumerate()
         .map(|(index, value)| Object::open(source, format!("{}[{index}]", layout.at(list)), value));
     objects.map(|object| parse(source, &object?)).collect()
+}
+
+/// What an inspection runs.
+pub(super) fn command(inspection: &Object<'_>) -> Result<Vec<String>, Error> {
+    let run = inspection.words("run")?;
+    if run.is_empty() {
+        return Err(inspection.not_a("run", "a command: it is empty"));
+    }
+    Ok(run)
 }
 
 pub(super) fn name(source: Source<'_>, object: &Object<'_>) -> Result<StepName, Error> {

@@ -17,7 +17,7 @@ use super::{
     error::{Error, Problem},
     fields::{Form, Object, Source},
     functionary::{self, Keys},
-    layout::{Inspection, Layout, Step, distinct_names, expiry, name, parse_all},
+    layout::{Inspection, Layout, Step, command, distinct_names, expiry, name, parse_all},
     name::StepName,
     rule::Rule,
     statement::PredicateType,
@@ -157,13 +157,9 @@ fn attribute(source: Source<'_>, at: String, value: &Value) -> Result<AttributeR
 
 fn inspection(source: Source<'_>, inspection: &Object<'_>) -> Result<Inspection, Error> {
     inspection.exactly(&["name", "run"], &["expectedMaterials", "expectedProducts"])?;
-    let run = inspection.words("run")?;
-    if run.is_empty() {
-        return Err(inspection.not_a("run", "a command: it is empty"));
-    }
     Ok(Inspection {
+        run: command(inspection)?,
         name: name(source, inspection)?,
-        run,
         expected_materials: rules(source, inspection, "expectedMaterials")?,
         expected_products: rules(source, inspection, "expectedProducts")?,
     })

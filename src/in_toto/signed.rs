@@ -115,12 +115,8 @@ fn links(frame: &mut Frame<'_, '_>, layout: &Layout, step: &Step) -> Result<Coun
             let name = LinkName::new(&step.name, keyid).to_string();
             let Some((path, bytes)) = frame.read(&name)? else { continue };
             has_file = true;
-            let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-            let mut envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits)?;
-            let payload = envelope.payload(&path, frame.limits)?;
-            if let Payload::Link(link) = &payload {
-                frame.hold(&path, &link.recorded)?;
-            }
+            let mut envelope = open(frame, &path, bytes)?;
+            let payload = payload(frame, &path, &mut envelope)?;
             match envelope.verify(&signer, frame.now) {
                 Err(problem) => count.found(keyid, problem.into()),
                 Ok(signed) => count.add(&signer, keyid, signed, payload),
@@ -144,6 +140,20 @@ fn links(frame: &mut Frame<'_, '_>, layout: &Layout, step: &Step) -> Result<Coun
     count.finish(None)
 }
 
+/// Opens a file that may hold a link or a sublayout.
+fn open(frame: &Frame<'_, '_>, path: &str, bytes: &[u8]) -> Result<Envelope, Error> {
+    Envelope::parse(bytes, path, frame.limits.link_bytes.max(frame.limits.layout_bytes), frame.limits)
+}
+
+/// What it says, with the artifacts of a link counted.
+fn payload(frame: &mut Frame<'_, '_>, path: &str, envelope: &mut Envelope) -> Result<Payload, Error> {
+    let payload = envelope.payload(path, frame.limits)?;
+    if let Payload::Link(link) = &payload {
+        frame.hold(path, &link.recorded)?;
+    }
+    Ok(payload)
+}
+
 /// Reads the links of functionaries whom the step knows by their certificates (ITE-7), and returns the other ones. A file
 /// that has no certificate is not read: anyone may have put it there.
 fn by_certificate(
@@ -156,8 +166,7 @@ fn by_certificate(
     let mut others = BTreeSet::new();
     for name in names {
         let Some((path, bytes)) = frame.read(&name.to_string())? else { continue };
-        let max_bytes = frame.limits.link_bytes.max(frame.limits.layout_bytes);
-        let mut envelope = Envelope::parse(bytes, &path, max_bytes, frame.limits).ok();
+        let mut envelope = open(frame, &path, bytes).ok();
         let certificate = envelope.as_ref().and_then(|envelope| envelope.certificate(&name.keyid_prefix));
         let certificate = certificate.map(|(keyid, pem)| (keyid.clone(), pem.to_owned()));
         let (Some(envelope), Some((keyid, pem))) = (&mut envelope, certificate) else {
@@ -177,10 +186,7 @@ fn by_certificate(
         match envelope.verify(&signer, frame.now) {
             Err(problem) => count.found(keyid, problem.into()),
             Ok(signed) => {
-                let payload = envelope.payload(&path, frame.limits)?;
-                if let Payload::Link(link) = &payload {
-                    frame.hold(&path, &link.recorded)?;
-                }
+                let payload = payload(frame, &path, envelope)?;
                 count.add(&signer, keyid, Signed { expires: Some(ends), ..signed }, payload);
             }
         }

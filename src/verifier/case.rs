@@ -84,12 +84,6 @@ pub(super) struct Case<'a> {
     pub(super) deadline: Instant,
 }
 
-/// Whether there is no judgement because something is not listed.
-fn lacks_something<T>(result: &Result<T, Cause>) -> bool {
-    use evidence::Error::{UnknownImage, UnknownTag};
-    matches!(result, Err(Cause::Evidence(UnknownImage { .. } | UnknownTag { .. })))
-}
-
 /// A Pod may name a hundred images, and a future has room for everything that it may come to. So what is not needed where
 /// the verdict is known is in boxes.
 impl Case<'_> {
@@ -119,10 +113,7 @@ impl Case<'_> {
         }
         let generation = self.current().await?;
         let result = self.prove_by(&generation, refusal).await;
-        if !lacks_something(&result) {
-            return result;
-        }
-        match Box::pin(self.fresher(&result)).await {
+        match self.fresher(&result).await {
             Some(fresh) => Box::pin(self.prove_by(&fresh, refusal)).await,
             None => result,
         }
@@ -170,10 +161,12 @@ impl Case<'_> {
 
     /// What is not there may just have been published: one refresh, shared by all who lack something.
     async fn fresher<T>(&self, result: &Result<T, Cause>) -> Option<Arc<Generation>> {
-        if !lacks_something(result) {
+        use evidence::Error::{UnknownImage, UnknownTag};
+        let lacks = matches!(result, Err(Cause::Evidence(UnknownImage { .. } | UnknownTag { .. })));
+        if !lacks {
             return None;
         }
-        timeout_at(self.deadline, self.repository.refresh_for_miss(self.now)).await.ok()?
+        timeout_at(self.deadline, Box::pin(self.repository.refresh_for_miss(self.now))).await.ok()?
     }
 
     pub(super) async fn prove_by(
@@ -189,10 +182,7 @@ impl Case<'_> {
             expires: Some(targets.expires),
             ..refusal.context.clone()
         };
-        let digest = match self.asked {
-            Asked::Image { reference: Reference { digest: Some(digest), .. }, .. } => *digest,
-            _ => Box::pin(self.digest_by(generation)).await?,
-        };
+        let digest = self.digest_by(generation).await?;
         refusal.digest = Some(digest);
         let entry = self.entry(generation, digest).await?;
         refusal.context.layout = entry.layout.as_ref().map(ToString::to_string);
@@ -279,13 +269,20 @@ impl Case<'_> {
     }
 
     pub(super) async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
-        let (reference, name, tag_names) = match self.asked {
-            Asked::File { digest, .. } => return Ok(digest),
-            Asked::Image { reference, name, tag_names, .. } => (reference, name, tag_names),
-        };
-        if let Some(digest) = reference.digest {
-            return Ok(digest);
+        match self.asked {
+            Asked::File { digest, .. } => Ok(digest),
+            Asked::Image { reference: Reference { digest: Some(digest), .. }, .. } => Ok(*digest),
+            Asked::Image { reference, name, tag_names, .. } => {
+                Box::pin(self.digest_of_tag(generation, (reference, name, tag_names))).await
+            }
         }
+    }
+
+    async fn digest_of_tag(
+        &self,
+        generation: &Generation,
+        (reference, name, tag_names): (&Reference, &ImageName, Option<Sha256>),
+    ) -> Result<Sha256, Cause> {
         let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
         match tag_names {
             Some(_) if self.requirement.tags == Tags::Deny => {

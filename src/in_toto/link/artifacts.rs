@@ -132,7 +132,11 @@ impl Artifacts {
 
     /// Names and digests, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, DigestsOf<'_>)> {
-        (0..self.len()).filter_map(|place| Some((self.name_at(place)?, self.digests_at(place)?)))
+        (0..self.len()).filter_map(|place| self.at(place))
+    }
+
+    pub(in crate::in_toto) fn at(&self, place: usize) -> Option<(&str, DigestsOf<'_>)> {
+        Some((self.name_at(place)?, self.digests_at(place)?))
     }
 
     pub(in crate::in_toto) fn name_at(&self, place: usize) -> Option<&str> {
