@@ -18,6 +18,7 @@
 
 // The core.
 pub mod crypto;
+pub mod parallel;
 pub mod pattern;
 
 pub mod image;

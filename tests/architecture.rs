@@ -35,10 +35,11 @@ const ALL: &[&str] = &["*"];
 /// its module exists.
 const TABLE: &[(Layer, &str, &[&str])] = &[
     (Core, "crypto", &[]),
+    (Core, "parallel", &[]),
     (Core, "pattern", &[]),
     (Core, "image", &["crypto"]),
     (Core, "tuf", &["crypto", "pattern"]),
-    (Core, "in_toto", &["crypto", "pattern"]),
+    (Core, "in_toto", &["crypto", "parallel", "pattern"]),
     (Core, "evidence", &["image", "tuf", "in_toto", "crypto", "pattern"]),
     (Core, "policy", &["evidence", "tuf", "image", "crypto", "pattern"]),
     (Core, "verdict", &["policy", "evidence", "in_toto", "tuf", "image", "crypto"]),
@@ -84,7 +85,6 @@ const NOT_IN_CORE: &[(&[&str], &str)] = &[
     (&["std", "net"], "the core opens no socket; plain addresses are in core::net"),
     (&["std", "os"], "the core does no IO"),
     (&["std", "env"], "settings come in as values"),
-    (&["std", "thread"], "the core neither waits nor forks"),
     (&["std", "time", "SystemTime"], "`now` comes in as a value"),
     (&["std", "time", "Instant"], "`now` comes in as a value"),
     (&["Timestamp", "now"], "`now` comes in as a value"),
@@ -96,6 +96,9 @@ const NOT_IN_CORE: &[(&[&str], &str)] = &[
     (&["std", "collections", "HashSet"], "the same input gives the same message: BTreeSet"),
     (&["disallowed_methods"], "no exception from clippy's disallowed-methods in the core"),
 ];
+
+/// What of the core only `parallel` may name, whose answers do not depend on it.
+const ONLY_IN_PARALLEL: &[(&[&str], &str)] = &[(&["std", "thread"], "the core neither waits nor forks")];
 
 /// What only `cli` (and `main.rs`) may name.
 const ONLY_IN_CLI: &[(&[&str], &str)] = &[
@@ -267,6 +270,11 @@ fn keeps_to_row(
     if *layer == Core {
         for_each_forbidden(source, NOT_IN_CORE, |line, what, why| {
             report(line, format!("`{name}` is core and may not name {what}: {why}"));
+        });
+    }
+    if *layer == Core && *name != "parallel" {
+        for_each_forbidden(source, ONLY_IN_PARALLEL, |line, what, why| {
+            report(line, format!("of the core only `parallel` may name {what}: {why}"));
         });
     }
     if *name != "cli" {

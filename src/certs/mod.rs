@@ -183,6 +183,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// Has the process gather its first randomness, which takes tens of milliseconds of a processor: aws-lc measures how the
+/// time of its own instructions varies. Whoever shakes hands first would wait for that.
+pub fn gather_randomness() {
+    // Who needs it asks again, and says what is wrong.
+    let _ = provider().secure_random.fill(&mut [0; 32]);
+}
+
 /// `notBefore` and `notAfter`.
 fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;

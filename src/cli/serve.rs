@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::wiring::{self, Wired, namespaced, told_to_stop};
 use crate::{
     admission::CustomKind,
-    certs::{Resolver, server_config},
+    certs::{Resolver, gather_randomness, server_config},
     cluster::digests,
     server::{Health, Limits, NEXT_PATIENCE, Part, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
@@ -65,6 +65,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
+    // Beside the rest: the first connection is not to wait for it.
+    tokio::task::spawn_blocking(gather_randomness);
     let traces = args.traces.start(&args.source.instance)?;
     args.source.start_log(traces.as_ref())?;
     let metrics = Arc::new(Metrics::default());

@@ -116,7 +116,7 @@ impl Keys {
 }
 
 /// Someone whose signature is looked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Signer<'a> {
     pub key: &'a FunctionaryKey,
     /// The id by which the step, or the caller, names it.

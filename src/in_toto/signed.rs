@@ -1,6 +1,7 @@
 //! Who signed, and are they enough? The layout's owners and each step's functionaries.
 
 mod predicates;
+mod readings;
 
 use std::{
     cmp::Reverse,
@@ -23,6 +24,9 @@ use super::{
     verified::{KeyExpiry, VerifiedPredicate},
 };
 use crate::crypto::{KeyId, Material, Quorum};
+
+pub(super) use readings::Readings;
+use readings::{Found, Reading, open};
 
 /// Those whose signatures on a layout were verified.
 pub(super) struct Signers {
@@ -90,13 +94,18 @@ pub(super) struct SignedFile {
 
 /// Reads what a step's functionaries signed and counts them (in-toto 4.3.1, "threshold"; 4.4). Who may sign is the step's
 /// own list of keys: being listed in the layout is not enough.
-pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a Step) -> Result<SignedStep<'a>, Error> {
+pub(super) fn step<'a>(
+    frame: &mut Frame<'_, '_>,
+    readings: &mut Readings<'_>,
+    layout: &'a Layout,
+    step: &'a Step,
+) -> Result<SignedStep<'a>, Error> {
     if layout.is_over_predicates {
         return predicates::step(frame, layout, step);
     }
     let predicate_type = frame.wanted(&step.name);
     let counted = match predicate_type {
-        None => links(frame, layout, step),
+        None => links(frame, readings, layout, step),
         Some(predicate_type) => statements(frame, layout, &By::all_of(step), predicate_type.as_str()),
     }?;
     let Counted { files, findings, expiry } = counted;
@@ -104,20 +113,24 @@ pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a 
 }
 
 /// A file with an invalid signature is left out; one that cannot be read refuses the whole, as the reference does it.
-fn links(frame: &mut Frame<'_, '_>, layout: &Layout, step: &Step) -> Result<Counted, Error> {
+fn links(
+    frame: &mut Frame<'_, '_>,
+    readings: &mut Readings<'_>,
+    layout: &Layout,
+    step: &Step,
+) -> Result<Counted, Error> {
     let by = By::all_of(step);
     let mut count = Count::of(layout, &by);
     for signer in layout.keys.signers(&step.pubkeys) {
         let Some(signer) = count.listed(signer) else { continue };
         let mut has_file = false;
-        // One file for a plain key; for an OpenPGP key, one for each of its keys that may sign.
         for keyid in signer.allowed.iter().copied() {
-            let name = LinkName::new(&step.name, keyid).to_string();
-            let Some((path, bytes)) = frame.read(&name)? else { continue };
+            let reading = readings.take(&step.name, keyid, frame.limits, frame.now);
+            let Some(Reading { path, found, .. }) = reading else { continue };
             has_file = true;
-            let mut envelope = open(frame, &path, bytes)?;
-            let payload = payload(frame, &path, &mut envelope)?;
-            match envelope.verify(&signer, frame.now) {
+            let Found { payload, signed } = found?;
+            hold(frame, &path, &payload)?;
+            match signed {
                 Err(problem) => count.found(keyid, problem.into()),
                 Ok(signed) => count.add(&signer, keyid, signed, payload),
             }
@@ -140,18 +153,12 @@ fn links(frame: &mut Frame<'_, '_>, layout: &Layout, step: &Step) -> Result<Coun
     count.finish(None)
 }
 
-/// Opens a file that may hold a link or a sublayout.
-fn open(frame: &Frame<'_, '_>, path: &str, bytes: &[u8]) -> Result<Envelope, Error> {
-    Envelope::parse(bytes, path, frame.limits.link_bytes.max(frame.limits.layout_bytes), frame.limits)
-}
-
-/// What it says, with the artifacts of a link counted.
-fn payload(frame: &mut Frame<'_, '_>, path: &str, envelope: &mut Envelope) -> Result<Payload, Error> {
-    let payload = envelope.payload(path, frame.limits)?;
-    if let Payload::Link(link) = &payload {
-        frame.hold(path, &link.recorded)?;
+/// Counts the artifacts of a link.
+fn hold(frame: &mut Frame<'_, '_>, path: &str, payload: &Payload) -> Result<(), Error> {
+    match payload {
+        Payload::Link(link) => frame.hold(path, &link.recorded),
+        Payload::Layout(_) | Payload::Statement(..) => Ok(()),
     }
-    Ok(payload)
 }
 
 /// Reads the links of functionaries whom the step knows by their certificates (ITE-7), and returns the other ones. A file
@@ -166,7 +173,7 @@ fn by_certificate(
     let mut others = BTreeSet::new();
     for name in names {
         let Some((path, bytes)) = frame.read(&name.to_string())? else { continue };
-        let mut envelope = open(frame, &path, bytes).ok();
+        let mut envelope = open(&path, bytes, frame.limits).ok();
         let certificate = envelope.as_ref().and_then(|envelope| envelope.certificate(&name.keyid_prefix));
         let certificate = certificate.map(|(keyid, pem)| (keyid.clone(), pem.to_owned()));
         let (Some(envelope), Some((keyid, pem))) = (&mut envelope, certificate) else {
@@ -186,7 +193,8 @@ fn by_certificate(
         match envelope.verify(&signer, frame.now) {
             Err(problem) => count.found(keyid, problem.into()),
             Ok(signed) => {
-                let payload = payload(frame, &path, envelope)?;
+                let payload = envelope.payload(&path, frame.limits)?;
+                hold(frame, &path, &payload)?;
                 count.add(&signer, keyid, Signed { expires: Some(ends), ..signed }, payload);
             }
         }

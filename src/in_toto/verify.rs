@@ -20,7 +20,7 @@ use super::{
     link::{Artifacts, DigestsOf, Disagreement, Recorded, Side},
     name::{LinkName, StepName},
     parameters,
-    signed::{self, SignedFile, SignedStep, Signers},
+    signed::{self, Readings, SignedFile, SignedStep, Signers},
     statement::{PredicateType, Statement, Wanted},
     sublayout,
     verified::{KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep},
@@ -72,7 +72,9 @@ pub(super) fn verify_layout(
         parameters::substitute(&mut layout, parameters, frame.options.raw_parameters, frame.limits)?;
     }
     let layout = &layout;
-    let signed = layout.steps.iter().map(|step| signed::step(frame, layout, step)).collect::<Result<Vec<_>, _>>()?; // 5.2, 3 and 4
+    let mut readings = Readings::of(frame, layout, &layout.steps)?;
+    let signed = layout.steps.iter().map(|step| signed::step(frame, &mut readings, layout, step));
+    let signed = signed.collect::<Result<Vec<_>, _>>()?; // 5.2, 3 and 4
     let heard = signed.into_iter().map(|signed| hear(frame, layout, signed)).collect::<Result<Vec<_>, _>>()?; // 5.2, 4.1 and 4.2
     let agreed = heard.into_iter().map(agree).collect::<Result<Vec<_>, _>>()?;
     let recorded = agreed.iter().map(|step| (step.step.name.as_str(), &step.recorded));

@@ -3,7 +3,7 @@
 //! [`verify()`](super::verify()) ends at the first check that fails, as the specification has it. Here every step is looked
 //! at by the same checks, whatever became of the others. Nothing is ever admitted by what is found.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ use crate::{
         name::StepName,
         parameters,
         rule::Rule,
-        signed,
+        signed::{self, Readings},
         statement::Wanted,
         verified::RuleTrail,
     },
@@ -199,7 +199,8 @@ fn items(frame: &mut Frame<'_, '_>, layout: &Layout) -> Vec<SurveyedItem> {
         .steps
         .iter()
         .map(|step| {
-            let signed = signed::step(frame, layout, step)?;
+            let mut readings = Readings::of(frame, layout, slice::from_ref(step))?;
+            let signed = signed::step(frame, &mut readings, layout, step)?;
             agree(hear(frame, layout, signed)?)
         })
         .collect();
