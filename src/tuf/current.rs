@@ -21,7 +21,6 @@ impl Trusted {
     /// Version and digest of a targets role as it counts in this generation; none if it, or a role above it, is not
     /// loaded.
     pub fn state_of(&self, roles: &Delegated, chain: &RoleChain) -> Option<(u64, Sha256)> {
-        let file = roles.at(self, chain)?;
-        Some((file.header().version, file.sha256()))
+        roles.state(self, chain)
     }
 }

@@ -24,6 +24,10 @@ pub struct Delegated {
     /// whoever adds one of thousands of bins, while lookups go on in what was there, copies a part and not all of them.
     parts: Arc<BTreeMap<u8, Part>>,
     len: usize,
+    /// Of them, those without delegations that are held whole.
+    whole_leaves: usize,
+    /// The part of whose leaves the files are dropped next.
+    next: u8,
 }
 
 type Part = Arc<BTreeMap<RoleChain, Entry>>;
@@ -32,7 +36,35 @@ type Part = Arc<BTreeMap<RoleChain, Entry>>;
 struct Entry {
     delegator: Sha256,
     listed: MetaFile,
-    file: Arc<Verified<Targets>>,
+    file: Held,
+}
+
+#[derive(Debug, Clone)]
+enum Held {
+    Whole(Arc<Verified<Targets>>),
+    /// That it was verified, and what results that were read from it stand on.
+    State(u64, Sha256),
+}
+
+impl Held {
+    fn whole(&self) -> Option<&Arc<Verified<Targets>>> {
+        match self {
+            Self::Whole(file) => Some(file),
+            Self::State(..) => None,
+        }
+    }
+
+    fn state(&self) -> (u64, Sha256) {
+        match self {
+            Self::Whole(file) => (file.header().version, file.sha256()),
+            Self::State(version, sha256) => (*version, *sha256),
+        }
+    }
+
+    /// Nothing stands on such a role but what was read from it.
+    fn is_whole_leaf(&self) -> bool {
+        self.whole().is_some_and(|file| file.delegations.is_none())
+    }
 }
 
 /// A delegated role that a lookup needs.
@@ -75,15 +107,42 @@ impl Delegated {
         };
         let role = Role::Targets(request.chain.clone());
         let file = verify_targets(&role, bytes, &request.listed, authority, now, &trusted.settings)?;
-        let entry = Entry { delegator: delegator.sha256, listed: request.listed.clone(), file: Arc::new(file) };
+        let entry =
+            Entry { delegator: delegator.sha256, listed: request.listed.clone(), file: Held::Whole(Arc::new(file)) };
+        // Before it is there: it is needed now.
+        if entry.file.is_whole_leaf() {
+            self.make_room(trusted.settings.limits.leaf_roles);
+        }
         self.insert(request.chain.clone(), entry);
         Ok(())
     }
 
     fn insert(&mut self, chain: RoleChain, entry: Entry) {
+        let is_leaf = entry.file.is_whole_leaf();
         let part = Arc::make_mut(&mut self.parts).entry(part_of(&chain)).or_default();
-        if Arc::make_mut(part).insert(chain, entry).is_none() {
+        let replaced = Arc::make_mut(part).insert(chain, entry);
+        if replaced.is_none() {
             self.len = self.len.saturating_add(1);
+        }
+        let was_leaf = replaced.is_some_and(|entry| entry.file.is_whole_leaf());
+        self.whole_leaves = self.whole_leaves.saturating_add(is_leaf.into()).saturating_sub(was_leaf.into());
+    }
+
+    /// Drops files of leaves until there is room for one more: part after part, so that what was read last stays for a
+    /// while.
+    fn make_room(&mut self, most: usize) {
+        for _ in 0..=u8::MAX {
+            if self.whole_leaves < most {
+                return;
+            }
+            let part = Arc::make_mut(&mut self.parts).get_mut(&self.next);
+            self.next = self.next.wrapping_add(1);
+            let Some(part) = part else { continue };
+            for entry in Arc::make_mut(part).values_mut().filter(|entry| entry.file.is_whole_leaf()) {
+                let (version, sha256) = entry.file.state();
+                entry.file = Held::State(version, sha256);
+                self.whole_leaves = self.whole_leaves.saturating_sub(1);
+            }
         }
     }
 
@@ -99,10 +158,11 @@ impl Delegated {
     /// Whether the role that a lookup needed has been loaded since.
     pub fn holds(&self, request: &RoleRequest) -> bool {
         self.get(&request.chain)
+            .filter(|entry| entry.file.whole().is_some())
             .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
     }
 
-    /// How many roles are held.
+    /// How many roles are held, whole or not.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -114,7 +174,7 @@ impl Delegated {
 
     /// Lets go of the roles that can no longer count under `trusted`.
     pub fn retain_current(&mut self, trusted: &Trusted) {
-        let mut kept = Self::default();
+        let mut kept = Self { next: self.next, ..Self::default() };
         for (chain, entry) in self.sorted() {
             let delegator = chain.parent().and_then(|parent| kept.at(trusted, &parent));
             let is_current = delegator.is_some_and(|delegator| delegator.sha256() == entry.delegator)
@@ -150,7 +210,16 @@ impl Delegated {
         found
     }
 
-    /// The role at `chain`, if it and all above it count under `trusted`.
+    /// Version and digest of the role at `chain`, if it and all above it count under `trusted`.
+    pub(super) fn state(&self, trusted: &Trusted, chain: &RoleChain) -> Option<(u64, Sha256)> {
+        let Some(parent) = chain.parent() else {
+            return Some((trusted.targets.header().version, trusted.targets.sha256()));
+        };
+        let delegator = self.at(trusted, &parent)?;
+        Some(self.entry(chain, &delegator, trusted.snapshot.file.role(chain.name())?)?.file.state())
+    }
+
+    /// The role at `chain`, if it and all above it count under `trusted` and it is held whole.
     pub(super) fn at(&self, trusted: &Trusted, chain: &RoleChain) -> Option<Arc<Verified<Targets>>> {
         let mut at = RoleChain::top();
         let mut file = trusted.targets.clone();
@@ -161,15 +230,19 @@ impl Delegated {
         Some(file)
     }
 
-    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it.
+    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it, if it is held whole.
     pub(super) fn under(
         &self,
         chain: &RoleChain,
         delegator: &Verified<Targets>,
         listed: &MetaFile,
     ) -> Option<&Arc<Verified<Targets>>> {
+        self.entry(chain, delegator, listed)?.file.whole()
+    }
+
+    fn entry(&self, chain: &RoleChain, delegator: &Verified<Targets>, listed: &MetaFile) -> Option<&Entry> {
         let entry = self.get(chain)?;
-        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(&entry.file)
+        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(entry)
     }
 }
 

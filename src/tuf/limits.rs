@@ -23,6 +23,9 @@ pub struct Limits {
     pub roles_visited: usize,
     /// Delegations below the top-level role that one lookup follows.
     pub delegation_depth: usize,
+    /// Delegated roles without delegations of their own, such as hash bins, that are held whole. Of further ones only
+    /// what says whether they are still the same; a lookup that comes to one reads it again.
+    pub leaf_roles: usize,
     /// Bytes of one target file (layout, link, key, manifest).
     pub target_bytes: u64,
     /// Time of one refresh in all, whatever the repository does.
@@ -42,6 +45,7 @@ impl Default for Limits {
             targets_bytes: 128 << 20,
             roles_visited: 64,
             delegation_depth: 16,
+            leaf_roles: 4096,
             target_bytes: 32 << 20,
             refresh_time: Duration::from_secs(20),
             judgement_time: Duration::from_secs(20),

@@ -242,3 +242,42 @@ fn a_link_beyond_the_cap_is_refused() {
     });
     assert!(matches!(chain.refusal(), Error::Limit { what: "bytes", limit: 3000, .. }));
 }
+
+/// Four steps, each by one, whose links together are large enough to be read side by side, in two goes.
+fn large() -> Chain {
+    const NAMES: [&str; 4] = ["one", "two", "three", "four"];
+    const BY: [u8; 4] = [ALICE, BOB, CAROL, ALICE];
+    let products: serde_json::Map<String, Value> =
+        (0..35_000).map(|at| (format!("folder/{at:06}"), json!({"sha256": "ab".repeat(32)}))).collect();
+    good().with(|chain| {
+        let steps = NAMES.iter().zip(BY).map(|(name, by)| step(name, &[by], 1, json!([]), json!([])));
+        chain.layout = layout(&[ALICE, BOB, CAROL], steps.collect());
+        chain.links.clear();
+        for (name, by) in NAMES.iter().zip(BY) {
+            chain.add(name, by, link(name, json!({}), products.clone().into()));
+        }
+    })
+}
+
+#[test]
+fn large_links_are_judged_as_small_ones_are_and_in_the_order_of_their_steps() {
+    let mut chain = large();
+    let verified = chain.verify().unwrap();
+    for step in verified.steps().values() {
+        assert_eq!((step.products.len(), step.findings.len()), (35_000, 1));
+    }
+
+    // The first step in which something is wrong refuses, whatever is wrong in later ones and however soon that shows.
+    chain.raw.insert(path("four", ALICE), b"{}".to_vec());
+    assert_eq!(chain.problem().0, path("four", ALICE));
+    chain.links.get_mut(&path("three", CAROL)).unwrap().1 = vec![BOB];
+    assert!(matches!(chain.refusal(), Error::ThresholdNotMet { step, .. } if step.as_str() == "three"));
+    chain.raw.insert(path("two", BOB), b"[".to_vec());
+    assert_eq!(chain.problem().0, path("two", BOB));
+
+    // What is held is counted in that order as well.
+    chain.limits.all_artifacts = 34_999;
+    assert!(
+        matches!(chain.refusal(), Error::Limit { file, what: "artifacts in all", .. } if file == path("one", ALICE))
+    );
+}

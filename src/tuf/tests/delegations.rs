@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::tuf::{
-    Error, Lookup, Role, TargetPath, What,
+    Delegated, Error, Lookup, Role, TargetPath, Trusted, What,
     testing::{Client, Repo, chain, found, is_absent, key_object, keyid, target},
 };
 
@@ -182,6 +182,76 @@ fn hash_bins_lead_to_the_one_role_of_a_path() {
     client.asked();
     assert_eq!(found(client.lookup(&repo, &trusted, "abc")).chain, chain("targets/bin-b"));
     assert_eq!(client.asked(), ["1.bin-b.json"]);
+}
+
+/// A team that delegates to nine bins, of which three may be held whole.
+fn few_of_many_bins() -> (Repo, Client) {
+    let mut repo = Repo::new();
+    repo.delegate("targets", "team", 10, &["*"]);
+    for bin in 0..9_u8 {
+        repo.delegate("team", &format!("bin-{bin}"), 70, &[&format!("{bin}-*")]);
+        repo.add_target(&format!("bin-{bin}"), &format!("{bin}-file"), &[bin]);
+    }
+    repo.publish_all();
+    let mut client = Client::new(&repo);
+    client.settings.limits.leaf_roles = 3;
+    (repo, client)
+}
+
+#[test]
+fn of_many_leaves_only_so_many_are_held_whole_and_any_is_read_again_where_a_lookup_comes_to_it() {
+    let (repo, mut client) = few_of_many_bins();
+    let trusted = client.refresh(&repo).unwrap();
+    client.asked();
+    let mut most = 0;
+    for round in 0..3 {
+        for bin in 0..9 {
+            let path = format!("{bin}-file");
+            assert_eq!(found(client.lookup(&repo, &trusted, &path)).chain, chain(&format!("targets/team/bin-{bin}")));
+            // What was read last is at hand.
+            client.asked();
+            found(client.lookup(&repo, &trusted, &path));
+            assert!(client.asked().is_empty(), "round {round}");
+            let whole = (0..9).filter(|bin| {
+                let lookup = trusted.lookup(&client.roles, &TargetPath::from(format!("{bin}-file")), client.now);
+                matches!(lookup, Ok(Lookup::Found(_)))
+            });
+            most = most.max(whole.count());
+        }
+    }
+    assert_eq!((most, client.roles.len()), (3, 10), "team and its bins");
+}
+
+#[test]
+fn what_was_read_from_a_leaf_that_is_no_longer_whole_stands_until_that_leaf_changes() {
+    let (mut repo, mut client) = few_of_many_bins();
+    let trusted = client.refresh(&repo).unwrap();
+    let mut states = Vec::new();
+    for bin in 0..9 {
+        let resolved = found(client.lookup(&repo, &trusted, &format!("{bin}-file")));
+        let visit = resolved.visited.last().unwrap().clone();
+        states.push((visit.chain, visit.version, visit.sha256));
+    }
+    let stands = |trusted: &Trusted, roles: &Delegated| -> Vec<bool> {
+        states
+            .iter()
+            .map(|(chain, version, sha256)| trusted.state_of(roles, chain) == Some((*version, *sha256)))
+            .collect()
+    };
+    assert_eq!(stands(&trusted, &client.roles), [true; 9]);
+
+    repo.add_target("bin-4", "4-other", b"other");
+    repo.publish(&["bin-4", "snapshot", "timestamp"]);
+    let trusted = client.refresh_after(&trusted, &repo).unwrap();
+    client.roles.retain_current(&trusted);
+    let mut expected = [true; 9];
+    expected[4] = false;
+    assert_eq!(stands(&trusted, &client.roles), expected);
+
+    // One whose delegator has changed counts no longer either.
+    repo.publish_all();
+    let trusted = client.refresh_after(&trusted, &repo).unwrap();
+    assert_eq!(stands(&trusted, &client.roles), [false; 9]);
 }
 
 #[test]
