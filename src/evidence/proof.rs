@@ -1,6 +1,6 @@
 //! What a judgement establishes, as types that only a judgement can make.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub struct Proof {
     pub(super) targets_version: u64,
     pub(super) supply_chain: Option<SupplyChainProof>,
     pub(super) relied: Vec<Relied>,
-    pub(super) ends: BTreeMap<Ends, Timestamp>,
+    pub(super) ends: Box<[(Ends, Timestamp)]>,
     pub(super) valid_until: Timestamp,
 }
 
@@ -165,8 +165,8 @@ impl Proof {
         &self.relied
     }
 
-    /// When what ends by itself: all that [`Self::valid_until`] is the earliest of.
-    pub fn ends(&self) -> &BTreeMap<Ends, Timestamp> {
+    /// When what ends by itself, each once and in order: all that [`Self::valid_until`] is the earliest of.
+    pub fn ends(&self) -> &[(Ends, Timestamp)] {
         &self.ends
     }
 
@@ -181,22 +181,27 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
     root: (u64, Sha256),
-    visited: BTreeMap<RoleChain, (u64, Sha256)>,
+    /// In the order of the chains. Thousands are kept, and a map would take several times the memory.
+    visited: Vec<(RoleChain, (u64, Sha256))>,
     valid_until: Timestamp,
 }
 
 impl Basis {
     pub(super) fn new(trusted: &Trusted) -> Self {
-        Self {
-            root: (trusted.root().version, trusted.root().sha256),
-            visited: BTreeMap::new(),
-            valid_until: Timestamp::MAX,
-        }
+        Self { root: (trusted.root().version, trusted.root().sha256), visited: Vec::new(), valid_until: Timestamp::MAX }
     }
 
     pub(super) fn add_visits(&mut self, visits: &[Visit]) {
         for visit in visits {
-            self.visited.insert(visit.chain.clone(), (visit.version, visit.sha256));
+            let state = (visit.version, visit.sha256);
+            match self.visited.binary_search_by(|(chain, _)| chain.cmp(&visit.chain)) {
+                Ok(place) => {
+                    if let Some((_, known)) = self.visited.get_mut(place) {
+                        *known = state;
+                    }
+                }
+                Err(place) => self.visited.insert(place, (visit.chain.clone(), state)),
+            }
             self.expires(visit.expires);
         }
     }
@@ -210,8 +215,8 @@ impl Basis {
         self.root
     }
 
-    /// Version and SHA-256 of every role that was read, by chain.
-    pub fn visited(&self) -> &BTreeMap<RoleChain, (u64, Sha256)> {
+    /// Version and SHA-256 of every role that was read, in the order of the chains.
+    pub fn visited(&self) -> &[(RoleChain, (u64, Sha256))] {
         &self.visited
     }
 

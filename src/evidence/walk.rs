@@ -248,8 +248,8 @@ impl<'a> Walk<'a> {
         self.ends.insert(what, expires);
     }
 
-    pub(super) fn ends(&self) -> BTreeMap<Ends, Timestamp> {
-        self.ends.clone()
+    pub(super) fn ends(&self) -> Box<[(Ends, Timestamp)]> {
+        self.ends.iter().map(|(end, at)| (end.clone(), *at)).collect()
     }
 
     fn visited(&mut self, visits: &[Visit]) {

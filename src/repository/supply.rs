@@ -152,10 +152,10 @@ impl Repository {
                 None => None,
             };
             let supplied =
-                cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &Arc::new(bytes), now).is_ok());
+                cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &held(bytes), now).is_ok());
             if !supplied {
                 let verify = |bytes: Vec<u8>| {
-                    let bytes = Arc::new(bytes);
+                    let bytes = held(bytes);
                     roles.supply(&generation.trusted, &request, &bytes, now).map(|()| bytes)
                 };
                 let fetched =
@@ -200,6 +200,12 @@ impl Repository {
         }
         Ok(bytes.into())
     }
+}
+
+/// Bytes that are held for long: whoever reads files and answers takes more memory than they need.
+fn held(mut bytes: Vec<u8>) -> Arc<Vec<u8>> {
+    bytes.shrink_to_fit();
+    Arc::new(bytes)
 }
 
 /// Works something out while the thread's other tasks go on elsewhere: probes are answered, whatever is judged.

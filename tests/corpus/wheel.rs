@@ -129,7 +129,7 @@ fn the_wheel_is_verified_from_the_root_to_the_developers_signature() {
     // The online roles end first; the developer's key, years later, is among the ends all the same.
     assert_eq!(proof.valid_until(), at("2022-07-31T14:15:44Z"));
     let ends = proof.ends().iter().find(|(end, _)| matches!(end, Ends::Key { .. })).unwrap();
-    assert!(matches!(ends.0, Ends::Key { keyid, step: Some(step) } if keyid.short() == DEVELOPER && step == "tag"));
+    assert!(matches!(&ends.0, Ends::Key { keyid, step: Some(step) } if keyid.short() == DEVELOPER && step == "tag"));
     assert_eq!(ends.1.to_string().split_once('T').unwrap().0, "2028-08-28");
 }
 
