@@ -13,15 +13,15 @@ use serde_json::Value;
 
 use crate::pages::{parse, read, root};
 
-const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[],
+pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[],
 "config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"digest":
 "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#;
 
 /// What a service has before the first job: the project, the repository of TUF, and secrets.
-struct Service {
+pub(crate) struct Service {
     temp: tempfile::TempDir,
     image: String,
-    secrets: BTreeMap<&'static str, String>,
+    pub(crate) secrets: BTreeMap<&'static str, String>,
 }
 
 fn done(command: &mut Command) -> String {
@@ -31,17 +31,22 @@ fn done(command: &mut Command) -> String {
     text
 }
 
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-fn program(path: &Path, text: &str) {
+pub(crate) fn program(path: &Path, text: &str) {
     write(path, &format!("#!/bin/sh\nset -eu\n{text}\n"));
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 impl Service {
+    /// One whose folder holds all that jobs are to find, but for secrets.
+    pub(crate) fn of(temp: tempfile::TempDir, image: &str) -> Self {
+        Self { temp, image: image.to_owned(), secrets: BTreeMap::new() }
+    }
+
     /// `workspace` is where the last job will have checked the repository of TUF out.
     fn new(image: &str, workspace: &str) -> Self {
         let temp = tempfile::tempdir().unwrap();
@@ -122,11 +127,11 @@ impl Service {
         service
     }
 
-    fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.temp.path()
     }
 
-    fn git(&self, args: &[&str]) -> String {
+    pub(crate) fn git(&self, args: &[&str]) -> String {
         done(self.command("git", self.dir()).args(args))
     }
 
@@ -138,7 +143,11 @@ impl Service {
         let folders = folders.map(|folder| format!("{}:", folder.display())).concat();
         let mut command = Command::new(name);
         command.current_dir(at).env("PATH", folders + &env::var("PATH").unwrap());
-        command.env("HOME", self.dir()).env("GIT_CONFIG_NOSYSTEM", "1").env_remove("GIT_CONFIG_COUNT");
+        command
+            .env("HOME", self.dir())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env_remove("GIT_CONFIG_COUNT")
+            .env_remove("CARGO_TARGET_DIR");
         command.env("GIT_CONFIG_GLOBAL", self.dir().join("gitconfig"));
         command
     }
@@ -172,7 +181,7 @@ fn pipelines(page: &str) -> Vec<Value> {
 }
 
 /// Copies what a pattern of a list names, with the folders that it stands in.
-fn copy(from: &Path, patterns: impl Iterator<Item = String>, to: &Path) {
+pub(crate) fn copy(from: &Path, patterns: impl Iterator<Item = String>, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for pattern in patterns {
         let line = format!("cp -r --parents -- {pattern} \"$0\"");
@@ -200,7 +209,7 @@ fn github_environment(service: &Service, declared: &Value) -> BTreeMap<String, S
     environment
 }
 
-fn github(service: &Service, job: &str, steps: &Value, own: &str) {
+pub(crate) fn github(service: &Service, job: &str, steps: &Value, own: &str) {
     let workspace = service.dir().join(job);
     for step in steps.as_array().unwrap() {
         let with = &step["with"];
@@ -210,7 +219,7 @@ fn github(service: &Service, job: &str, steps: &Value, own: &str) {
             None => service.script(&workspace, &text(&step["run"]), &github_environment(service, &step["env"])),
             Some("actions/checkout") => {
                 let repository = with["repository"].as_str().unwrap_or(own);
-                if repository == "acme/tuf" {
+                if repository.ends_with("/tuf") {
                     let place = to("path");
                     service.git(&["clone", "--quiet", "tuf.git", place.to_str().unwrap()]);
                 } else {

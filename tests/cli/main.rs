@@ -18,6 +18,7 @@ mod openpgp;
 mod pages;
 mod policy;
 mod registry;
+mod releases;
 mod serve;
 mod serving;
 mod shell;
