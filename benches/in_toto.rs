@@ -9,6 +9,10 @@ use std::{fs, path::Path, time::Instant};
 use jiff::Timestamp;
 use pratique::in_toto::{LayoutKey, Limits, LinkFile, Options, SupplyChain, verify};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // `cargo bench` and `cargo test` add options of their own.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();

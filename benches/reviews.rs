@@ -25,6 +25,10 @@ use support::{
 /// How many images the Pod has.
 const IMAGES: [usize; 2] = [1, 10];
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -18,7 +18,7 @@ use super::{Call, Cluster, Entry, Gate, Limits};
 use crate::{
     admission::{self, Answer, CustomKind, ImageReview, ImageUse, Outcome, Reply, Request, Workload, config_map_entry},
     policy::Policy,
-    telemetry::{Metrics, metrics::Decision, traces},
+    telemetry::{Metrics, lines, metrics::Decision, traces},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
     verifier::{Question, TagUse, Verifier, World},
 };
@@ -152,7 +152,7 @@ impl Webhook {
     }
 
     fn tell_all(&self, request: &Request, entry: Entry, verdicts: &[Verdict]) {
-        verdicts.iter().for_each(|verdict| self.tell(request, entry, verdict));
+        lines::at_once(|| verdicts.iter().for_each(|verdict| self.tell(request, entry, verdict)));
     }
 
     /// What a tag means in this object.

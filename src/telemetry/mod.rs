@@ -4,6 +4,7 @@
 //! bounded number of different names: no image, namespace or text of an error becomes a label.
 
 pub mod audit;
+pub mod lines;
 pub mod metrics;
 pub mod traces;
 pub mod tracing;

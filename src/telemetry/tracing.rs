@@ -1,11 +1,9 @@
 //! Lines about what happens, as text for people or JSON for machines.
 
-use std::io;
-
 use tracing::Subscriber;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _};
 
-use super::traces::Traces;
+use super::{lines::StandardError, traces::Traces};
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +43,8 @@ impl Error {
 /// From now on the lines of the whole process that pass `filter` go to standard error, and spans to `traces`. Once per
 /// process.
 pub fn start(format: Format, filter: &str, traces: Option<&Traces>) -> Result<(), Error> {
-    tracing::subscriber::set_global_default(subscriber(format, filter, io::stderr, traces)?).map_err(|_| Error::Twice)
+    tracing::subscriber::set_global_default(subscriber(format, filter, || StandardError, traces)?)
+        .map_err(|_| Error::Twice)
 }
 
 /// The same for one thread or task and any writer.
@@ -73,7 +72,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
 
     use super::*;
 

@@ -11,6 +11,10 @@ pub fn sanitise(text: &str) -> String {
 /// [`sanitise`]d `text` of at most `max` bytes. What had to be cut ends in `…`; neither a code point nor an escape is
 /// ever cut in two.
 pub fn fit(text: &str, max: usize) -> String {
+    // Most are.
+    if text.len() <= max && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(max));
     // Where to go back to when it turns out that not everything fits.
     let mut room_for_ellipsis = 0;
