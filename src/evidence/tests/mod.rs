@@ -6,6 +6,7 @@ mod files;
 mod fixture;
 mod inspections;
 mod layouts;
+mod others;
 mod platforms;
 mod predicates;
 mod statements;
