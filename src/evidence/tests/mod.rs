@@ -10,4 +10,5 @@ mod others;
 mod platforms;
 mod predicates;
 mod statements;
+mod thefts;
 mod wiring;
