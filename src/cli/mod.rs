@@ -5,6 +5,8 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
+use crate::verdict::sanitise_lines;
+
 pub mod audit;
 pub mod bundle;
 pub mod demo;
@@ -128,7 +130,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", sanitise_lines(&format!("{error:#}")));
             failure.into()
         }
     }
