@@ -73,6 +73,31 @@ fn each_attacker_has_a_cell_at_each_rule_and_the_test_of_a_cell_asserts_what_it_
     assert!(tested > 100, "{tested} cells have a test");
 }
 
+/// The rows of the table below a heading: what is claimed or tried, by what it is told, and the test.
+fn listed<'a>(page: &'a str, heading: &str) -> Vec<[&'a str; 3]> {
+    let (_, rows) = page.split_once(heading).unwrap();
+    let rows = rows.split("\n## ").next().unwrap();
+    let rows = rows.lines().filter_map(cells).filter(|row| row.len() == 3 && row[1] != "told by");
+    rows.filter(|row| !row[0].starts_with("---"))
+        .map(|row| [row[0], span(row[1]).unwrap(), span(row[2]).unwrap()])
+        .collect()
+}
+
+#[test]
+fn each_claim_of_the_threat_model_and_each_trial_has_a_test_that_asserts_it() {
+    let found = tests();
+    let model = read(&root().join("docs/threat-model.md"));
+    let table = read(&root().join("docs/security-table.md"));
+    let claims = listed(&model, "\n## The claims, and their tests\n");
+    let trials = listed(&table, "\n## What else is tried\n");
+    assert!(claims.len() > 30 && trials.len() > 20, "{} claims, {} trials", claims.len(), trials.len());
+    let mut said = BTreeSet::new();
+    for [claim, told, test] in claims.into_iter().chain(trials) {
+        holds(&found, test, told);
+        assert!(said.insert(claim), "{claim} stands twice");
+    }
+}
+
 #[test]
 fn no_cell_is_filled_with_a_test_of_another_rules_everything() {
     // One test may serve a few cells; one that serves many shows nothing in particular.
