@@ -1,6 +1,6 @@
 //! A policy before it is applied.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use jiff::{SignedDuration, Timestamp};
 use pratique::publish::{KeyRing, NewRole, Publisher, Side, SigningKey, metadata::Scope};
@@ -239,7 +239,8 @@ fn whose_keys_would_be_enough_is_told_and_whether_online_ones_are() {
     let (code, found) = blast(dir, &image, true);
     assert_eq!((code, &found["rule"], &found["complete"]), (Some(0), &"own-images".into(), &true.into()));
     let texts = |sets: &[&[&str]]| -> Vec<Vec<String>> {
-        sets.iter().map(|set| set.iter().map(|owner| format!("[\"{owner}\"]")).collect()).collect()
+        let sorted = |set: &[&str]| set.iter().map(|owner| format!("[\"{owner}\"]")).collect::<BTreeSet<_>>();
+        sets.iter().map(|set| sorted(set).into_iter().collect()).collect()
     };
     let online = ["snapshot of acme", "targets/images of acme", "timestamp of acme"];
     let offline = ["snapshot of acme", "targets of acme", "timestamp of acme"];
