@@ -279,7 +279,7 @@ fn what_a_pod_says_reaches_no_terminal_and_no_log_as_it_is() {
         assert_eq!(text.lines().filter(|line| line.starts_with("  fix: curl")).count(), 0, "{text}");
     }
     let log = webhook.log();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("decided")).collect();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("decided") && line.contains("\"other\"")).collect();
     assert_eq!(told.len(), 2, "{log}");
     assert!(!log.contains(deceives) && !log.lines().any(|line| line.starts_with("  fix")), "{log:?}");
     for line in told {
