@@ -18,6 +18,7 @@ pub mod serve;
 pub mod serve_audit;
 pub mod shell;
 pub mod status;
+mod terminal;
 pub mod trust;
 pub mod tuf;
 pub mod verify;
@@ -119,9 +120,9 @@ pub fn run() -> ExitCode {
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),
         Command::Doctor(args) => doctor::run(&args, now, &mut out),
-        Command::Why(args) => why::run(&args, &mut out),
-        Command::Status(args) => status::run(&args, now, &mut out),
-        Command::Trust(command) => trust::run(&command, now, &mut out),
+        Command::Why(args) => why::run(&args, &mut terminal::Terminal::new(&mut out)),
+        Command::Status(args) => status::run(&args, now, &mut terminal::Terminal::new(&mut out)),
+        Command::Trust(command) => trust::run(&command, now, &mut terminal::Terminal::new(&mut out)),
         Command::Completion(args) => shell::completion(&args, command(), &mut out),
         Command::Man(args) => shell::man(&args, command()),
         Command::Demo(args) => demo::run(&args, now, &mut out),

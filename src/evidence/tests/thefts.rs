@@ -270,7 +270,9 @@ impl Thief<'_> {
         for (step, functionaries) in &self.scene.steps {
             let said = &proof.verified().unwrap().steps()[*step];
             let said = Recorded { materials: said.materials.clone(), products: said.products.clone() };
-            for name in functionaries {
+            // Where somebody lies, only the links of liars are listed: links that differ refuse the whole.
+            let lies = functionaries.iter().any(|name| plan.liars.contains(name));
+            for name in functionaries.iter().filter(|name| !lies || plan.liars.contains(name)) {
                 let key = &self.scene.keys[name];
                 let link =
                     if plan.liars.contains(name) { self.lie(step, plan.lie, &said, digest) } else { link(step, &said) };
@@ -420,4 +422,37 @@ fn a_retired_layout_leaves_its_functionaries_without_a_say() {
     scene.fixture.publisher.commit().unwrap();
     scene.fixture.publisher.retire_layout("targets", LAYOUT, None).unwrap();
     assert_eq!(scene.agrees(), [set(&["root"]), set(&["targets", "snapshot", "timestamp"])]);
+}
+
+#[test]
+fn of_a_threshold_every_choice_is_named_and_no_smaller_one() {
+    let pushers = |people: &People| {
+        let scanner = seed("app/scanner");
+        let push = [&people.pusher, &scanner, &people.builder]
+            .into_iter()
+            .fold(Step::new("push"), |step, key| step.functionary(key).unwrap());
+        Layout::new(now() + SignedDuration::from_hours(24 * 90))
+            .step(Step::new("build").functionary(&people.builder).unwrap().products(&["CREATE app", "DISALLOW *"]))
+            .step(
+                push.threshold(2)
+                    .materials(&["MATCH app WITH PRODUCTS FROM build", "DISALLOW *"])
+                    .products(&[&format!("CREATE {NAME}"), "DISALLOW *"]),
+            )
+    };
+    let mut scene = Scene::new(requirement(), pushers);
+    scene.steps = vec![("build", vec!["builder"]), ("push", vec!["pusher", "scanner", "builder"])];
+    let digest = scene.image.digest;
+    let mut links = scene.fixture.people.links(NAME, digest);
+    let push = Link::new("push").material("app", Sha256::of(b"binary")).product(NAME, digest);
+    for key in ["scanner", "builder"] {
+        let (name, bytes) = signed(&push, &scene.keys[key]);
+        links.push(crate::publish::LinkSource { name, bytes });
+    }
+    scene.fixture.add_image_with("1.0", None, LAYOUT, links);
+    let sets = scene.agrees();
+    let online = ["images", "snapshot", "timestamp"];
+    for two in [["pusher", "scanner"], ["pusher", "builder"], ["scanner", "builder"]] {
+        assert!(sets.contains(&set(&[&two[..], &online].concat())), "{two:?}: {sets:?}");
+    }
+    assert_eq!(sets.len(), 5, "{sets:?}");
 }
