@@ -13,10 +13,11 @@ use serde_json::{Map, Value, json};
 use super::fixture::*;
 use crate::{
     crypto::{Material, Sha256},
-    evidence::{Limits, Requirement, Subject, forgers, judge, reach, stranger_to},
+    evidence::{Limits, Reach, Requirement, Subject, forgers, judge, reach, requirement::Agreement, stranger_to},
     forecast::blast::{Asked, Blast, KeySet, Stolen},
     in_toto::{Artifacts, Recorded},
     publish::{Editor, Format, Layout, Link, SigningKey, Step},
+    tuf::{Delegated, TargetPath, Trusted},
 };
 
 /// A project with all its keys, and an image that is admitted.
@@ -28,6 +29,8 @@ struct Scene {
     keys: BTreeMap<&'static str, SigningKey>,
     /// Who signs the links of each step, all of whom must; of those who may, the rest.
     steps: Vec<(&'static str, Vec<&'static str>)>,
+    /// The rules of the inspection that the rule asks for, if it does.
+    inspection: Option<&'static [&'static str]>,
 }
 
 const TUF: [&str; 5] = ["root", "timestamp", "snapshot", "targets", "images"];
@@ -49,7 +52,7 @@ impl Scene {
             keys.insert(role, SigningKey::from_pem(&pem).unwrap());
         }
         let steps = vec![("build", vec!["builder"]), ("push", vec!["pusher"])];
-        Self { fixture, image, requirement, keys, steps }
+        Self { fixture, image, requirement, keys, steps, inspection: None }
     }
 
     /// With a step after the image was pushed.
@@ -78,24 +81,21 @@ impl Scene {
 
     /// What is said of it before anything is stolen.
     fn blast(&mut self) -> Blast {
+        self.blast_with(Vec::new())
+    }
+
+    fn blast_with(&mut self, others: Vec<Stolen<'_>>) -> Blast {
         self.fixture.publisher.commit().unwrap();
         let (limits, dir) = (Limits::default(), self.fixture.dir().to_owned());
         let (proof, ..) = self
             .fixture
             .drive_in(&dir, now(), |view| judge(&self.image, &self.requirement, view, now(), &limits))
             .unwrap();
-        let stranger = stranger_to(self.image.digest);
-        let (found, trusted, roles) = self
-            .fixture
-            .drive_in(&dir, now(), |view| {
-                reach(&self.image, stranger, proof.layout(), &self.requirement, view, now(), &limits)
-            })
-            .unwrap();
-        let evidence = Stolen { name: "acme", trusted: &trusted, roles: &roles, reach: &found };
+        let (reach, trusted, roles) = reached(&self.fixture, &self.image, &self.requirement, proof.layout());
         let asked = Asked {
             requirement: &self.requirement,
-            evidence,
-            others: Vec::new(),
+            evidence: Stolen { name: "acme", trusted: &trusted, roles: &roles, reach: &reach },
+            others,
             forgers: &forgers(&proof, &self.requirement, &limits),
             verified: proof.verified(),
         };
@@ -153,6 +153,19 @@ impl Scene {
         };
         blast.sets.iter().map(|KeySet(set)| set.keys().map(name_of).collect()).collect()
     }
+}
+
+/// Who may speak about an image that nobody made.
+fn reached(
+    fixture: &Fixture,
+    image: &Subject,
+    requirement: &Requirement,
+    layout: Option<&TargetPath>,
+) -> (Reach, Trusted, Delegated) {
+    let (limits, stranger) = (Limits::default(), stranger_to(image.digest));
+    let reached = fixture
+        .drive_in(fixture.dir(), now(), |view| reach(image, stranger, layout, requirement, view, now(), &limits));
+    reached.unwrap()
 }
 
 fn layout(people: &People) -> Layout {
@@ -224,7 +237,11 @@ impl Thief<'_> {
         let (layout, links) = match plan.own_layout {
             true => {
                 let path = "layouts/registry.example/team/app/gang.layout";
-                let bytes = layout(&gang).sign(Format::Metablock, &[&gang.owner]).unwrap();
+                let own = match self.scene.inspection {
+                    Some(rules) => layout(&gang).inspection("look", &["pratique", "image"], rules, &[]),
+                    None => layout(&gang),
+                };
+                let bytes = own.sign(Format::Metablock, &[&gang.owner]).unwrap();
                 let key = gang.owner.public_pem().unwrap();
                 self.editor.add_target(plan.role, "in-toto-pubkeys/gang.pub", key.as_bytes(), Map::new()).unwrap();
                 let custom = json!({"in-toto": ["in-toto-pubkeys/gang.pub"], "images": [NAME]});
@@ -455,4 +472,40 @@ fn of_a_threshold_every_choice_is_named_and_no_smaller_one() {
         assert!(sets.contains(&set(&[&two[..], &online].concat())), "{two:?}: {sets:?}");
     }
     assert_eq!(sets.len(), 5, "{sets:?}");
+}
+
+#[test]
+fn where_repositories_have_to_agree_keys_of_as_many_are_needed() {
+    let mut director = Fixture::with_timestamp_key_as_targets_key();
+    director.publisher.commit().unwrap();
+    for (threshold, needed) in [(2, true), (1, false)] {
+        let agreement = Agreement {
+            others: vec!["director".parse().unwrap()],
+            threshold: std::num::NonZeroUsize::new(threshold).unwrap(),
+            on_evidence: false,
+        };
+        let mut scene = Scene::new(Requirement { agreement: Some(agreement), ..requirement() }, layout);
+        let (reach, trusted, roles) = reached(&director, &scene.image, &scene.requirement, None);
+        let other = Stolen { name: "director", trusted: &trusted, roles: &roles, reach: &reach };
+        let sets = scene.blast_with(vec![other]).sets;
+        assert!(!sets.is_empty());
+        for KeySet(set) in &sets {
+            let of = |repository: &str| {
+                set.values().any(|key| key.of.iter().any(|name| name.ends_with(&format!(" of {repository}"))))
+            };
+            assert!(of("acme") && of("director") == needed, "{threshold}: {set:?}");
+        }
+    }
+}
+
+/// Binding (B): the inspection looks at the thief's own manifest, and finds there what he says that it is.
+#[test]
+fn an_inspection_binds_what_the_functionaries_of_its_step_say() {
+    let rules: &[&str] = &["MATCH registry.example/team/app WITH PRODUCTS FROM push"];
+    let mut by_inspection = requirement();
+    by_inspection.product.inspection = Some("look".to_owned());
+    let mut scene =
+        Scene::new(by_inspection, |people| layout(people).inspection("look", &["pratique", "image"], rules, &[]));
+    scene.inspection = Some(rules);
+    assert!(scene.agrees().contains(&set(&["pusher", "images", "snapshot", "timestamp"])));
 }
