@@ -56,9 +56,9 @@ impl Scene {
     }
 
     /// With a step after the image was pushed.
-    fn with_scan(products: &[&str], materials: &[&str]) -> Self {
+    fn with_scan(pushed: &[&str], materials: &[&str], products: &[&str]) -> Self {
         let mut scene = Self::new(requirement(), |people| {
-            layout(people).step(
+            people.layout_with(now() + SignedDuration::from_hours(24 * 90), pushed).step(
                 Step::new("scan").functionary(&seed("app/scanner")).unwrap().materials(materials).products(products),
             )
         });
@@ -415,20 +415,28 @@ fn without_a_supply_chain_whoever_lists_images_is_enough() {
     assert_eq!((sizes, blast.sets[1].is_online()), (vec![1, 3, 3], true), "{blast:?}");
 }
 
+/// What was pushed is what is scanned.
+const TIED: [&str; 2] = ["MATCH registry.example/team/app WITH PRODUCTS FROM push", "DISALLOW *"];
+
+/// One product more leaves what was scanned as it was, and is a platform of the image.
+#[test]
+fn where_platforms_may_be_added_a_step_that_looks_at_the_image_alone_is_no_hindrance() {
+    let mut scene = Scene::with_scan(&["CREATE registry.example/team/app*", "DISALLOW *"], &TIED, &["DISALLOW *"]);
+    let sets = scene.agrees();
+    assert!(sets.contains(&set(&["pusher", "images", "snapshot", "timestamp"])), "{sets:?}");
+}
+
 #[test]
 fn a_step_that_the_layout_ties_to_the_image_has_to_be_stolen_too() {
-    let tied = ["MATCH registry.example/team/app WITH PRODUCTS FROM push", "DISALLOW *"];
-    let mut scene = Scene::with_scan(&["DISALLOW *"], &tied);
-    // The name has slashes: a pattern of in-toto has none that are special.
+    let mut scene = Scene::with_scan(&[&format!("CREATE {NAME}"), "DISALLOW *"], &TIED, &["DISALLOW *"]);
     let sets = scene.agrees();
-    // One product more for the image leaves what was scanned as it was.
     let push = |names: &[&'static str]| set(&[&["pusher", "images", "snapshot", "timestamp"], names].concat());
     assert!(sets.contains(&push(&["scanner"])) && !sets.contains(&push(&[])), "{sets:?}");
 }
 
 #[test]
 fn a_step_that_nothing_ties_to_the_image_is_no_hindrance() {
-    let mut scene = Scene::with_scan(&["ALLOW *"], &["ALLOW *"]);
+    let mut scene = Scene::with_scan(&[&format!("CREATE {NAME}"), "DISALLOW *"], &["ALLOW *"], &["ALLOW *"]);
     let sets = scene.agrees();
     assert!(sets.contains(&set(&["pusher", "images", "snapshot", "timestamp"])), "{sets:?}");
 }
