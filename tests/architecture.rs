@@ -43,7 +43,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Core, "evidence", &["image", "tuf", "in_toto", "crypto", "pattern"]),
     (Core, "policy", &["evidence", "tuf", "image", "crypto", "pattern"]),
     (Core, "verdict", &["policy", "evidence", "in_toto", "tuf", "image", "crypto"]),
-    (Core, "forecast", &["verdict", "policy", "evidence", "in_toto", "tuf", "image"]),
+    (Core, "forecast", &["verdict", "policy", "evidence", "in_toto", "tuf", "image", "crypto"]),
     (Core, "admission", &["verdict", "policy", "image", "crypto"]),
     (Shell, "telemetry", &["verdict"]),
     // One of its transports is a registry of images, which is named as images are.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::{
     certs::client_config,
     cluster::doctor::{Facts, Finding, Installation, Level, examine, gather},
+    verdict::sanitise_lines,
 };
 
 /// How long the webhook has to answer.
@@ -69,9 +70,9 @@ fn write_text(findings: &[Finding], out: &mut impl Write) -> std::io::Result<()>
             Level::Warning => "warning",
             Level::Error => "ERROR",
         };
-        writeln!(out, "{level:<8} {check:<13} {text}")?;
+        writeln!(out, "{level:<8} {check:<13} {}", sanitise_lines(text))?;
         if !fix.is_empty() {
-            writeln!(out, "{:<22} fix: {fix}", "")?;
+            writeln!(out, "{:<22} fix: {}", "", sanitise_lines(fix))?;
         }
     }
     Ok(())

@@ -5,6 +5,8 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _};
 use jiff::Timestamp;
 
+use crate::verdict::sanitise_lines;
+
 pub mod audit;
 pub mod bundle;
 pub mod demo;
@@ -16,6 +18,7 @@ pub mod serve;
 pub mod serve_audit;
 pub mod shell;
 pub mod status;
+mod terminal;
 pub mod trust;
 pub mod tuf;
 pub mod verify;
@@ -117,9 +120,9 @@ pub fn run() -> ExitCode {
         Command::Tuf(args) => tuf::run(&args, now, &mut out),
         Command::Webhooks(command) => webhooks::run(&command),
         Command::Doctor(args) => doctor::run(&args, now, &mut out),
-        Command::Why(args) => why::run(&args, &mut out),
-        Command::Status(args) => status::run(&args, now, &mut out),
-        Command::Trust(command) => trust::run(&command, now, &mut out),
+        Command::Why(args) => why::run(&args, &mut terminal::Terminal::new(&mut out)),
+        Command::Status(args) => status::run(&args, now, &mut terminal::Terminal::new(&mut out)),
+        Command::Trust(command) => trust::run(&command, now, &mut terminal::Terminal::new(&mut out)),
         Command::Completion(args) => shell::completion(&args, command(), &mut out),
         Command::Man(args) => shell::man(&args, command()),
         Command::Demo(args) => demo::run(&args, now, &mut out),
@@ -128,7 +131,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             // Standard error may be closed as well; the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", sanitise_lines(&format!("{error:#}")));
             failure.into()
         }
     }

@@ -1,5 +1,6 @@
 //! `pratique policy`: what the webhook would make of a policy, before it is applied.
 
+mod blast;
 mod test;
 
 use std::{
@@ -30,6 +31,9 @@ pub enum Command {
     Promote(Promote),
     /// Judge the images of a file of cases: exit code 0 all are as expected, 1 some are not, 2 that cannot be told
     Test(test::Test),
+    /// Say whose keys would have to be stolen for an image to run that nobody made: exit code 1 if online ones are enough
+    /// and --strict was given
+    Blast(blast::Args),
     /// Print the JSON Schema of policies, for editors
     Schema,
 }
@@ -66,6 +70,7 @@ pub fn run(command: &Command, now: Timestamp, out: &mut dyn Write) -> anyhow::Re
         Command::Check(args) => check(args, now, out),
         Command::Promote(args) => promote(args, out),
         Command::Test(args) => test::run(args, now, out),
+        Command::Blast(args) => blast::run(args, now, out),
         Command::Schema => {
             writeln!(out, "{:#}", policy::schema())?;
             Ok(0)

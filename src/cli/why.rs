@@ -11,7 +11,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::admission::{KINDS, KnownKind};
+use crate::{
+    admission::{KINDS, KnownKind},
+    verdict::sanitise,
+};
 
 /// Options of `why`.
 #[derive(Debug, clap::Args)]
@@ -58,12 +61,12 @@ async fn ask(args: &Args, out: &mut impl Write) -> anyhow::Result<u8> {
         }
         // Somebody else's refusal, or no right to try: not ours to judge by.
         Err(error) => {
-            writeln!(out, "{shown}: no Pod of it can be tried: {error}")?;
+            writeln!(out, "{shown}: no Pod of it can be tried: {}", sanitise(&error.to_string()))?;
             2
         }
     };
     if let Some(Refused { when, count, about, text }) = refused_before.pop() {
-        writeln!(out, "last refused {when} ({count} times), {about}")?;
+        writeln!(out, "last refused {when} ({count} times), {}", sanitise(&about))?;
         indented(out, &text)?;
     } else {
         writeln!(out, "no Event says that one was refused; Events are kept for an hour, as a rule")?;
@@ -184,13 +187,22 @@ async fn family(client: &Client, namespace: &str, workload: &DynamicObject) -> a
     Ok(uids)
 }
 
+/// What others wrote: an Event may be by anybody who may write in the namespace.
 fn indented(out: &mut impl Write, text: &str) -> std::io::Result<()> {
-    text.lines().try_for_each(|line| writeln!(out, "  {line}"))
+    text.lines().try_for_each(|line| writeln!(out, "  {}", sanitise(line)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_reach_the_terminal_as_it_is() {
+        let mut shown = Vec::new();
+        indented(&mut shown, "denied\n\u{1b}[2Jok\u{202e}\r\n\u{9b}31m").unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown, "  denied\n  \\u{1b}[2Jok\\u{202e}\n  \\u{9b}31m\n");
+    }
 
     #[test]
     fn a_workload_is_named_as_for_kubectl() {

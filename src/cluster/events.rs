@@ -13,7 +13,7 @@ use k8s_openapi::{
 use kube::{Api, Client, api::PostParams};
 use tokio::sync::mpsc;
 
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, sanitise_lines};
 
 /// How bad it is; the API knows two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +182,8 @@ fn object(event: Event, metadata: ObjectMeta, (controller, instance): (&str, &st
         }),
         reason: Some(event.reason.to_owned()),
         action: Some(event.action.to_owned()),
-        note: Some(cut(&event.note, MAX_NOTE).to_owned()),
+        // Whoever reads it does so at a terminal.
+        note: Some(cut(&sanitise_lines(&event.note), MAX_NOTE).to_owned()),
         regarding: Some(event.regarding),
         reporting_controller: Some(controller.to_owned()),
         reporting_instance: Some(instance.to_owned()),
@@ -200,6 +201,14 @@ fn cut(text: &str, max: usize) -> &str {
 mod tests {
     use super::*;
     use crate::cluster::testing::{ApiServer, now};
+
+    #[test]
+    fn a_note_holds_nothing_that_a_terminal_would_obey() {
+        let note = "[trust/tampered] a\u{1b}]0;x\u{7}\u{202e}b\nsecond line\u{2028}";
+        let written = object(event(note), ObjectMeta::default(), ("c", "i"), now());
+        let wanted = "[trust/tampered] a\\u{1b}]0;x\\u{7}\\u{202e}b\nsecond line\\u{2028}";
+        assert_eq!(written.note.as_deref(), Some(wanted));
+    }
 
     fn event(note: &str) -> Event {
         Event {

@@ -42,6 +42,7 @@ use crate::{
         memory::{Alert, Join, Kept, Memories, Memory, MemoryError},
         transport::between,
     },
+    telemetry::sanitise,
     tuf::{
         Remembered,
         codec::{self, CodecError, Encoded, Head},
@@ -161,7 +162,7 @@ impl Memory for ObjectsOf {
                 _ => "TrustTampered",
             },
             action: "Remember",
-            note: format!("[{}] repository {}: {}", alert.code, self.repository, alert.text),
+            note: format!("[{}] repository {}: {}", alert.code, self.repository, sanitise(&alert.text)),
             regarding: ObjectReference {
                 api_version: Some("v1".to_owned()),
                 kind: Some("ConfigMap".to_owned()),

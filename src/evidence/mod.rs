@@ -23,6 +23,7 @@ mod proof;
 pub mod requirement;
 mod separation;
 mod subject;
+mod theft;
 mod walk;
 
 pub use agreement::{Opinion, Relied, agrees};
@@ -33,6 +34,7 @@ pub use proof::{Basis, Ends, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
 pub use subject::{Name, Subject};
+pub use theft::{Forgers, Reach, forgers, reach, stranger_to};
 pub use walk::{Commands, Judgement, Limits, Need, Progress, View};
 
 #[cfg(test)]

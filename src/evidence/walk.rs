@@ -171,6 +171,18 @@ impl<'a> Walk<'a> {
         Ok(self.note(found))
     }
 
+    /// Every role that may speak about a path, up to the one that does. As [`Self::lookup`], to be settled.
+    pub(super) fn speakers(&mut self, path: &TargetPath) -> Result<Vec<RoleChain>, Stop> {
+        let found = self.view.trusted.lookup(self.view.roles, path, self.now)?;
+        let visited = match &found {
+            Lookup::Found(Resolved { visited, .. }) | Lookup::Absent { visited } => visited.as_slice(),
+            Lookup::Needs(_) => &[],
+        };
+        let chains = visited.iter().map(|visit| visit.chain.clone()).collect();
+        self.note(found);
+        Ok(chains)
+    }
+
     /// Looks a path up in one role alone. As [`Self::lookup`], to be settled.
     pub(super) fn lookup_in(&mut self, chain: &RoleChain, path: &TargetPath) -> Result<Option<Resolved>, Stop> {
         let found = self.view.trusted.lookup_in(self.view.roles, chain, path, self.now)?;

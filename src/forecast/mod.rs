@@ -1,4 +1,5 @@
-//! When will what is admitted now be refused, if nothing changes but the time?
+//! When will what is admitted now be refused, if nothing changes but the time? And whose keys would have to be stolen for
+//! something else to be admitted ([`blast`])?
 //!
 //! Everything signed expires, and exemptions end. A verdict says by itself what it stands on and until when, so nothing
 //! is judged once for every day to come: a [`Search`] goes from one instant to the next at which another rule applies,
@@ -7,6 +8,7 @@
 //! Most of what a TUF repository has is signed again every few hours by machines. So there are two answers: if nothing
 //! at all is renewed, and if only people are late ([`Supposing`]).
 
+pub mod blast;
 mod ends;
 mod search;
 

@@ -37,6 +37,7 @@ mod rule;
 mod signed;
 mod statement;
 mod sublayout;
+mod suppose;
 #[cfg(test)]
 mod tests;
 mod verified;
@@ -58,6 +59,7 @@ pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use statement::{PredicateType, SharedPredicateType, Sought, Statements};
+pub use suppose::Supposed;
 pub use verified::{
     AttributeTrail, KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep,
 };

@@ -223,3 +223,42 @@ async fn a_registry_that_wants_an_upload_elsewhere_gets_nothing() {
     assert_eq!(elsewhere.asked(), 0);
     assert_eq!(push(&destination("other.example"), &files).await, Err(Error::TwoRegistries));
 }
+
+#[tokio::test]
+async fn what_a_registry_sends_does_not_become_a_header_of_ours() {
+    for token in ["t\r\nX-Evil: 1", "t\nX-Evil: 1", "t\u{0}", "t\r"] {
+        let body = serde_json::json!({ "token": token }).to_string();
+        let server = Server::start(move |request, own| {
+            assert!(request.headers().get("x-evil").is_none());
+            match (request.uri().path(), brought(request)) {
+                ("/token", _) => body.clone().into_response(),
+                (_, None) => challenge(format!("Bearer realm=\"https://{own}/token\",service=\"a&b=c\"")),
+                (_, Some(other)) => panic!("{other:?} was sent"),
+            }
+        })
+        .await;
+        let error = resolve(settings(&server)).await.unwrap_err();
+        assert!(matches!(&error, RegistryFault::Unreachable(why) if why.ends_with("gave no token")), "{error}");
+        assert_eq!(server.asked(), 2, "refused, and the token; nothing with that");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_leads_elsewhere_is_not_fetched_there() {
+    let elsewhere = Server::start(|_, _| "{\"token\": \"t0ken\"}".into_response()).await;
+    for to in [
+        format!("https://{}/token", elsewhere.host),
+        format!("http://{}/token", elsewhere.host),
+        "https://169.254.169.254/token".to_owned(),
+        "//169.254.169.254/token".to_owned(),
+    ] {
+        let server = Server::start(move |request, own| match request.uri().path() {
+            "/token" => (StatusCode::TEMPORARY_REDIRECT, [("location", to.clone())]).into_response(),
+            _ => challenge(format!("Bearer realm=\"https://{own}/token\"")),
+        })
+        .await;
+        let error = resolve(settings(&server)).await.unwrap_err().to_string();
+        assert!(error.ends_with("redirects (HTTP 307), which is not followed"), "{error}");
+    }
+    assert_eq!(elsewhere.asked(), 0);
+}

@@ -11,7 +11,7 @@ use crate::{
         events::{Event, Events, Kind},
     },
     telemetry::metrics::Glass,
-    verdict::{Admitted, Judged, Leniency, Refusal, Verdict, fit, render},
+    verdict::{Admitted, Judged, Leniency, Refusal, Verdict, fit, render, sanitise},
     verifier::World,
 };
 
@@ -71,7 +71,7 @@ impl Webhook {
             "the glass is broken"
         );
         let note = render::note(&refused.iter().collect::<Vec<_>>(), verdicts.len());
-        let text = format!("{user} broke the glass: {reason}\n{note}");
+        let text = format!("{user} broke the glass: {}\n{note}", sanitise(reason));
         self.tell_object(request, "BreakGlass", text, pod(request));
         let admit = |verdict| match verdict {
             Verdict::Refused(refusal) => {

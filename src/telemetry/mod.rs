@@ -10,3 +10,6 @@ pub mod traces;
 pub mod tracing;
 
 pub use metrics::Metrics;
+
+/// Foreign text on lines of ours, for those who know of no verdicts.
+pub use crate::verdict::{sanitise, sanitise_lines};

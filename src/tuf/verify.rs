@@ -107,6 +107,8 @@ impl RoleKeys {
 pub struct Signers {
     /// The distinct usable keys.
     pub materials: BTreeSet<Material>,
+    /// Under which id each of them is listed.
+    pub ids: BTreeMap<Material, KeyId>,
     /// How many of them must sign.
     pub threshold: NonZeroU32,
 }
@@ -127,8 +129,10 @@ impl Signers {
 impl Keys {
     /// The usable ones of a role's keys.
     pub(super) fn signers(&self, role: &RoleKeys) -> Signers {
-        let keys = role.keyids.iter().filter_map(|keyid| self.0.get(keyid)?.public().ok());
-        Signers { materials: keys.map(|key| key.material()).collect(), threshold: role.threshold }
+        let key = |keyid: &KeyId| Some((self.0.get(keyid)?.public().ok()?.material(), keyid.clone()));
+        // Of a key under several ids the first counts.
+        let ids: BTreeMap<Material, KeyId> = role.keyids.iter().rev().filter_map(key).collect();
+        Signers { materials: ids.keys().copied().collect(), ids, threshold: role.threshold }
     }
 }
 

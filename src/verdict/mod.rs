@@ -16,4 +16,4 @@ pub use admitted::{Admitted, AdmittedBy, Exemption, Judged, Leniency, Proofs, St
 pub use codes::{Class, CodeInfo};
 pub use explain::explain;
 pub use refusal::{Cause, Context, Pinning, Refusal};
-pub use text::{fit, sanitise};
+pub use text::{deceives, fit, is_plain, sanitise, sanitise_lines};

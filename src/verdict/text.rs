@@ -8,6 +8,16 @@ pub fn sanitise(text: &str) -> String {
     fit(text, usize::MAX)
 }
 
+/// The same of a text of ours that has several lines: its line breaks stay.
+pub fn sanitise_lines(text: &str) -> String {
+    text.split('\n').map(sanitise).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether nothing in a text would have to be spelled out.
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(deceives)
+}
+
 /// [`sanitise`]d `text` of at most `max` bytes. What had to be cut ends in `…`; neither a code point nor an escape is
 /// ever cut in two.
 pub fn fit(text: &str, max: usize) -> String {
@@ -43,7 +53,7 @@ const ELLIPSIS: &str = "…";
 
 /// Control characters, line and paragraph separators, bidirectional controls, and everything that Unicode lets a
 /// renderer show as nothing (`Default_Ignorable_Code_Point`).
-fn deceives(character: char) -> bool {
+pub fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

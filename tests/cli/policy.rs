@@ -1,6 +1,6 @@
 //! A policy before it is applied.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use jiff::{SignedDuration, Timestamp};
 use pratique::publish::{KeyRing, NewRole, Publisher, Side, SigningKey, metadata::Scope};
@@ -203,4 +203,72 @@ fn the_schema_is_printed() {
     assert_eq!(ran.code, Some(0));
     let schema: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+/// The image of the demonstration that nothing is wrong with: its tag is moved there by a thief.
+fn good_image(dir: &std::path::Path) -> String {
+    let refused = run(dir, &["verify", "--policy", "kept/policy.yaml", "registry.example/shop/api:1.4"]);
+    let (_, digest) = refused.out.split_once("found registry.example/shop/api with sha256 ").unwrap();
+    format!("registry.example/shop/api@sha256:{}", digest.get(..64).unwrap())
+}
+
+fn blast(dir: &std::path::Path, image: &str, strict: bool) -> (Option<i32>, serde_json::Value) {
+    let strict: &[&str] = if strict { &["--strict"] } else { &[] };
+    let ran = run(dir, &[&["policy", "blast", "--format", "json", "kept/policy.yaml", image], strict].concat());
+    (ran.code, serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}{}", ran.out, ran.err)))
+}
+
+/// Whose keys each set is of.
+fn owners(found: &serde_json::Value) -> Vec<Vec<String>> {
+    let sets = found["sets"].as_array().unwrap().iter();
+    sets.map(|set| {
+        let keys = set["keys"].as_array().unwrap().iter();
+        let mut owners: Vec<String> = keys.map(|key| key["of"].to_string()).collect();
+        owners.sort();
+        owners
+    })
+    .collect()
+}
+
+#[test]
+fn whose_keys_would_be_enough_is_told_and_whether_online_ones_are() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    assert_eq!(run(dir, &["demo", "--keep", "kept"]).code, Some(0));
+    let image = good_image(dir);
+    let (code, found) = blast(dir, &image, true);
+    assert_eq!((code, &found["rule"], &found["complete"]), (Some(0), &"own-images".into(), &true.into()));
+    let texts = |sets: &[&[&str]]| -> Vec<Vec<String>> {
+        let sorted = |set: &[&str]| set.iter().map(|owner| format!("[\"{owner}\"]")).collect::<BTreeSet<_>>();
+        sets.iter().map(|set| sorted(set).into_iter().collect()).collect()
+    };
+    let online = ["snapshot of acme", "targets/images of acme", "timestamp of acme"];
+    let offline = ["snapshot of acme", "targets of acme", "timestamp of acme"];
+    assert_eq!(owners(&found), texts(&[&["root of acme"], &offline, &[&["step push"], &online[..]].concat()]));
+    let shown = run(dir, &["policy", "blast", "kept/policy.yaml", &image]);
+    assert!(shown.out.contains("\n2. 3 keys\n") && !shown.out.contains("none of them offline"), "{}", shown.out);
+
+    // What is refused tells nothing, and what proves nothing needs nobody.
+    let refused = run(dir, &["policy", "blast", "kept/policy.yaml", "registry.example/shop/api:1.4"]);
+    assert!(refused.code == Some(2) && refused.err.contains("[evidence/not-bound]"), "{}", refused.err);
+    let policy = fs::read_to_string(dir.join("kept/policy.yaml")).unwrap();
+    let exempt =
+        "rules:\n  - name: moved\n    match: {namespaces: [default], images: [\"quay.io/x/*\"]}\n    allow: moving\n";
+    fs::write(dir.join("kept/policy.yaml"), policy.replacen("rules:\n", exempt, 1)).unwrap();
+    let (code, found) = blast(dir, "quay.io/x/y:1", true);
+    assert_eq!((code, owners(&found)), (Some(1), vec![vec![]]));
+
+    // A key of a machine that also signs layouts.
+    fs::write(dir.join("kept/policy.yaml"), policy).unwrap();
+    let keys = dir.join("kept/repository.keys");
+    let key = fs::read_to_string(keys.join("offline/targets-1.pem")).unwrap();
+    let keys = KeyRing::open(&keys).unwrap();
+    let mut publisher = Publisher::open(&dir.join("kept/repository"), keys, Timestamp::now()).unwrap();
+    publisher.rotate("timestamp", Side::Online, vec![SigningKey::from_pem(&key).unwrap()], 1).unwrap();
+    publisher.commit().unwrap();
+    let (code, found) = blast(dir, &image, true);
+    assert_eq!(code, Some(1), "{found:#}");
+    let both = "[\"targets of acme\",\"timestamp of acme\"]".to_owned();
+    assert!(owners(&found).contains(&vec!["[\"snapshot of acme\"]".to_owned(), both]), "{found:#}");
+    assert_eq!(blast(dir, &image, false).0, Some(0));
 }

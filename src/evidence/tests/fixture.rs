@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
     sync::Arc,
 };
 
@@ -212,7 +213,7 @@ impl Fixture {
         self.publisher = Publisher::open(self.dir.path(), self.keys(), now()).unwrap();
     }
 
-    fn keys(&self) -> KeyRing {
+    pub(super) fn keys(&self) -> KeyRing {
         let mut keys = Plan::default().keys_from_seed("fixture").unwrap();
         keys.trust(Document::parse(&"root".into(), self.root.clone()).unwrap());
         keys
@@ -256,8 +257,18 @@ impl Fixture {
     }
 
     pub(super) fn drive<T>(&self, at: Timestamp, judge: impl Fn(View<'_>) -> Progress<T>) -> Result<T, Error> {
+        self.drive_in(self.dir.path(), at, judge).map(|(judged, ..)| judged)
+    }
+
+    /// The same in another folder, with what was read.
+    pub(super) fn drive_in<T>(
+        &self,
+        dir: &Path,
+        at: Timestamp,
+        judge: impl Fn(View<'_>) -> Progress<T>,
+    ) -> Result<(T, Trusted, Delegated), Error> {
         let settings = Settings::default();
-        let trusted = self.refresh(at, &settings)?;
+        let trusted = self.refresh_in(dir, at, &settings)?;
         let mut roles = Delegated::default();
         let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
         let repository = name();
@@ -266,19 +277,22 @@ impl Fixture {
             let view =
                 View { repository: &repository, trusted: &trusted, roles: &roles, files: &files, layers, commands };
             let needs = match judge(view) {
-                Progress::Done(judgement) => return judgement.outcome,
+                Progress::Done(judgement) => {
+                    let judged = judgement.outcome?;
+                    return Ok((judged, trusted, roles));
+                }
                 Progress::Needs(needs) => needs,
             };
             assert!(!needs.is_empty());
             for need in needs {
                 match need {
                     Need::Role(request) => {
-                        let bytes = self.read(&request.fetch).unwrap();
+                        let bytes = read(dir, &request.fetch).map_err(|error| request.failed(error))?;
                         roles.supply(&trusted, &request, &Arc::new(bytes), at)?;
                     }
                     Need::Layer(wanted) => panic!("{wanted:?} is not there"),
                     Need::File(target) => {
-                        let bytes = self.read(&trusted.target_request(&target)).unwrap();
+                        let bytes = read(dir, &trusted.target_request(&target)).unwrap();
                         files.insert(target.path.clone(), bytes.into());
                     }
                 }
@@ -287,11 +301,20 @@ impl Fixture {
     }
 
     pub(super) fn refresh(&self, at: Timestamp, settings: &Settings) -> Result<Trusted, Error> {
+        self.refresh_in(self.dir.path(), at, settings)
+    }
+
+    fn refresh_in(&self, dir: &Path, at: Timestamp, settings: &Settings) -> Result<Trusted, Error> {
         let mut refresh = Refresh::start(&self.root, Stored::default(), settings.clone(), at)?;
         while let Some(request) = refresh.next() {
-            refresh.supply(self.read(&request))?;
+            refresh.supply(read(dir, &request))?;
         }
         Ok(refresh.finish()?)
+    }
+
+    /// The folder of the repository.
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Signs something else about a layout: `custom[member]`.
@@ -333,14 +356,14 @@ impl Fixture {
             }
         }
     }
+}
 
-    fn read(&self, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
-        let folder = match request.base {
-            FetchBase::Metadata => "metadata",
-            FetchBase::Targets => "targets",
-        };
-        fs::read(self.dir.path().join(folder).join(&request.path)).map_err(|_| FetchError::NotFound)
-    }
+fn read(dir: &Path, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
+    let folder = match request.base {
+        FetchBase::Metadata => "metadata",
+        FetchBase::Targets => "targets",
+    };
+    fs::read(dir.join(folder).join(&request.path)).map_err(|_| FetchError::NotFound)
 }
 
 pub(super) fn name() -> RepositoryName {

@@ -304,3 +304,80 @@ async fn an_outage_of_the_next_rules_is_no_denial_and_no_outage_of_the_answer() 
     let (next, response) = next(&webhook, &pod(&format!("free.example/app@{DIGEST}"))).await;
     assert_eq!((next.as_deref(), &response["allowed"]), (Some("unavailable:tuf/missing"), &json!(true)));
 }
+
+/// A policy whose last rule has every image verified, whatever its host is.
+const EVERY: &str = "  - {name: every, match: {images: [\"**\"]}, verify: {repositories: [acme], layout: \"layouts/{repository}/*\"}}\n";
+
+#[tokio::test]
+async fn no_address_that_a_pod_names_is_contacted() {
+    let temp = tempfile::tempdir().unwrap();
+    let webhook = webhook_by(publish(temp.path()), Pin::All, EVERY).await;
+    let listeners: Vec<_> = ["127.0.0.1:0", "[::1]:0"]
+        .into_iter()
+        .filter_map(|address| std::net::TcpListener::bind(address).ok())
+        .collect();
+    let port = listeners[0].local_addr().unwrap().port();
+    let port6 = listeners.last().unwrap().local_addr().unwrap().port();
+    for image in [
+        format!("127.0.0.1:{port}/x:1"),
+        format!("localhost:{port}/x:1"),
+        format!("localhost:{port}/x@{DIGEST}"),
+        format!("[::1]:{port6}/x:1"),
+        format!("user:secret@127.0.0.1:{port}/x"),
+        format!("127.0.0.1:{port}/../x"),
+        format!("http://127.0.0.1:{port}/x"),
+        format!("file:///etc/passwd#{port}"),
+        format!("2130706433:{port}/x"),
+        format!("0x7f000001:{port}/x:1"),
+        format!("127.1:{port}/x:1"),
+        format!("127.0.0.1:{port}/x?y=@registry.example/app"),
+        format!("127.0.0.1:{port}\r\nHost: registry.example/x:1"),
+        "169.254.169.254/latest/meta-data".to_owned(),
+        "metadata.google.internal/computeMetadata/v1:1".to_owned(),
+    ] {
+        for entry in [Entry::Verify, Entry::Bootstrap] {
+            let answered = answer(&webhook, entry, &pod(&image)).await;
+            assert_eq!(answered["allowed"], false, "{image}");
+            let text = answered["status"]["message"].as_str().unwrap();
+            assert!(!text.contains("secret") || image.contains("secret"), "{text}");
+        }
+        answer(&webhook, Entry::Pin, &pod(&image)).await;
+        answer(&webhook, Entry::Pin, &deployment(&image)).await;
+    }
+    for listener in listeners {
+        listener.set_nonblocking(true).unwrap();
+        let asked = listener.accept().map(|(_, from)| from);
+        assert_eq!(asked.map_err(|error| error.kind()).unwrap_err(), io::ErrorKind::WouldBlock, "somebody came");
+    }
+}
+
+#[tokio::test]
+async fn no_name_that_an_attacker_chooses_becomes_a_label() {
+    let temp = tempfile::tempdir().unwrap();
+    let webhook = webhook_by(publish(temp.path()), Pin::Pods, EVERY).await;
+    let ask = async |number: usize| {
+        let image = format!("evil{number}.example/na\u{6d}e{number}:tag{number}");
+        let object = json!({
+            "metadata": {"labels": {format!("evil{number}"): "x"}, "annotations": {format!("evil{number}"): "x"}},
+            "spec": {"containers": [{"image": image}, {"image": format!("evil\n{number}\u{202e}")}]},
+        });
+        let body =
+            review(("", "Pod", "pods"), &format!("evil{number}"), &object).replace("prod", &format!("evil{number}"));
+        for entry in [Entry::Verify, Entry::Bootstrap, Entry::Pin] {
+            call(&webhook, entry, &body).await;
+        }
+        let foreign = review(("evil.example", &format!("Evil{number}"), &format!("evil{number}s")), "x", &object);
+        call(&webhook, Entry::Verify, &foreign).await;
+    };
+    ask(0).await;
+    let series = || webhook.metrics.render().lines().filter(|line| !line.starts_with('#')).count();
+    let before = series();
+    for number in 1..50 {
+        ask(number).await;
+    }
+    assert_eq!(series(), before, "{}", webhook.metrics.render());
+    assert!(before < 100, "{before} series of one webhook");
+    let text = webhook.metrics.render();
+    assert!(!text.to_lowercase().contains("evil"), "{text}");
+    assert!(text.contains("pratique_decisions_total{verdict=\"refused\""), "{text}");
+}

@@ -189,3 +189,23 @@ async fn a_warning_about_a_pod_that_a_controller_made_goes_to_its_owner() {
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-7", "uid": "7", "namespace": "prod"});
     assert_eq!(*regarding, expected);
 }
+
+#[tokio::test]
+async fn a_reason_is_one_line_wherever_it_is_heard() {
+    let server = ApiServer::start().await;
+    server.grant(json!({"allowed": true}));
+    let (webhook, writer) = webhook(&server, GLASS).await;
+    let hostile = "x\nnot a verdict: all is well\u{1b}[2K\u{202e}";
+    let mut review = asked();
+    review["request"]["object"]["metadata"]["annotations"][BREAK_GLASS] = json!(hostile);
+    let response = answer(&webhook, &review).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    let told = [&response["auditAnnotations"]["break-glass"], &response["warnings"][0]];
+    for text in told.map(|text| text.as_str().unwrap()) {
+        assert!(!text.chars().any(char::is_control) && !text.contains('\u{202e}'), "{text:?}");
+        assert!(text.contains("x\\u{a}not a verdict"), "{text:?}");
+    }
+    let events = events(webhook, writer, &server).await;
+    let [(note, _)] = &events[..] else { panic!("{events:?}") };
+    assert!(note.starts_with("ann broke the glass: x\\u{a}not a verdict: all is well\\u{1b}[2K\\u{202e}\n"), "{note}");
+}

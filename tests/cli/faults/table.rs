@@ -1,46 +1,14 @@
 //! The table in `docs/faults.md` against the sources.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
-/// The functions of all sources and tests that are marked as tests or run by one of tests/node.
-fn functions(dir: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        let path: PathBuf = entry.path();
-        if path.is_dir() {
-            functions(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let (mut marked, story) = (false, path.parent().unwrap().ends_with("tests/node"));
-            for line in text.lines().map(str::trim) {
-                match line.split_once("fn ").filter(|(before, _)| before.split(' ').all(is_before_fn)) {
-                    Some((before, rest)) => {
-                        if marked || (story && before.starts_with("pub")) {
-                            found.insert(rest.split(['(', '<']).next().unwrap().to_owned());
-                        }
-                        marked = false;
-                    }
-                    None => marked |= line == "#[test]" || line.starts_with("#[tokio::test"),
-                }
-            }
-        }
-    }
-}
-
-fn is_before_fn(word: &str) -> bool {
-    ["", "async", "pub", "pub(crate)", "pub(super)"].contains(&word)
-}
+use crate::sources::tests;
 
 #[test]
 fn every_test_that_the_table_of_faults_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = BTreeSet::new();
-    for dir in ["src", "tests"] {
-        functions(&root.join(dir), &mut found);
-    }
+    let tests = tests();
+    let found: BTreeSet<&str> = tests.keys().filter_map(|test| Some(test.split_once("::")?.1)).collect();
     let page = fs::read_to_string(root.join("docs/faults.md")).unwrap();
     let (page, _) = page.split_once("\n## How soon").unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |"));

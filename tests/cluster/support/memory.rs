@@ -168,13 +168,25 @@ impl Installation {
 
     /// Writes something else, as whoever may edit these objects.
     pub(crate) fn write(&self, remembered: &Remembered) {
+        self.write_by(&self.own, remembered);
+    }
+
+    /// The same by another account.
+    pub(crate) fn write_by(&self, who: &Kubectl, remembered: &Remembered) {
         let there = self.own.json(HEAD)["data"]["head"].as_str().and_then(|text| Head::parse(text).ok());
         let encoded = remembered.encode(there.as_ref()).unwrap();
+        let replace = |name: &str, member: &str, data: Value| {
+            // Replicas write meanwhile: as it stands is not asked.
+            let mut object = self.own.json(name);
+            object[member] = data;
+            object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+            who.feed("replace -f -", &object.to_string()).succeeded();
+        };
         for (object, bytes) in encoded.parts {
-            let data = json!({"binaryData": {"part": BASE64_STANDARD.encode(bytes)}});
-            self.own.patch(&format!("{HEAD}.{object}"), &data).succeeded();
+            let data = json!({"part": BASE64_STANDARD.encode(bytes)});
+            replace(&format!("{HEAD}.{object}"), "binaryData", data);
         }
-        self.own.patch(HEAD, &json!({"data": {"head": encoded.head}})).succeeded();
+        replace(HEAD, "data", json!({"head": encoded.head}));
     }
 
     /// Hands out another root.

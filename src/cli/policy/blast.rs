@@ -1,0 +1,272 @@
+//! `pratique policy blast`: whose keys would have to be stolen for an image to run that nobody made?
+
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    cli::verify::{read_policy, summary, world_of},
+    crypto::Sha256,
+    evidence::{self, Forgers, Limits, Name, Proof, Reach, RepositoryName, Requirement, Subject},
+    forecast::blast::{Asked, Blast, KeySet, Stolen, Ways},
+    image::Reference,
+    policy::{self, Part, Selected, UsedAs},
+    repository::{Generation, Repository},
+    tuf::TargetPath,
+    verdict::{AdmittedBy, Verdict, sanitise},
+    verifier::{Question, TagUse, Verifier, World},
+};
+
+/// Sets that are written out for people.
+const MAX_SHOWN: usize = 64;
+
+/// `policy blast`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy
+    policy: PathBuf,
+    /// An image that is admitted now; another one in its place is what is asked about
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// The namespace that the image is to run in
+    #[arg(long, short, default_value = "default", value_name = "NAME")]
+    namespace: String,
+    /// The folder with the roots that the policy names; by default that of the policy
+    #[arg(long, value_name = "DIR")]
+    roots: Option<PathBuf>,
+    /// Fail if keys that are online are enough, or none are needed
+    #[arg(long)]
+    strict: bool,
+    /// How to show it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Seconds that it may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// A line for each set of keys, and one for each key
+    Text,
+    /// The same as data
+    Json,
+}
+
+/// What was found.
+struct Found {
+    rule: Option<String>,
+    blast: Blast,
+    /// What it does not tell.
+    notes: BTreeSet<String>,
+}
+
+/// Returns 0, or 1 with `--strict` if online keys are enough.
+pub(super) fn run(args: &Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let folder = args.roots.as_deref().or(args.policy.parent()).unwrap_or(Path::new("."));
+    let found = super::super::runtime()?.block_on(async {
+        let world = world_of(read_policy(&args.policy)?, folder, None).await?;
+        for (_, repository) in world.repositories() {
+            let name = repository.name();
+            repository.refresh(now).await.map_err(|error| anyhow::anyhow!("[{}] {name}: {error}", error.code()))?;
+        }
+        let deadline = Instant::now() + Duration::from_secs(args.timeout);
+        Asking { world: &world, args, now, deadline, limits: Limits::default() }.find().await
+    })?;
+    match args.format {
+        Format::Text => text(args, &found, out)?,
+        Format::Json => writeln!(out, "{:#}", data(args, &found))?,
+    }
+    Ok(u8::from(args.strict && found.blast.sets.iter().any(KeySet::is_online)))
+}
+
+struct Asking<'a> {
+    world: &'a World,
+    args: &'a Args,
+    now: Timestamp,
+    deadline: Instant,
+    limits: Limits,
+}
+
+/// A repository as it was read, and what a thief could reach in it.
+struct Read {
+    name: RepositoryName,
+    generation: Arc<Generation>,
+    reach: Reach,
+}
+
+impl Asking<'_> {
+    async fn find(&self) -> anyhow::Result<Found> {
+        let question = Question {
+            field: "",
+            reference: &self.args.image,
+            namespace: &self.args.namespace,
+            budgeted: false,
+            used_as: UsedAs::Container,
+            tag: TagUse::NamesNow,
+        };
+        let verdict = Verifier::default().verify(self.world, &question, self.now, self.deadline).await;
+        let rule = verdict.rule().map(str::to_owned);
+        let admitted = match &verdict {
+            Verdict::Admitted(admitted) => admitted,
+            Verdict::Refused(_) => bail!("it has to be an image that is admitted: {}", summary(&verdict).trim_end()),
+        };
+        if let AdmittedBy::Exemption(_) | AdmittedBy::Leniency { .. } = admitted.by() {
+            let notes = BTreeSet::from([format!("nothing is proven of it: {}", summary(&verdict).trim_end())]);
+            return Ok(Found { rule, blast: Blast::of(&Ways::All(Vec::new())), notes });
+        }
+        let digest = admitted.judged().digest.context("the image has no digest")?;
+        let reference = Reference::parse(&self.args.image)?;
+        let asked = policy::Subject { namespace: &self.args.namespace, image: &reference, used_as: UsedAs::Container };
+        let Selected::Rule(selected) = self.world.policy().select(&asked, self.now) else {
+            bail!("no rule is for the image");
+        };
+        let bound = selected.bind(&reference)?;
+        let (mut ways, mut notes) = (Vec::new(), BTreeSet::new());
+        for part in &bound.parts {
+            let subject = Subject { name: Name::Image(bound.name.clone()), digest, tag: None };
+            ways.push(self.part(part, &subject, &mut notes).await?);
+        }
+        let blast = Blast::of(&Ways::All(ways));
+        if blast.is_cut {
+            notes.insert("there are more sets than are looked at".to_owned());
+        }
+        Ok(Found { rule, blast, notes })
+    }
+
+    /// In which ways one requirement is met by an image that nobody made.
+    async fn part(&self, part: &Part, subject: &Subject, notes: &mut BTreeSet<String>) -> anyhow::Result<Ways> {
+        let requirement = &part.requirement;
+        let (generation, proof) = self.prove(requirement, subject).await?;
+        let evidence = self.read(&requirement.repository, generation, (subject, proof.layout()), requirement).await?;
+        let mut others = Vec::new();
+        for name in requirement.agreement.iter().flat_map(|agreement| &agreement.others) {
+            let generation = self.generation(name)?.1;
+            others.push(self.read(name, generation, (subject, None), requirement).await?);
+        }
+        let forgers = evidence::forgers(&proof, requirement, &self.limits);
+        self.note(&proof, &forgers, requirement, notes);
+        let all_roles: Vec<_> = others.iter().map(|read| read.generation.roles()).collect();
+        let roles = evidence.generation.roles();
+        let asked = Asked {
+            requirement,
+            evidence: evidence.stolen(&roles),
+            others: others.iter().zip(&all_roles).map(|(read, roles)| read.stolen(roles)).collect(),
+            forgers: &forgers,
+            verified: proof.verified(),
+        };
+        Ok(asked.ways())
+    }
+
+    /// The proof, with its trail.
+    async fn prove(&self, requirement: &Requirement, subject: &Subject) -> anyhow::Result<(Arc<Generation>, Proof)> {
+        let (repository, generation) = self.generation(&requirement.repository)?;
+        let judged = repository
+            .judge(&generation, self.now, self.deadline, |view| {
+                evidence::judge(subject, requirement, view, self.now, &self.limits)
+            })
+            .await?;
+        Ok((generation, judged.outcome?))
+    }
+
+    async fn read(
+        &self,
+        name: &RepositoryName,
+        generation: Arc<Generation>,
+        (subject, layout): (&Subject, Option<&TargetPath>),
+        requirement: &Requirement,
+    ) -> anyhow::Result<Read> {
+        let (repository, _) = self.generation(name)?;
+        let stranger: Sha256 = evidence::stranger_to(subject.digest);
+        let found = repository
+            .judge(&generation, self.now, self.deadline, |view| {
+                evidence::reach(subject, stranger, layout, requirement, view, self.now, &self.limits)
+            })
+            .await?;
+        Ok(Read { name: name.clone(), generation, reach: found.outcome? })
+    }
+
+    fn generation(&self, name: &RepositoryName) -> anyhow::Result<(&Arc<Repository>, Arc<Generation>)> {
+        let (_, repository) = self.world.repository(name).map_err(|cause| anyhow::anyhow!("{cause}"))?;
+        Ok((repository, repository.generation().with_context(|| format!("{name} was not read"))?))
+    }
+
+    fn note(&self, proof: &Proof, forgers: &Forgers, requirement: &Requirement, notes: &mut BTreeSet<String>) {
+        if let Some(layout) = proof.layout() {
+            notes.insert(format!(
+                "by other layouts that the rule takes for this name other people may do: this is {layout}"
+            ));
+        }
+        if forgers.is_rough {
+            notes.insert("not every set of steps was looked through, and no step of a sublayout".to_owned());
+        }
+        let by_certificate = |step: &crate::in_toto::VerifiedStep| step.functionaries.len() > step.authorised.len();
+        let verified = proof.verified();
+        if verified.is_some_and(|verified| verified.steps().values().any(by_certificate)) {
+            notes.insert("authorities of certificates are not among the keys".to_owned());
+        }
+        if requirement.agreement.as_ref().is_some_and(|agreement| agreement.on_evidence) {
+            notes.insert("that the repositories have to agree on the evidence, too, is not counted".to_owned());
+        }
+    }
+}
+
+impl Read {
+    fn stolen<'a>(&'a self, roles: &'a crate::tuf::Delegated) -> Stolen<'a> {
+        Stolen { name: self.name.as_str(), trusted: self.generation.trusted(), roles, reach: &self.reach }
+    }
+}
+
+fn text(args: &Args, found: &Found, out: &mut dyn Write) -> anyhow::Result<()> {
+    let rule = found.rule.as_deref().unwrap_or("default");
+    let count = found.blast.sets.len();
+    writeln!(
+        out,
+        "{}: by rule {rule:?} an image that nobody made is admitted with the keys of any of these {count} sets",
+        sanitise(&args.image)
+    )?;
+    for (index, set) in found.blast.sets.iter().take(MAX_SHOWN).enumerate() {
+        let what = match set.0.len() {
+            0 => "no key at all".to_owned(),
+            1 => "1 key".to_owned(),
+            number => format!("{number} keys"),
+        };
+        let online = if set.is_online() { ", none of them offline" } else { "" };
+        writeln!(out, "{}. {what}{online}", index.saturating_add(1))?;
+        for key in set.0.values() {
+            let of: Vec<&str> = key.of.iter().map(String::as_str).collect();
+            writeln!(out, "   {}… of {}", sanitise(key.keyid.short()), sanitise(&of.join(", ")))?;
+        }
+    }
+    if count > MAX_SHOWN {
+        writeln!(out, "and {} more sets; --format json has all", count.saturating_sub(MAX_SHOWN))?;
+    }
+    for note in &found.notes {
+        writeln!(out, "note: {}", sanitise(note))?;
+    }
+    Ok(())
+}
+
+fn data(args: &Args, found: &Found) -> Value {
+    let sets = found.blast.sets.iter().map(|set| {
+        let keys =
+            set.0.values().map(|key| json!({"keyid": key.keyid.as_str(), "of": key.of, "online": key.is_online}));
+        json!({"online": set.is_online(), "keys": keys.collect::<Vec<_>>()})
+    });
+    json!({
+        "image": args.image,
+        "rule": found.rule,
+        "sets": sets.collect::<Vec<_>>(),
+        "complete": !found.blast.is_cut,
+        "notes": found.notes,
+    })
+}

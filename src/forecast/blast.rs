@@ -1,0 +1,328 @@
+//! Whose keys would have to be stolen for an image to pass that nobody made?
+//!
+//! What admits an image is an expression in signatures: this role and that one, or the one above them. The least sets of
+//! keys with which it holds are the blast radius of a rule. It is found from what is published now and proves nothing:
+//! it tells admins where their trust is thin, and tests what a thief must be able to do, and what not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    crypto::{KeyId, Material},
+    evidence::{Forgers, Reach, Requirement, requirement::Level},
+    in_toto::{StepName, Verified},
+    tuf::{Delegated, RoleChain, Signers, TopLevel, Trusted},
+};
+
+/// Sets that are looked at, at most: of thresholds of many keys there are too many to be named.
+const MAX_SETS: usize = 4096;
+
+/// Who has to sign: enough of these keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Authority {
+    /// Whose they are, for people: `timestamp of acme`, `step build`.
+    pub name: String,
+    /// The distinct keys, and the id by which each is known.
+    pub keys: BTreeMap<Material, KeyId>,
+    /// How many of them have to sign.
+    pub threshold: u32,
+    /// Whether they are on a machine all the time.
+    pub is_online: bool,
+}
+
+/// An expression in signatures.
+#[derive(Debug, Clone)]
+pub enum Ways {
+    /// An authority has to sign.
+    Signed(Arc<Authority>),
+    /// All of these have to hold. Of none: nothing is needed.
+    All(Vec<Self>),
+    /// One of these has to hold. Of none: there is no way.
+    Any(Vec<Self>),
+}
+
+/// A key of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StolenKey {
+    /// Its id, where it is known by several the one of the first authority.
+    pub keyid: KeyId,
+    /// The authorities that list it.
+    pub of: BTreeSet<String>,
+    /// Whether it is online for one of them.
+    pub is_online: bool,
+}
+
+/// Keys that are enough together, and no longer if one is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySet(pub BTreeMap<Material, StolenKey>);
+
+impl KeySet {
+    /// Whether a break-in at the machines that sign all the time is enough. So it is where no key is needed.
+    pub fn is_online(&self) -> bool {
+        self.0.values().all(|key| key.is_online)
+    }
+}
+
+/// The least sets of keys whose theft admits an image that nobody made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blast {
+    /// They, the smallest first.
+    pub sets: Vec<KeySet>,
+    /// Whether there are more than are looked at.
+    pub is_cut: bool,
+}
+
+impl Blast {
+    /// The least sets with which an expression holds.
+    pub fn of(ways: &Ways) -> Self {
+        let mut is_cut = false;
+        let mut known: Vec<&Authority> = Vec::new();
+        authorities(ways, &mut known);
+        let mut keys: BTreeMap<Material, StolenKey> = BTreeMap::new();
+        for authority in known {
+            for (material, keyid) in &authority.keys {
+                let none = || StolenKey { keyid: keyid.clone(), of: BTreeSet::new(), is_online: false };
+                let key = keys.entry(*material).or_insert_with(none);
+                key.of.insert(authority.name.clone());
+                key.is_online |= authority.is_online;
+            }
+        }
+        let mut sets = least(ways, &mut is_cut);
+        sets.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+        let with_names = |set: BTreeSet<Material>| {
+            KeySet(set.into_iter().filter_map(|material| Some((material, keys.get(&material)?.clone()))).collect())
+        };
+        Self { sets: sets.into_iter().map(with_names).collect(), is_cut }
+    }
+}
+
+fn authorities<'a>(ways: &'a Ways, found: &mut Vec<&'a Authority>) {
+    match ways {
+        Ways::Signed(authority) => found.push(authority),
+        Ways::All(parts) | Ways::Any(parts) => parts.iter().for_each(|part| authorities(part, found)),
+    }
+}
+
+type Keys = BTreeSet<Material>;
+
+/// The least sets with which it holds, at most so many.
+fn least(ways: &Ways, is_cut: &mut bool) -> Vec<Keys> {
+    match ways {
+        Ways::Signed(authority) => enough(authority, is_cut),
+        Ways::Any(parts) => {
+            let all = parts.iter().flat_map(|part| least(part, is_cut)).collect();
+            minimal(all, is_cut)
+        }
+        Ways::All(parts) => parts.iter().fold(vec![Keys::new()], |sets, part| {
+            let more = least(part, is_cut);
+            let mut joined = Vec::new();
+            for one in &sets {
+                for other in &more {
+                    if joined.len() >= MAX_SETS {
+                        *is_cut = true;
+                        break;
+                    }
+                    joined.push(one.union(other).copied().collect());
+                }
+            }
+            minimal(joined, is_cut)
+        }),
+    }
+}
+
+/// As many of an authority's keys as it takes, in every choice.
+fn enough(authority: &Authority, is_cut: &mut bool) -> Vec<Keys> {
+    let threshold = usize::try_from(authority.threshold).unwrap_or(usize::MAX);
+    let mut choices = vec![Keys::new()];
+    for material in authority.keys.keys() {
+        let more: Vec<Keys> = choices
+            .iter()
+            .filter(|choice| choice.len() < threshold)
+            .map(|choice| choice.iter().chain([material]).copied().collect())
+            .collect();
+        choices.extend(more);
+        if choices.len() > MAX_SETS {
+            *is_cut = true;
+            break;
+        }
+    }
+    choices.retain(|choice| choice.len() == threshold);
+    choices
+}
+
+fn minimal(mut sets: Vec<Keys>, is_cut: &mut bool) -> Vec<Keys> {
+    sets.sort_by_key(BTreeSet::len);
+    let mut kept: Vec<Keys> = Vec::new();
+    for set in sets {
+        if !kept.iter().any(|known| known.is_subset(&set)) {
+            if kept.len() >= MAX_SETS {
+                *is_cut = true;
+                break;
+            }
+            kept.push(set);
+        }
+    }
+    kept
+}
+
+/// A repository, and who may speak in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stolen<'a> {
+    /// Its name in the policy.
+    pub name: &'a str,
+    /// Root, timestamp, snapshot and top-level targets.
+    pub trusted: &'a Trusted,
+    /// The delegated roles that were read.
+    pub roles: &'a Delegated,
+    /// Which roles may speak about an image that is not there.
+    pub reach: &'a Reach,
+}
+
+/// One requirement of a rule, as a thief sees it.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    /// What is demanded.
+    pub requirement: &'a Requirement,
+    /// The repository with the evidence.
+    pub evidence: Stolen<'a>,
+    /// The others that the rule asks.
+    pub others: Vec<Stolen<'a>>,
+    /// Whose links are enough.
+    pub forgers: &'a Forgers,
+    /// What was verified of an image that nothing is wrong with; none where the rule asks for no supply chain.
+    pub verified: Option<&'a Verified>,
+}
+
+impl Asked<'_> {
+    /// In which ways an image passes it that nobody made.
+    pub fn ways(&self) -> Ways {
+        let mut all = self.evidence.published();
+        all.push(self.evidence.any(&self.evidence.reach.image));
+        if self.requirement.level == Level::InToto {
+            all.push(self.evidence.any(&self.evidence.reach.links));
+            // T1: whoever signs layouts needs nobody else. T2: whoever does not needs those who make the image.
+            let mut chains = vec![self.evidence.any(&self.evidence.reach.layout)];
+            if !self.evidence.reach.is_retired {
+                let sets = self.forgers.sets.iter();
+                chains.extend(sets.map(|steps| Ways::All(steps.iter().map(|step| self.functionaries(step)).collect())));
+            }
+            all.push(Ways::Any(chains));
+        }
+        if let Some(agreement) = &self.requirement.agreement {
+            let needed = agreement.threshold.get().saturating_sub(1);
+            all.push(Ways::Any(choices(&self.others, needed)));
+        }
+        Ways::All(all)
+    }
+
+    fn functionaries(&self, step: &StepName) -> Ways {
+        let Some(verified) = self.verified.and_then(|verified| verified.steps().get(step)) else {
+            return Ways::Any(Vec::new());
+        };
+        let keys = verified.authorised.iter().map(|(keyid, key)| (key.material(), keyid.clone()));
+        let (name, threshold) = (format!("step {step}"), verified.threshold);
+        Ways::Signed(Arc::new(Authority { name, keys: keys.collect(), threshold, is_online: false }))
+    }
+}
+
+/// Every choice of so many of the others, each of which has to list the image.
+fn choices(others: &[Stolen<'_>], needed: usize) -> Vec<Ways> {
+    let mut chosen: Vec<Vec<Ways>> = vec![Vec::new()];
+    for other in others {
+        let listed = || {
+            let mut all = other.published();
+            all.push(other.any(&other.reach.image));
+            Ways::All(all)
+        };
+        let more: Vec<Vec<Ways>> =
+            chosen.iter().map(|choice| choice.iter().cloned().chain([listed()]).collect()).collect();
+        chosen.extend(more);
+    }
+    chosen.retain(|choice| choice.len() == needed);
+    chosen.into_iter().map(Ways::All).collect()
+}
+
+impl Stolen<'_> {
+    /// Nothing is news before snapshot and timestamp say so.
+    fn published(&self) -> Vec<Ways> {
+        [(TopLevel::Snapshot, "snapshot"), (TopLevel::Timestamp, "timestamp")]
+            .map(|(role, name)| Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]))
+            .into()
+    }
+
+    fn root(&self) -> Ways {
+        self.signed("root", self.trusted.signers(TopLevel::Root), false)
+    }
+
+    /// One of these roles, or whoever says who signs for it.
+    fn any(&self, chains: &BTreeSet<RoleChain>) -> Ways {
+        Ways::Any(chains.iter().map(|chain| self.role(chain)).collect())
+    }
+
+    fn role(&self, chain: &RoleChain) -> Ways {
+        let above = match chain.parent() {
+            Some(parent) => self.role(&parent),
+            None => self.root(),
+        };
+        let Some(signers) = self.roles.signers(self.trusted, chain) else { return above };
+        // Whatever lists images is signed by machines, but for the top-level role.
+        let is_online = chain.parent().is_some() && self.reach.image.contains(chain);
+        Ways::Any(vec![self.signed(&chain.to_string(), signers, is_online), above])
+    }
+
+    fn signed(&self, role: &str, Signers { ids, threshold, .. }: Signers, is_online: bool) -> Ways {
+        let name = format!("{role} of {}", self.name);
+        Ways::Signed(Arc::new(Authority { name, keys: ids, threshold: threshold.get(), is_online }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(name: &str, keys: &[u8], threshold: u32, is_online: bool) -> Ways {
+        let keys = keys.iter().map(|seed| (Material::for_tests(*seed), KeyId::from(format!("key-{seed}").as_str())));
+        Ways::Signed(Arc::new(Authority { name: name.to_owned(), keys: keys.collect(), threshold, is_online }))
+    }
+
+    fn sets(ways: &Ways) -> BTreeSet<BTreeSet<String>> {
+        let blast = Blast::of(ways);
+        assert!(!blast.is_cut);
+        blast.sets.iter().map(|set| set.0.values().map(|key| key.keyid.to_string()).collect()).collect()
+    }
+
+    fn wanted(sets: &[&[u8]]) -> BTreeSet<BTreeSet<String>> {
+        sets.iter().map(|set| set.iter().map(|seed| format!("key-{seed}")).collect()).collect()
+    }
+
+    #[test]
+    fn every_least_set_is_found_and_no_larger_one() {
+        let (root, online) = (authority("root", &[1], 1, false), authority("online", &[2, 3, 4], 2, true));
+        let ways = Ways::Any(vec![root.clone(), Ways::All(vec![online.clone(), authority("step", &[5], 1, false)])]);
+        assert_eq!(sets(&ways), wanted(&[&[1], &[2, 3, 5], &[2, 4, 5], &[3, 4, 5]]));
+        // A key of two authorities is stolen once.
+        let ways = Ways::All(vec![online, authority("other", &[2, 9], 1, false)]);
+        assert_eq!(sets(&ways), wanted(&[&[2, 3], &[2, 4], &[3, 4, 9]]));
+        assert_eq!(sets(&Ways::All(Vec::new())), wanted(&[&[]]));
+        assert_eq!(sets(&Ways::Any(Vec::new())), wanted(&[]));
+        assert_eq!(sets(&Ways::All(vec![root, Ways::Any(Vec::new())])), wanted(&[]));
+        assert_eq!(sets(&authority("never met", &[1], 2, false)), wanted(&[]));
+    }
+
+    #[test]
+    fn a_key_is_online_if_it_is_for_anybody() {
+        let ways = Ways::All(vec![authority("targets", &[1], 1, false), authority("timestamp", &[1], 1, true)]);
+        let [set] = &Blast::of(&ways).sets[..] else { panic!() };
+        assert!(set.is_online());
+        let ways = Ways::All(vec![authority("targets", &[1], 1, false), authority("timestamp", &[2], 1, true)]);
+        assert!(!Blast::of(&ways).sets[0].is_online());
+    }
+
+    #[test]
+    fn what_would_be_too_many_sets_is_cut_and_says_so() {
+        let ways = authority("many", &(0..40).collect::<Vec<_>>(), 20, false);
+        assert!(Blast::of(&ways).is_cut);
+    }
+}
