@@ -153,6 +153,7 @@ impl Webhook {
 
     fn tell_all(&self, request: &Request, entry: Entry, verdicts: &[Verdict]) {
         lines::at_once(|| verdicts.iter().for_each(|verdict| self.tell(request, entry, verdict)));
+        self.metrics.remembered(self.verifier.remembered());
     }
 
     /// What a tag means in this object.

@@ -106,6 +106,11 @@ impl Verifier {
         &self.in_use
     }
 
+    /// How many verdicts it remembers, about: bounded, whatever is asked.
+    pub fn remembered(&self) -> u64 {
+        self.verdicts.remembered()
+    }
+
     /// The verdict on one image, by `deadline` at the latest.
     pub async fn verify(&self, world: &World, question: &Question<'_>, now: Timestamp, deadline: Instant) -> Verdict {
         self.verify_by_rules_of(now, world, question, now, deadline).await

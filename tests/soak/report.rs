@@ -1,0 +1,163 @@
+//! What was held by the process over time, and whether that has grown.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use crate::{PROPAGATION, Soak, client, process::Held, process::Webhook};
+
+/// Before this part of the time is over, caches fill.
+const WARM_UP: f64 = 0.15;
+
+/// Samples of which each quarter must have some.
+const ENOUGH: usize = 80;
+
+const BEGIN: &str = "<!-- benches/soak/run -->";
+const END: &str = "<!-- until here -->";
+
+/// What was found, in order.
+#[derive(Default)]
+pub(crate) struct Samples {
+    taken: Vec<Sample>,
+    began: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    held: Held,
+    connections: f64,
+    remembered: f64,
+    /// Answers until then.
+    answers: f64,
+}
+
+/// A row of the table, and how much it may grow.
+struct Row {
+    what: &'static str,
+    of: fn(&Sample) -> f64,
+    digits: usize,
+    may_grow: f64,
+}
+
+/// Between the medians of two quarters. Threads and descriptors come and go with what is going on at the moment of a sample.
+const ROWS: [Row; 8] = [
+    Row { what: "resident, MiB", of: |sample| sample.held.resident, digits: 1, may_grow: 4.0 },
+    Row { what: "of which its own (anonymous), MiB", of: |sample| sample.held.anonymous, digits: 1, may_grow: 4.0 },
+    Row { what: "open descriptors", of: |sample| sample.held.descriptors, digits: 0, may_grow: 4.0 },
+    Row { what: "threads", of: |sample| sample.held.threads, digits: 0, may_grow: 4.0 },
+    Row { what: "connections", of: |sample| sample.connections, digits: 0, may_grow: 4.0 },
+    Row { what: "verdicts that are remembered", of: |sample| sample.remembered, digits: 0, may_grow: 4.0 },
+    // Each root that was ever in force is kept.
+    Row { what: "files in the folder of state", of: |sample| sample.held.files, digits: 0, may_grow: 24.0 },
+    Row { what: "the folder of state, MiB", of: |sample| sample.held.disk, digits: 2, may_grow: 0.5 },
+];
+
+impl Samples {
+    /// Looks once.
+    pub(crate) async fn take(&mut self, webhook: &Webhook, soak: &Soak) {
+        self.began.get_or_insert_with(Instant::now);
+        let Some(held) = webhook.held() else { return soak.fails("the webhook has ended".to_owned()) };
+        let count = async |name| client::metric(soak, name).await.unwrap_or_default() as f64;
+        let connections = count("pratique_connections").await;
+        let remembered = count("pratique_remembered_verdicts").await;
+        let answers = (soak.counts.exact.load(Relaxed) + soak.counts.either.load(Relaxed)) as f64;
+        self.taken.push(Sample { held, connections, remembered, answers });
+    }
+
+    /// Says what was found, and fails the soak where something has grown.
+    pub(crate) fn report(&self, soak: &Soak, took: Duration) {
+        let mut said = String::new();
+        let counts = &soak.counts;
+        let [exact, either, admitted, rude, connections] =
+            [&counts.exact, &counts.either, &counts.admitted, &counts.rude, &counts.connections]
+                .map(|count| count.load(Relaxed));
+        let [repository, policy, certificate] =
+            counts.propagation.each_ref().map(|most| most.load(Relaxed) as f64 / 1e3);
+        let _ = writeln!(
+            said,
+            "{:.1} minutes, {} answers over {} connections: {} were held to the one state that was in force, {} came while \
+             something changed and were held to the states before and after; {} admitted, {} refused. {} times somebody sent \
+             what is no review, or left. Wrong answers: {}.\n",
+            took.as_secs_f64() / 60.0,
+            grouped(exact + either),
+            grouped(connections),
+            grouped(exact),
+            grouped(either),
+            grouped(admitted),
+            grouped(exact + either - admitted),
+            grouped(rude),
+            soak.wrong.lock().unwrap().len(),
+        );
+        let _ = writeln!(
+            said,
+            "| what changed | how often | in force after, at most, s (allowed: {}) |\n|---|---|---|\n\
+             | the repository | {} | {repository:.1} |\n| the policy | {} | {policy:.1} |\n| the certificate | {} | {certificate:.1} |\n",
+            PROPAGATION.as_secs(),
+            soak.repository.settled() - 1,
+            soak.policy.settled() - 1,
+            soak.certificate.settled() - 1,
+        );
+        if self.taken.len() >= ENOUGH {
+            self.compare(soak, &mut said);
+        }
+        println!("{said}");
+        if let Ok(page) = std::env::var("PRATIQUE_SOAK_PAGE") {
+            write(&page, &said);
+        }
+    }
+
+    /// The first quarter after the warm-up beside the last one.
+    fn compare(&self, soak: &Soak, said: &mut String) {
+        let warm = (self.taken.len() as f64 * WARM_UP) as usize;
+        let taken = &self.taken[warm..];
+        let quarter = taken.len() / 4;
+        let (first, last) = (&taken[..quarter], &taken[taken.len() - quarter..]);
+        let _ = writeln!(
+            said,
+            "| median of samples | first quarter | last quarter | most | may grow by |\n|---|---|---|---|---|"
+        );
+        for Row { what, of, digits, may_grow } in ROWS {
+            let most = taken.iter().map(of).fold(0.0, f64::max);
+            let (before, after) = (median(first, of), median(last, of));
+            let _ = writeln!(said, "| {what} | {before:.digits$} | {after:.digits$} | {most:.digits$} | {may_grow} |");
+            if after > before + may_grow {
+                soak.fails(format!("{what}: {before:.digits$} in the first quarter, {after:.digits$} in the last"));
+            }
+        }
+        let per_thousand = |samples: &[Sample]| {
+            let (from, to) = (samples.first().unwrap(), samples.last().unwrap());
+            (to.held.cpu - from.held.cpu) / (to.answers - from.answers) * 1e6
+        };
+        let _ =
+            writeln!(said, "| CPU ms per 1,000 answers | {:.0} | {:.0} | | |", per_thousand(first), per_thousand(last));
+    }
+}
+
+fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
+    let mut values: Vec<f64> = samples.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut said = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            said.push(',');
+        }
+        said.push(digit);
+    }
+    said
+}
+
+/// Replaces what stands between the markers of a page.
+fn write(page: &str, said: &str) {
+    let text = fs::read_to_string(page).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("the page has the marker");
+    let (_, after) = rest.split_once(END).expect("the page has the marker");
+    fs::write(page, format!("{before}{BEGIN}\n{}\n{END}{after}", said.trim_end())).unwrap();
+}
