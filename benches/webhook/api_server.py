@@ -10,14 +10,13 @@ policy-controller, whose program is given, verifies the image, with a signature 
 
 import argparse
 import base64
+import contextlib
 import json
-import os
 import pathlib
 import shutil
 import ssl
 import statistics
 import subprocess
-import time
 import urllib.request
 
 import measure
@@ -31,30 +30,36 @@ class ApiServer:
     """etcd and kube-apiserver over a new store. What they log is in a folder of their own."""
 
     def __init__(self, programs, folder, tls):
+        self.started = contextlib.ExitStack()
+        with contextlib.ExitStack() as ends:
+            self.start(ends, programs, folder, tls)
+            self.started = ends.pop_all()
+
+    def start(self, ends, programs, folder, tls):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
         (folder / "kubeconfig").write_text("")
         self.folder, self.programs, self.tls = folder, programs, tls
         store, peer = measure.free_port(), measure.free_port()
-        self.etcd = measure.Process(
+        ends.enter_context(measure.Process(
             [programs / "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync", "--log-level", "warn",
              f"--listen-client-urls=http://127.0.0.1:{store}", f"--advertise-client-urls=http://127.0.0.1:{store}",
              f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-             f"--initial-cluster=default=http://127.0.0.1:{peer}"], store, folder / "etcd.log")
+             f"--initial-cluster=default=http://127.0.0.1:{peer}"], store, folder / "etcd.log"))
         port = measure.free_port()
         self.url = f"https://127.0.0.1:{port}"
-        self.process = measure.Process(
+        process = ends.enter_context(measure.Process(
             [programs / "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{store}", "--bind-address=127.0.0.1",
              f"--secure-port={port}", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
              "--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC", f"--cert-dir={folder}",
              f"--tls-cert-file={tls}/tls.crt", f"--tls-private-key-file={tls}/tls.key",
              f"--token-auth-file={folder}/tokens.csv", "--service-account-issuer=https://kubernetes.default.svc",
-             f"--service-account-signing-key-file={tls}/tls.key", f"--service-account-key-file={tls}/tls.key",
+             f"--service-account-signing-key-file={tls}/tls.key", f"--service-account-key-file={tls}/tls.crt",
              # Pods need no account, which a controller would have to make.
-             "--disable-admission-plugins=ServiceAccount"], port, folder / "kube-apiserver.log")
+             "--disable-admission-plugins=ServiceAccount"], port, folder / "kube-apiserver.log"))
         self.context = ssl.create_default_context(cafile=tls / "ca.crt")
-        self.process.wait(lambda: self.ask("GET", "/readyz"), 60)
+        process.wait(lambda: self.ask("GET", "/readyz"), 60)
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "it",
@@ -66,8 +71,7 @@ class ApiServer:
         return self
 
     def __exit__(self, *ended):
-        self.process.__exit__(*ended)
-        self.etcd.__exit__(*ended)
+        self.started.__exit__(*ended)
 
     def ask(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}

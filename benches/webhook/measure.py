@@ -52,6 +52,7 @@ class Process:
                 return (time.perf_counter() - self.began) * 1000
             except OSError:
                 if self.child.poll() is not None or time.perf_counter() - self.began > seconds:
+                    self.__exit__()
                     raise SystemExit(f"{self.child.args[:2]} does not serve: see {self.log.name}")
                 time.sleep(0.001)
 

@@ -7,17 +7,15 @@ log, its two webhooks, and the program as a process. Nothing of it is part of th
 import base64
 import hashlib
 import json
-import os
-import pathlib
 import shutil
 import subprocess
-import time
-import urllib.request
 
 import measure
 
 NAMESPACE = "cosign-system"
 PATH = "team/app"
+# It has an option for another one, which it reads after it took this.
+PORT = 8443
 PODS = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"], "scope": "Namespaced"}]
 
 
@@ -80,36 +78,34 @@ class PolicyController:
         self.registry = Registry(bench, bench.built / "registry")
         config = program.resolve().parent / "source/config"
         api.namespace(NAMESPACE)
-        for name in ("300-clusterimagepolicy", "300-trustroot", "500-webhook-configuration", "501-policy-webhook-configurations",
-                     "config-image-policies", "config-leader-election", "config-logging", "config-observability",
-                     "config-policy-controller", "config-sigstore-keys"):
+        for name in ("300-clusterimagepolicy", "300-trustroot", "config-image-policies", "config-leader-election", "config-logging",
+                     "config-observability", "config-policy-controller", "config-sigstore-keys"):
             api.kubectl("apply", "-f", str(config / f"{name}.yaml"))
         api.kubectl("wait", "--for=condition=Established", "crd/clusterimagepolicies.policy.sigstore.dev", "--timeout=60s")
+        # Before its own webhooks are to be asked about it, which the API server of the benchmark does not reach as a Service.
+        self.policy()
+        for name in ("500-webhook-configuration", "501-policy-webhook-configurations"):
+            api.kubectl("apply", "-f", str(config / f"{name}.yaml"))
         tls = api.tls
         keys = {"server-key.pem": tls / "tls.key", "server-cert.pem": tls / "tls.crt", "ca-cert.pem": tls / "ca.crt"}
         data = {name: base64.b64encode(path.read_bytes()).decode() for name, path in keys.items()}
         api.kubectl("apply", "-f", "-", stdin=json.dumps({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "webhook-certs", "namespace": NAMESPACE}, "data": data}))
-        self.policy()
-        port = measure.free_port()
         environment = {"SYSTEM_NAMESPACE": NAMESPACE, "CONFIG_LOGGING_NAME": "config-logging", "WEBHOOK_NAME": "webhook",
                        "METRICS_DOMAIN": "sigstore.dev/policy", "HOME": str(bench.built / "policy-controller"),
-                       "POD_NAME": "webhook", "CONFIG_OBSERVABILITY_NAME": "config-observability"}
+                       "POD_NAME": "webhook", "KUBECONFIG": str(api.kubeconfig), "CONFIG_OBSERVABILITY_NAME": "config-observability"}
         command = ["env", *(f"{name}={value}" for name, value in environment.items()), program.resolve(),
-                   f"--secure-port={port}", f"--kubeconfig={api.kubeconfig}", "--disable-tuf"]
-        self.process = measure.Process(command, port, bench.built / "policy-controller.log")
+                   "--disable-tuf"]
+        self.process = measure.Process(command, PORT, bench.built / "policy-controller.log")
         self.process.wait(self.compiled, 60)
         self.idle = self.process.memory()
-        self.install(port)
+        self.install()
 
     def policy(self):
-        """One key that verifies, and no transparency log. Written past its own webhook, which nobody reaches here."""
-        for kind in ("validatingwebhookconfigurations", "mutatingwebhookconfigurations"):
-            side = kind.removesuffix("webhookconfigurations").replace("mutating", "defaulting")
-            self.api.kubectl("delete", kind, f"{side}.clusterimagepolicy.sigstore.dev", "--ignore-not-found")
+        """One key that verifies, and no transparency log."""
         public = openssl("ec", "-in", str(self.registry.key), "-pubout").decode()
         self.api.kubectl("apply", "-f", "-", stdin=json.dumps({
-            "apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": "one-key"},
+            "apiVersion": "policy.sigstore.dev/v1alpha1", "kind": "ClusterImagePolicy", "metadata": {"name": "one-key"},
             "spec": {"images": [{"glob": f"{self.registry.name}*"}],
                      "authorities": [{"name": "key", "key": {"data": public, "hashAlgorithm": "sha256"}}]}}))
 
@@ -119,15 +115,18 @@ class PolicyController:
         if "one-key" not in said.get("data", {}):
             raise OSError("the policy is not compiled")
 
-    def install(self, port):
+    def install(self):
         namespace = "prod-policy-controller"
         self.api.namespace(namespace)
+        # It asks for the account of each Pod, for what it is to pull with.
+        self.api.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app"}})
         bundle = base64.b64encode((self.api.tls / "ca.crt").read_bytes()).decode()
         for kind, path in (("Validating", "/validations"), ("Mutating", "/mutations")):
             entry = {"name": "policy.sigstore.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": PODS,
                      "timeoutSeconds": 25, "failurePolicy": "Fail", "matchPolicy": "Equivalent",
                      "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                     "clientConfig": {"url": f"https://127.0.0.1:{port}{path}", "caBundle": bundle}}
+                     "clientConfig": {"url": f"https://127.0.0.1:{PORT}{path}", "caBundle": bundle}}
             self.api.ask("POST", f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations", {
                 "apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration",
                 "metadata": {"name": namespace}, "webhooks": [entry]})
