@@ -1,11 +1,6 @@
 //! What was held by the process over time, and whether that has grown.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::{PROPAGATION, Soak, client, process::Held, process::Webhook};
 
@@ -22,7 +17,6 @@ const END: &str = "<!-- until here -->";
 #[derive(Default)]
 pub(crate) struct Samples {
     taken: Vec<Sample>,
-    began: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,13 +52,16 @@ const ROWS: [Row; 8] = [
 impl Samples {
     /// Looks once.
     pub(crate) async fn take(&mut self, webhook: &Webhook, soak: &Soak) {
-        self.began.get_or_insert_with(Instant::now);
         let Some(held) = webhook.held() else { return soak.fails("the webhook has ended".to_owned()) };
         let count = async |name| client::metric(soak, name).await.unwrap_or_default() as f64;
         let connections = count("pratique_connections").await;
         let remembered = count("pratique_remembered_verdicts").await;
         let answers = (soak.counts.exact.load(Relaxed) + soak.counts.either.load(Relaxed)) as f64;
         self.taken.push(Sample { held, connections, remembered, answers });
+        // Every minute.
+        if self.taken.len().is_multiple_of(30) {
+            println!("{answers} answers, {remembered} verdicts remembered, {connections} connections, {held:?}");
+        }
     }
 
     /// Says what was found, and fails the soak where something has grown.
@@ -101,39 +98,41 @@ impl Samples {
             soak.certificate.settled() - 1,
         );
         if self.taken.len() >= ENOUGH {
-            self.compare(soak, &mut said);
+            compare(&self.taken, &mut said).into_iter().for_each(|grown| soak.fails(grown));
         }
         println!("{said}");
-        if let Ok(page) = std::env::var("PRATIQUE_SOAK_PAGE") {
+        // What failed is to be read in the log, and takes the place of no figures.
+        if let Ok(page) = std::env::var("PRATIQUE_SOAK_PAGE")
+            && soak.wrong.lock().unwrap().is_empty()
+        {
             write(&page, &said);
         }
     }
+}
 
-    /// The first quarter after the warm-up beside the last one.
-    fn compare(&self, soak: &Soak, said: &mut String) {
-        let warm = (self.taken.len() as f64 * WARM_UP) as usize;
-        let taken = &self.taken[warm..];
-        let quarter = taken.len() / 4;
-        let (first, last) = (&taken[..quarter], &taken[taken.len() - quarter..]);
-        let _ = writeln!(
-            said,
-            "| median of samples | first quarter | last quarter | most | may grow by |\n|---|---|---|---|---|"
-        );
-        for Row { what, of, digits, may_grow } in ROWS {
-            let most = taken.iter().map(of).fold(0.0, f64::max);
-            let (before, after) = (median(first, of), median(last, of));
-            let _ = writeln!(said, "| {what} | {before:.digits$} | {after:.digits$} | {most:.digits$} | {may_grow} |");
-            if after > before + may_grow {
-                soak.fails(format!("{what}: {before:.digits$} in the first quarter, {after:.digits$} in the last"));
-            }
+/// Writes the first quarter after the warm-up beside the last one, and says what has grown.
+fn compare(taken: &[Sample], said: &mut String) -> Vec<String> {
+    let taken = &taken[(taken.len() as f64 * WARM_UP) as usize..];
+    let quarter = taken.len() / 4;
+    let (first, last) = (&taken[..quarter], &taken[taken.len() - quarter..]);
+    let mut grown = Vec::new();
+    let _ = writeln!(said, "| median of samples | first quarter | last quarter | most | may grow by |");
+    let _ = writeln!(said, "|---|---|---|---|---|");
+    for Row { what, of, digits, may_grow } in ROWS {
+        let most = taken.iter().map(of).fold(0.0, f64::max);
+        let (before, after) = (median(first, of), median(last, of));
+        let _ = writeln!(said, "| {what} | {before:.digits$} | {after:.digits$} | {most:.digits$} | {may_grow} |");
+        if after > before + may_grow {
+            grown.push(format!("{what}: {before:.digits$} in the first quarter, {after:.digits$} in the last"));
         }
-        let per_thousand = |samples: &[Sample]| {
-            let (from, to) = (samples.first().unwrap(), samples.last().unwrap());
-            (to.held.cpu - from.held.cpu) / (to.answers - from.answers) * 1e6
-        };
-        let _ =
-            writeln!(said, "| CPU ms per 1,000 answers | {:.0} | {:.0} | | |", per_thousand(first), per_thousand(last));
     }
+    let per_thousand = |samples: &[Sample]| {
+        let (from, to) = (samples.first().unwrap(), samples.last().unwrap());
+        (to.held.cpu - from.held.cpu) / (to.answers - from.answers) * 1e6
+    };
+    let (before, after) = (per_thousand(first), per_thousand(last));
+    let _ = writeln!(said, "| CPU ms per 1,000 answers | {before:.0} | {after:.0} | | |");
+    grown
 }
 
 fn median(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
@@ -146,7 +145,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut said = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             said.push(',');
         }
         said.push(digit);
@@ -160,4 +159,17 @@ fn write(page: &str, said: &str) {
     let (before, rest) = text.split_once(BEGIN).expect("the page has the marker");
     let (_, after) = rest.split_once(END).expect("the page has the marker");
     fs::write(page, format!("{before}{BEGIN}\n{}\n{END}{after}", said.trim_end())).unwrap();
+}
+
+#[test]
+fn what_grows_is_told_from_what_comes_and_goes() {
+    let mut taken: Vec<Sample> = (0..100).map(|_| Sample::default()).collect();
+    for (number, sample) in taken.iter_mut().enumerate() {
+        // While caches fill.
+        sample.held.resident = if number < 10 { number as f64 } else { 40.0 };
+        sample.held.threads = if number % 3 == 0 { 30.0 } else { 20.0 };
+        sample.held.descriptors = 20.0 + number as f64 / 10.0;
+    }
+    let grown = compare(&taken, &mut String::new());
+    assert!(grown.len() == 1 && grown[0].starts_with("open descriptors: "), "{grown:?}");
 }
