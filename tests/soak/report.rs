@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use crate::{PROPAGATION, Soak, client, process::Held, process::Webhook};
+use crate::{Soak, client, process::Held, process::Webhook};
 
 /// Before this part of the time is over, caches fill.
 const WARM_UP: f64 = 0.15;
@@ -92,7 +92,7 @@ impl Samples {
             said,
             "| what changed | how often | in force after, at most, s (allowed: {}) |\n|---|---|---|\n\
              | the repository | {} | {repository:.1} |\n| the policy | {} | {policy:.1} |\n| the certificate | {} | {certificate:.1} |\n",
-            PROPAGATION.as_secs(),
+            soak.plan.propagation.as_secs(),
             soak.repository.settled() - 1,
             soak.policy.settled() - 1,
             soak.certificate.settled() - 1,
