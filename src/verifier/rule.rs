@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    TagUse, Verifier, World,
+    Moment, TagUse, Verifier, World,
     care::{ends_soon, loose},
     case::{Asked, Case, Proven},
 };
@@ -36,6 +36,8 @@ pub(super) enum Named<'a> {
 pub(super) struct ByRule<'a> {
     pub(super) verifier: &'a Verifier,
     pub(super) world: &'a World,
+    /// By which sets.
+    pub(super) moment: &'a Moment,
     pub(super) rule: &'a Rule,
     pub(super) named: Named<'a>,
     pub(super) times: Times,
@@ -195,7 +197,7 @@ impl ByRule<'_> {
     /// What people have to renew soon, lest the image be refused.
     fn soon(&self, part: &Part, proven: &Proven) -> Option<String> {
         let (settings, repository) = self.world.repository(&part.requirement.repository).ok()?;
-        let generation = repository.generation()?;
+        let generation = self.moment.generation(repository)?;
         let within = settings.expiry_warning;
         ends_soon(&proven.proof, &part.requirement, generation.trusted(), self.times.now, within)
     }
@@ -230,6 +232,7 @@ impl ByRule<'_> {
             in_use,
             limits,
             world,
+            moment: self.moment,
             repository,
             registry,
             layers,
