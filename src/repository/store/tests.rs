@@ -241,7 +241,7 @@ async fn prunes_the_oldest_target_files_down_to_the_limit() {
 async fn target_files_without_an_end_take_no_more_room_than_they_are_given() {
     let dir = tempfile::tempdir().unwrap();
     for process in 0..3 {
-        let store = Store::open_keeping(dir.path().join("acme"), 800).await.unwrap();
+        let store = Store::open(dir.path().join("acme")).await.unwrap().keeping(800);
         for number in 0..40 {
             let digest = store.put_target(format!("{process:50}{number:50}").as_bytes()).await.unwrap();
             assert!(store.target(digest, 100).await.is_some());
@@ -249,5 +249,17 @@ async fn target_files_without_an_end_take_no_more_room_than_they_are_given() {
             // One look an eighth of the limit, and what was put before the next.
             assert!(kept <= 8 + 1, "{kept} files of 100 bytes");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_state_of_the_command_line_keeps_all_target_files() {
+    let (_dir, store) = store().await;
+    let mut digests = Vec::new();
+    for number in 0..40 {
+        digests.push(store.put_target(format!("{number:100}").as_bytes()).await.unwrap());
+    }
+    for digest in digests {
+        assert!(store.target(digest, 100).await.is_some());
     }
 }
