@@ -1,5 +1,7 @@
 //! What the verdicts of one moment rest on: a policy, and the repositories that it names.
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,
@@ -8,8 +10,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-
-mod sources;
 
 use self::sources::Disk;
 pub use self::sources::Via;
