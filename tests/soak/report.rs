@@ -2,12 +2,12 @@
 
 use std::{fmt::Write as _, fs, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use crate::{Soak, client, process::Held, process::Webhook};
+use crate::{Soak, client, policies::ALL, process::Held, process::Webhook};
 
-/// Before this part of the time is over, caches fill.
+/// Before this part of the time is over, and every policy has been in force, caches fill.
 const WARM_UP: f64 = 0.15;
 
-/// Samples of which each quarter must have some.
+/// Samples after that of which each quarter must have some.
 const ENOUGH: usize = 80;
 
 const BEGIN: &str = "<!-- benches/soak/run -->";
@@ -26,6 +26,8 @@ struct Sample {
     remembered: f64,
     /// Answers until then.
     answers: f64,
+    /// Policies that were in force until then.
+    policies: usize,
 }
 
 /// A row of the table, and how much it may grow.
@@ -57,7 +59,8 @@ impl Samples {
         let connections = count("pratique_connections").await;
         let remembered = count("pratique_remembered_verdicts").await;
         let answers = (soak.counts.exact.load(Relaxed) + soak.counts.either.load(Relaxed)) as f64;
-        self.taken.push(Sample { held, connections, remembered, answers });
+        let policies = soak.policy.settled();
+        self.taken.push(Sample { held, connections, remembered, answers, policies });
         // Every minute.
         if self.taken.len().is_multiple_of(30) {
             println!("{answers} answers, {remembered} verdicts remembered, {connections} connections, {held:?}");
@@ -97,8 +100,13 @@ impl Samples {
             soak.policy.settled() - 1,
             soak.certificate.settled() - 1,
         );
-        if self.taken.len() >= ENOUGH {
-            compare(&self.taken, &mut said).into_iter().for_each(|grown| soak.fails(grown));
+        let policies = self.taken.iter().position(|sample| sample.policies > ALL.len());
+        let warm = policies.unwrap_or(usize::MAX).max((self.taken.len() as f64 * WARM_UP) as usize);
+        match self.taken.get(warm..) {
+            Some(taken) if taken.len() >= ENOUGH => {
+                compare(taken, &mut said).into_iter().for_each(|grown| soak.fails(grown));
+            }
+            _ => said.push_str("It was too short to tell whether something grows.\n"),
         }
         println!("{said}");
         // What failed is to be read in the log, and takes the place of no figures.
@@ -112,7 +120,6 @@ impl Samples {
 
 /// Writes the first quarter after the warm-up beside the last one, and says what has grown.
 fn compare(taken: &[Sample], said: &mut String) -> Vec<String> {
-    let taken = &taken[(taken.len() as f64 * WARM_UP) as usize..];
     let quarter = taken.len() / 4;
     let (first, last) = (&taken[..quarter], &taken[taken.len() - quarter..]);
     let mut grown = Vec::new();
@@ -165,8 +172,7 @@ fn write(page: &str, said: &str) {
 fn what_grows_is_told_from_what_comes_and_goes() {
     let mut taken: Vec<Sample> = (0..100).map(|_| Sample::default()).collect();
     for (number, sample) in taken.iter_mut().enumerate() {
-        // While caches fill.
-        sample.held.resident = if number < 10 { number as f64 } else { 40.0 };
+        sample.held.resident = 40.0 + number as f64 / 50.0;
         sample.held.threads = if number % 3 == 0 { 30.0 } else { 20.0 };
         sample.held.descriptors = 20.0 + number as f64 / 10.0;
     }
