@@ -206,10 +206,13 @@ def report(bench, cases, args):
                  "its CPU s per 1,000"], rows)
     said = []
     for without, with_it, what in ((1, 2, "to verify"), (3, 4, "to verify and to pin")):
-        ratios = [cases[with_it].at(key, 0.5) / cases[without].at(key, 0.5) for key in cases[0].each]
-        said.append(f"{what}: {min(ratios):.2f} to {max(ratios):.2f}, at the median {statistics.median(ratios):.2f}")
-    bench.say(f"The time of a request with Pratique by that with the webhook that does nothing, at p50: {'; '.join(said)}. "
-              f"{args.rounds} rounds of {args.seconds:g} s for each line, by turns.")
+        times = [[case.at(key, 0.5) for case in (cases[0], cases[without], cases[with_it])] for key in cases[0].each]
+        ratios = [ours / null for _, null, ours in times]
+        added = [(ours - none) / (null - none) for none, null, ours in times if null > none]
+        said.append(f"{what} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), and of what it adds "
+                    f"{statistics.median(added):.2f} ({min(added):.2f} to {max(added):.2f})")
+    bench.say(f"A request with Pratique takes, by one with the webhook that does nothing, at p50 and the median of the four kinds of "
+              f"request: {'; '.join(said)}. {args.rounds} rounds of {args.seconds:g} s for each line, by turns.")
     bench.say()
 
 

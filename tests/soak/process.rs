@@ -27,7 +27,8 @@ pub(crate) struct Held {
     pub(crate) anonymous: f64,
     pub(crate) descriptors: f64,
     pub(crate) threads: f64,
-    /// Files in the folder of state, and what they take in mebibytes.
+    /// Files in the folder of state, and what they take in mebibytes. Each root that was ever in force is kept, and not
+    /// counted.
     pub(crate) files: f64,
     pub(crate) disk: f64,
     /// Seconds of a processor, from its start.
@@ -98,6 +99,7 @@ fn folder(dir: &Path) -> (usize, u64) {
     let Ok(entries) = fs::read_dir(dir) else { return (0, 0) };
     entries.flatten().fold((0, 0), |(files, bytes), entry| {
         let (more, larger) = match entry.metadata() {
+            Ok(found) if found.is_dir() && entry.file_name() == "roots" => (0, 0),
             Ok(found) if found.is_dir() => folder(&entry.path()),
             Ok(found) => (1, found.len()),
             Err(_) => (0, 0),

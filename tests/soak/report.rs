@@ -46,9 +46,13 @@ const ROWS: [Row; 8] = [
     Row { what: "threads", of: |sample| sample.held.threads, digits: 0, may_grow: 4.0 },
     Row { what: "connections", of: |sample| sample.connections, digits: 0, may_grow: 4.0 },
     Row { what: "verdicts that are remembered", of: |sample| sample.remembered, digits: 0, may_grow: 4.0 },
-    // Each root that was ever in force is kept.
-    Row { what: "files in the folder of state", of: |sample| sample.held.files, digits: 0, may_grow: 24.0 },
-    Row { what: "the folder of state, MiB", of: |sample| sample.held.disk, digits: 2, may_grow: 0.5 },
+    Row {
+        what: "files in the folder of state, but for roots",
+        of: |sample| sample.held.files,
+        digits: 0,
+        may_grow: 4.0,
+    },
+    Row { what: "these files, MiB", of: |sample| sample.held.disk, digits: 2, may_grow: 0.5 },
 ];
 
 impl Samples {
