@@ -211,13 +211,9 @@ impl Verifier {
         let named = Named::File { path: question.path, digest: question.digest };
         let times = Times { rules: now, now, deadline };
         let moment = Moment::default();
-        let by_rule = ByRule { verifier: self, world, moment: &moment, rule: question.rule, named, times };
-        loop {
-            let verdict = by_rule.verdict(refusal.clone()).await;
-            if moment.is_one() {
-                return verdict;
-            }
-        }
+        ByRule { verifier: self, world, moment: &moment, rule: question.rule, named, times }
+            .verdict_of_one(refusal)
+            .await
     }
 
     async fn judge(
@@ -230,18 +226,15 @@ impl Verifier {
         times: Times,
     ) -> Verdict {
         match selected {
-            Selected::Rule(rule) => {
-                let own = Moment::default();
-                let moment = question.moment.unwrap_or(&own);
-                let by_rule = ByRule { verifier: self, world, moment, rule, named, times };
-                loop {
-                    let verdict = by_rule.verdict(refusal.clone()).await;
-                    // Of several images all are judged again together.
-                    if question.moment.is_some() || own.is_one() {
-                        return verdict;
-                    }
+            Selected::Rule(rule) => match question.moment {
+                // Of several images all are judged again together.
+                Some(moment) => ByRule { verifier: self, world, moment, rule, named, times }.verdict(refusal).await,
+                None => {
+                    let moment = Moment::default();
+                    let by_rule = ByRule { verifier: self, world, moment: &moment, rule, named, times };
+                    Box::pin(by_rule.verdict_of_one(refusal)).await
                 }
-            }
+            },
             Selected::Default(action) => {
                 refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };
                 match action {

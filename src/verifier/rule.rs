@@ -63,6 +63,16 @@ pub(super) struct Times {
 }
 
 impl ByRule<'_> {
+    /// The verdict, where nothing else is judged at its moment.
+    pub(super) async fn verdict_of_one(&self, refusal: Refusal) -> Verdict {
+        loop {
+            let verdict = self.verdict(refusal.clone()).await;
+            if self.moment.is_one() {
+                return verdict;
+            }
+        }
+    }
+
     /// The verdict. `refusal` holds what is known of the image.
     pub(super) async fn verdict(&self, mut refusal: Refusal) -> Verdict {
         refusal.rule = Some(self.rule.name().to_string());
