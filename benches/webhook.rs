@@ -1,5 +1,6 @@
 //! `webhook make FOLDER SHAPE…` publishes a project and a policy that verifies its images; `webhook load URL FOLDER …`
-//! sends reviews about them to whatever listens there, and says how long each took.
+//! sends reviews about them to whatever listens there, and says how long each took; `webhook pods URL FOLDER TOKEN NAMESPACE …`
+//! has an API server create Pods of them.
 //!
 //! `benches/webhook/run` measures `pratique serve` with it, beside a webhook that does nothing. It is a process of its own,
 //! as the API server is.
@@ -14,6 +15,8 @@
 
 #[path = "webhook/load.rs"]
 mod load;
+#[path = "webhook/pods.rs"]
+mod pods;
 mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -21,6 +24,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use load::{Load, Version};
+use pods::Pods;
 use pratique::certs::issue::Authority;
 use serde_json::json;
 use support::{
@@ -38,6 +42,15 @@ fn main() {
             fs::write(Path::new(folder).join("policy.yaml"), chain::policy(url, rules.parse().unwrap())).unwrap();
         }
         ["load", url, folder, options @ ..] => load(url, Path::new(folder), &words(options)),
+        ["pods", url, folder, token, namespace, options @ ..] => {
+            let words = words(options);
+            let word = |name: &str, otherwise: usize| words.get(name).copied().unwrap_or(otherwise);
+            let (url, token, namespace) = (*url, *token, *namespace);
+            let [url, token, namespace] = [url, token, namespace].map(str::to_owned);
+            let pods = Pods { url, token, namespace, is_dry: word("dry", 1) == 1, connections: word("connections", 1) };
+            let times = pods.create(Path::new(folder), word("milliseconds", 1000) as u64);
+            println!("{}", json!({"each": times.each, "seconds": times.wall.as_secs_f64()}));
+        }
         _ => println!("benches/webhook/run measures the webhook with this"),
     }
 }

@@ -52,6 +52,7 @@ class Process:
                 return (time.perf_counter() - self.began) * 1000
             except OSError:
                 if self.child.poll() is not None or time.perf_counter() - self.began > seconds:
+                    self.__exit__()
                     raise SystemExit(f"{self.child.args[:2]} does not serve: see {self.log.name}")
                 time.sleep(0.001)
 
@@ -275,6 +276,13 @@ def growth(bench):
     bench.table(["what grows", "to", "first review of the process, ms", "an image not judged before, ms", "its CPU ms", "warm, p50 ms", "MiB"], rows)
 
 
+def write(page, begin, end, lines):
+    """Replaces what stands between two markers of a page."""
+    before, rest = page.read_text().split(begin, 1)
+    after = rest.split(end, 1)[1]
+    page.write_text(f"{before}{begin}\n" + "\n".join(lines).rstrip() + f"\n{end}{after}")
+
+
 LARGE = {"images": 64, "others": 99675, "bins": 16384}
 SECTIONS = {"warm": warm, "start": start, "cold": cold, "memory": memory, "growth": growth}
 
@@ -293,10 +301,7 @@ def main():
     for word in args.only.split(","):
         SECTIONS[word](bench)
     if args.write:
-        page = args.write.read_text()
-        before, rest = page.split(BEGIN, 1)
-        after = rest.split(END, 1)[1]
-        args.write.write_text(f"{before}{BEGIN}\n" + "\n".join(bench.written).rstrip() + f"\n{END}{after}")
+        write(args.write, BEGIN, END, bench.written)
 
 
 if __name__ == "__main__":

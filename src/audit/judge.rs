@@ -206,6 +206,7 @@ fn question<'a>(running: &'a Running, reference: &'a str, field: &'a str) -> Que
         budgeted: false,
         used_as: running.used_as,
         tag: TagUse::Refused(Pinning::Off),
+        moment: None,
     }
 }
 

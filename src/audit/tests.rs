@@ -166,6 +166,7 @@ pub(super) async fn label_at(world: &World, reference: &str, now: Timestamp) -> 
         budgeted: false,
         used_as: UsedAs::Container,
         tag: TagUse::Refused(Pinning::Off),
+        moment: None,
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     Verifier::default().verify(world, &question, now, deadline).await.label()

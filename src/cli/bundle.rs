@@ -262,6 +262,7 @@ impl<'a> Judging<'a> {
             budgeted: false,
             used_as: UsedAs::Container,
             tag: TagUse::NamesNow,
+            moment: None,
         };
         verifier.verify(world, &question, self.now, Instant::now() + PATIENCE).await
     }

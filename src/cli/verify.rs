@@ -203,6 +203,7 @@ fn judge(args: &Args, now: Timestamp, surveyed: bool) -> anyhow::Result<(Verdict
                 Use::Volume => UsedAs::Volume,
             },
             tag: TagUse::NamesNow,
+            moment: None,
         };
         let verdict = verifier.verify(&world, &question, now, deadline).await;
         let surveys = match surveyed {

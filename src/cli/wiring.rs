@@ -148,6 +148,7 @@ impl Args {
             health: health.clone(),
             metrics: metrics.clone(),
             refreshing: BTreeMap::new(),
+            trying: None,
         };
         tasks.push(tokio::spawn(builder.run()));
         Ok(Wired { world, changed, cluster, client, tasks })
@@ -239,6 +240,8 @@ struct Builder {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     refreshing: BTreeMap<RepositoryName, (Arc<Repository>, JoinHandle<()>)>,
+    /// Waits until every repository has been tried.
+    trying: Option<JoinHandle<()>>,
 }
 
 impl Builder {
@@ -296,7 +299,6 @@ impl Builder {
     fn put_in_force(&mut self, world: World) {
         let world = Arc::new(world);
         let mut still = BTreeMap::new();
-        let mut new = Vec::new();
         for (settings, repository) in world.repositories() {
             let name = repository.name().clone();
             let task = match self.refreshing.remove(&name) {
@@ -305,7 +307,6 @@ impl Builder {
                     if let Some((_, task)) = replaced {
                         task.abort();
                     }
-                    new.push(repository.clone());
                     let pause = Duration::try_from(settings.refresh).unwrap_or(LOOK);
                     let (repository, metrics) = (repository.clone(), self.metrics.clone());
                     let watch = separation::watch(self.world.clone(), metrics.clone(), self.events.clone());
@@ -327,16 +328,20 @@ impl Builder {
         self.health.ready(Part::Policy);
         let health = self.health.clone();
         let all: Vec<_> = self.refreshing.values().map(|(repository, _)| repository.clone()).collect();
-        tokio::spawn(async move {
-            for repository in all {
+        let trying = tokio::spawn(async move {
+            for repository in &all {
                 repository.recalled().await;
             }
             health.ready(Part::Trust);
-            for repository in new {
+            for repository in &all {
                 repository.tried().await;
             }
             health.ready(Part::Repositories);
         });
+        // The one before waits for repositories that nobody may be refreshing any more.
+        if let Some(before) = self.trying.replace(trying) {
+            before.abort();
+        }
     }
 
     fn keep(&self, error: &anyhow::Error, kept: bool) {

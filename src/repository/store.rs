@@ -17,7 +17,10 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,16 @@ mod tests;
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: Arc<Path>,
+    targets: Arc<Targets>,
+}
+
+/// How much of target files is kept. They are named by their content, so nothing ever takes the place of another.
+#[derive(Debug, Default)]
+struct Targets {
+    /// Bytes after which those written longest ago go; all are kept where there is none.
+    kept: Option<u64>,
+    /// Bytes that were written since that was last looked at.
+    since: AtomicU64,
 }
 
 /// The right to change the metadata of a [`Store`]: held by one process at a time, from before the first byte is read
@@ -80,6 +93,9 @@ impl Error {
     }
 }
 
+/// Bytes of target files that a process keeps that lives long: of one repository, where the folder of all may have a few
+/// hundred mebibytes.
+const TARGETS: u64 = 64 << 20;
 /// Pause between two attempts at a lock that another process holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// The longest file name written; file systems end at 255 bytes.
@@ -109,9 +125,21 @@ impl Store {
     /// The store in a folder, which is made if it is missing.
     pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let dir: PathBuf = dir.into();
-        let store = Self { dir: dir.as_path().into() };
+        let store = Self { dir: dir.as_path().into(), targets: Arc::default() };
         store.blocking(move |_| fs::create_dir_all(&dir).map_err(at(&dir))).await?;
         Ok(store)
+    }
+
+    /// The same, with an end to what target files may take: for who can fetch again what went. A state into which a bundle
+    /// was imported is all there is.
+    pub fn bounded(self) -> Self {
+        self.keeping(TARGETS)
+    }
+
+    fn keeping(self, kept: u64) -> Self {
+        // What processes before this one have left is looked at with the first file.
+        let targets = Targets { kept: Some(kept), since: AtomicU64::new(kept) };
+        Self { targets: Arc::new(targets), ..self }
     }
 
     /// Waits until nobody else writes here, at most until `deadline`.
@@ -173,17 +201,24 @@ impl Store {
         self.blocking(read_checked).await
     }
 
-    /// Keeps a target file under its content.
+    /// Keeps a target file under its content. Where that has a bound, those written longest ago go.
     pub async fn put_target(&self, bytes: &[u8]) -> Result<Sha256, Error> {
         let bytes = bytes.to_vec();
-        let digest = Sha256::of(&bytes);
-        self.blocking(move |dir| write(&dir.join(target_name(digest)), &bytes)).await?;
+        let (digest, targets) = (Sha256::of(&bytes), self.targets.clone());
+        let put = move |dir: &Path| {
+            write(&dir.join(target_name(digest)), &bytes)?;
+            let Some(kept) = targets.kept else { return Ok(()) };
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let since = targets.since.fetch_add(length, Ordering::Relaxed).saturating_add(length);
+            // A look goes over all of them.
+            if since <= kept / 8 {
+                return Ok(());
+            }
+            targets.since.store(0, Ordering::Relaxed);
+            prune(&dir.join("targets"), kept)
+        };
+        self.blocking(put).await?;
         Ok(digest)
-    }
-
-    /// Removes the target files written longest ago until the others have at most `max_bytes` together.
-    pub async fn prune_targets(&self, max_bytes: u64) -> Result<(), Error> {
-        self.blocking(move |dir| prune(&dir.join("targets"), max_bytes)).await
     }
 
     /// Runs what blocks where it may.

@@ -20,7 +20,7 @@ use crate::{
     policy::Policy,
     telemetry::{Metrics, lines, metrics::Decision, traces},
     verdict::{Cause, Context, Pinning, Refusal, Verdict, fit},
-    verifier::{Question, TagUse, Verifier, World},
+    verifier::{Moment, Question, TagUse, Verifier, World},
 };
 
 /// The key of the policy's ConfigMap.
@@ -153,6 +153,7 @@ impl Webhook {
 
     fn tell_all(&self, request: &Request, entry: Entry, verdicts: &[Verdict]) {
         lines::at_once(|| verdicts.iter().for_each(|verdict| self.tell(request, entry, verdict)));
+        self.metrics.remembered(self.verifier.remembered());
     }
 
     /// What a tag means in this object.
@@ -172,17 +173,22 @@ impl Webhook {
         call: &Call,
         now: Timestamp,
     ) -> Vec<Verdict> {
-        let tag = self.tag_use(workload);
-        join_all(workload.uses.iter().map(async |image_use| {
-            let question = question(image_use, request, call.entry, tag);
-            let span = tracing::debug_span!(target: traces::TARGET, "judge", field = image_use.field,
-                image = logged(&image_use.image), rule = Empty, code = Empty);
-            let verdict = self.verifier.verify(world, &question, now, call.deadline).instrument(span.clone()).await;
-            span.record("rule", verdict.rule().unwrap_or_default());
-            span.record("code", verdict.refusal().map_or("admitted", Refusal::code));
-            verdict
-        }))
-        .await
+        let (tag, moment) = (self.tag_use(workload), &Moment::default());
+        loop {
+            let verdicts = join_all(workload.uses.iter().map(async |image_use| {
+                let question = question(image_use, request, call.entry, tag, moment);
+                let span = tracing::debug_span!(target: traces::TARGET, "judge", field = image_use.field,
+                    image = logged(&image_use.image), rule = Empty, code = Empty);
+                let verdict = self.verifier.verify(world, &question, now, call.deadline).instrument(span.clone()).await;
+                span.record("rule", verdict.rule().unwrap_or_default());
+                span.record("code", verdict.refusal().map_or("admitted", Refusal::code));
+                verdict
+            }))
+            .await;
+            if moment.is_one() {
+                return verdicts;
+            }
+        }
     }
 
     async fn pin(
@@ -199,8 +205,10 @@ impl Webhook {
             Pin::All => true,
         };
         let Some(world) = world.filter(|_| wanted) else { return Answer::silent(request) };
+        // Whatever a tag is pinned to is judged afterwards, by what is in force then.
+        let moment = &Moment::default();
         let digests = join_all(workload.uses.iter().map(async |image_use| {
-            let question = question(image_use, request, call.entry, TagUse::NamesNow);
+            let question = question(image_use, request, call.entry, TagUse::NamesNow, moment);
             let digest = self.verifier.pin(world, &question, now, call.deadline).await?;
             Some((image_use.field.clone(), digest))
         }))
@@ -271,7 +279,13 @@ async fn image_policy(State(shared): State<Shared>, call: Call) -> Response {
     Json(answer).into_response()
 }
 
-fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag: TagUse) -> Question<'a> {
+fn question<'a>(
+    image_use: &'a ImageUse,
+    request: &'a Request,
+    entry: Entry,
+    tag: TagUse,
+    moment: &'a Moment,
+) -> Question<'a> {
     Question {
         field: &image_use.field,
         reference: &image_use.image,
@@ -279,6 +293,7 @@ fn question<'a>(image_use: &'a ImageUse, request: &'a Request, entry: Entry, tag
         budgeted: entry != Entry::Bootstrap,
         used_as: image_use.kind.into(),
         tag,
+        moment: Some(moment),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     policy::UsedAs,
     telemetry::metrics::Decision,
     verdict::{Cause, Verdict, render},
-    verifier::{Question, TagUse, World},
+    verifier::{Moment, Question, TagUse, World},
 };
 
 /// How long an answer waits for what changes nothing about it. What takes longer goes on, and is known the next time.
@@ -61,7 +61,14 @@ impl Webhook {
         let (deadline, uid) = (call.deadline, request.uid.clone());
         // Whatever goes wrong in it, the answer goes out.
         let judged = tokio::spawn(async move {
-            let judged = join_all(asked.iter().map(|asked| asked.judge(&world, &verifier, now, deadline))).await;
+            let moment = Moment::default();
+            let judged = loop {
+                let judged = asked.iter().map(|asked| asked.judge(&world, &verifier, &moment, now, deadline));
+                let judged = join_all(judged).await;
+                if moment.is_one() {
+                    break judged;
+                }
+            };
             for (asked, verdict) in asked.iter().zip(judged.iter().flatten()) {
                 asked.tell(verdict, &metrics, &uid);
             }
@@ -79,6 +86,7 @@ impl Asked {
         &self,
         world: &World,
         verifier: &crate::verifier::Verifier,
+        moment: &Moment,
         now: Timestamp,
         deadline: Instant,
     ) -> Option<Verdict> {
@@ -89,6 +97,7 @@ impl Asked {
             budgeted: true,
             used_as: self.used_as,
             tag: self.tag,
+            moment: Some(moment),
         };
         verifier.verify_next(world, &question, now, deadline).await
     }

@@ -28,6 +28,7 @@ const REVIEW_BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 
 pub struct Metrics {
     registry: Registry,
     decisions: Family<Decision, Counter>,
+    remembered: Gauge,
     next_decisions: Family<Decision, Counter>,
     break_glass: Family<Load, Counter>,
     review_duration: Family<Path, Histogram>,
@@ -57,6 +58,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("pratique"),
             decisions: Family::default(),
+            remembered: Gauge::default(),
             next_decisions: Family::default(),
             break_glass: Family::default(),
             review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
@@ -92,6 +94,7 @@ impl Metrics {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which program this is", version);
         registry.register("decisions", "Images decided on", self.decisions.clone());
+        registry.register("remembered_verdicts", "Verdicts on images that are remembered", self.remembered.clone());
         registry.register(
             "next_decisions",
             "What the next rules of the policy would have decided",
@@ -188,6 +191,11 @@ impl Metrics {
     /// One image was decided on.
     pub fn decided(&self, decision: &Decision) {
         self.decisions.get_or_create(decision).inc();
+    }
+
+    /// So many verdicts are remembered now.
+    pub fn remembered(&self, verdicts: u64) {
+        self.remembered.set(i64::try_from(verdicts).unwrap_or(i64::MAX));
     }
 
     /// The rules that come next were asked about one image; it changed nothing.
@@ -302,6 +310,7 @@ mod tests {
             code: "in-toto/threshold-not-met",
             rule: "own \"images\"".to_owned(),
         });
+        metrics.remembered(12);
         metrics.answered(&Answer { path: "/verify", status: 200 }, Some(Duration::from_millis(3)));
         metrics.answered(&Answer { path: "/healthz", status: 200 }, None);
         metrics.connected();
@@ -324,6 +333,7 @@ mod tests {
             "pratique_build_info{version=\"0.1.0\"} 1",
             "pratique_decisions_total{verdict=\"refused\",class=\"denied\",code=\"in-toto/threshold-not-met\",\
              rule=\"own \\\"images\\\"\"} 1",
+            "pratique_remembered_verdicts 12",
             "pratique_review_duration_seconds_count{path=\"/verify\"} 1",
             "pratique_http_answers_total{path=\"/healthz\",status=\"200\"} 1",
             "pratique_connections 1",

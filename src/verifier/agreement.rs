@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use tokio::time::timeout_at;
 
 use super::{
     case::{Asked, Case, Proven},
@@ -101,7 +100,7 @@ impl Case<'_> {
             let (said, _) = case.opinion(&generation, by, subject, relied).await?;
             // It may just have been published there as well.
             if matches!(said, Opinion::Absent(_))
-                && let Ok(Some(newer)) = timeout_at(case.deadline, repository.refresh_for_miss(case.now)).await
+                && let Some(newer) = case.refreshed().await
             {
                 return case.opinion(&newer, by, subject, relied).await.map(|(said, _)| said);
             }

@@ -119,6 +119,11 @@ impl Verdicts {
         Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
+    /// How many verdicts are remembered, about.
+    pub(super) fn remembered(&self) -> u64 {
+        self.remembered.known.entry_count().saturating_add(self.remembered.unknown.entry_count())
+    }
+
     /// A verdict that still holds. Hits never wait behind misses.
     pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
         let holds = |entry: &Arc<Entry>| entry.holds(generation, now);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    InUse, TagUse, World,
+    InUse, Moment, TagUse, World,
     cache::{Entry, Key, NoEntry, Verdicts},
 };
 use crate::{
@@ -67,6 +67,7 @@ pub(super) struct Case<'a> {
     pub(super) in_use: &'a InUse,
     pub(super) limits: &'a Arc<evidence::Limits>,
     pub(super) world: &'a World,
+    pub(super) moment: &'a Moment,
     pub(super) repository: &'a Arc<Repository>,
     /// That of the image, as it is written: who pulls asks it.
     pub(super) registry: Option<&'a Arc<Registry>>,
@@ -136,14 +137,17 @@ impl Case<'_> {
         }
     }
 
-    /// The set in use; where there is none yet, one attempt at a refresh, shared by all who wait for it.
+    /// The set that is gone by; where there is none yet, one attempt at a refresh, shared by all who wait for it.
     pub(super) async fn current(&self) -> Result<Arc<Generation>, Cause> {
-        if let Some(generation) = self.repository.generation() {
+        if let Some(generation) = self.moment.generation(self.repository) {
             return self.recent_enough().map(|()| generation);
         }
         let refresh = Box::pin(self.repository.refresh_for_miss(self.now));
         match timeout_at(self.deadline, refresh).await {
-            Ok(Some(generation)) => self.recent_enough().map(|()| generation),
+            // Somebody else of the same review may have taken another one meanwhile.
+            Ok(Some(generation)) => {
+                self.recent_enough().map(|()| self.moment.generation(self.repository).unwrap_or(generation))
+            }
             Ok(None) => Err(self.cause(self.repository.failure().unwrap_or(RepositoryError::NotYet))),
             Err(_) => Err(self.cause(RepositoryError::NotYet)),
         }
@@ -159,14 +163,28 @@ impl Case<'_> {
         }
     }
 
-    /// What is not there may just have been published: one refresh, shared by all who lack something.
+    /// What is not there may just have been published: one refresh, shared by all who lack something. And what is judged
+    /// for others by a newer set is not judged by an older one at the same time.
     async fn fresher<T>(&self, result: &Result<T, Cause>) -> Option<Arc<Generation>> {
         use evidence::Error::{UnknownImage, UnknownTag};
         let lacks = matches!(result, Err(Cause::Evidence(UnknownImage { .. } | UnknownTag { .. })));
+        if !lacks && !matches!(result, Err(Cause::Fetching { .. })) {
+            return None;
+        }
+        if let Some(newer) = self.moment.newer(self.repository) {
+            return Some(newer);
+        }
         if !lacks {
             return None;
         }
-        timeout_at(self.deadline, Box::pin(self.repository.refresh_for_miss(self.now))).await.ok()?
+        self.refreshed().await
+    }
+
+    /// A newer set, after one refresh, which the whole review goes by from now on.
+    pub(super) async fn refreshed(&self) -> Option<Arc<Generation>> {
+        let refresh = Box::pin(self.repository.refresh_for_miss(self.now));
+        let fresh = timeout_at(self.deadline, refresh).await.ok()??;
+        self.moment.replace(self.repository, fresh)
     }
 
     pub(super) async fn prove_by(

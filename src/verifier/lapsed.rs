@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::time::timeout_at;
 
 use super::case::{Asked, Case, Proven};
 use crate::{
@@ -79,8 +78,7 @@ impl Case<'_> {
         let span = self.settings.stale_known_images.filter(|_| lacks_only_freshness(cause))?;
         if self.repository.lapsed().is_none() {
             // The set in use may have expired since the last refresh, which then is tried once, for all who wait for it.
-            let refresh = self.repository.refresh_for_miss(self.now);
-            if let Ok(Some(fresh)) = timeout_at(self.deadline, refresh).await {
+            if let Some(fresh) = self.refreshed().await {
                 return Some(WayOn::Fresh(fresh));
             }
         }

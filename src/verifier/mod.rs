@@ -8,6 +8,7 @@ mod case;
 mod in_use;
 mod lapsed;
 mod manifest;
+mod moment;
 mod rule;
 mod world;
 
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 pub use self::budget::Budget;
 pub use self::in_use::InUse;
+pub use self::moment::Moment;
 pub use self::world::{Unbuilt, Via, World, named_files};
 use self::{
     cache::Verdicts,
@@ -50,6 +52,9 @@ pub struct Question<'a> {
     pub used_as: UsedAs,
     /// What a tag without a digest means there.
     pub tag: TagUse,
+    /// The sets that it is judged by, where other images are judged by the same ones; whoever asks about them asks again
+    /// until [`Moment::is_one`].
+    pub moment: Option<&'a Moment>,
 }
 
 /// One plain file, by one rule.
@@ -106,6 +111,11 @@ impl Verifier {
         &self.in_use
     }
 
+    /// How many verdicts it remembers, about: bounded, whatever is asked.
+    pub fn remembered(&self) -> u64 {
+        self.verdicts.remembered()
+    }
+
     /// The verdict on one image, by `deadline` at the latest.
     pub async fn verify(&self, world: &World, question: &Question<'_>, now: Timestamp, deadline: Instant) -> Verdict {
         self.verify_by_rules_of(now, world, question, now, deadline).await
@@ -128,7 +138,7 @@ impl Verifier {
         let selected = world.policy().select(&question.subject(&reference), rules);
         let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
         let times = Times { rules, now, deadline };
-        self.judge(world, selected, named, question.namespace, *refusal, times).await
+        self.judge(world, selected, named, question, *refusal, times).await
     }
 
     /// The verdict by the rules that are tried in the shadow of those in force (`next`), if there are some. Judgements are
@@ -150,7 +160,7 @@ impl Verifier {
         let payer = question.payer().map(|namespace| format!("next:{namespace}"));
         let named = Named::Image { reference: &reference, payer: payer.as_deref(), tag: question.tag };
         let times = Times { rules: now, now, deadline };
-        Some(self.judge(world, selected, named, question.namespace, *refusal, times).await)
+        Some(self.judge(world, selected, named, question, *refusal, times).await)
     }
 
     /// The supply chains of an image as far as they can be followed, one for each requirement of the rule that is in force
@@ -165,8 +175,8 @@ impl Verifier {
         let Ok((reference, _)) = read(question) else { return Vec::new() };
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return Vec::new() };
         let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
-        let times = Times { rules: now, now, deadline };
-        ByRule { verifier: self, world, rule, named, times }.survey().await
+        let (times, moment) = (Times { rules: now, now, deadline }, &Moment::default());
+        ByRule { verifier: self, world, moment, rule, named, times }.survey().await
     }
 
     /// The same of a plain file.
@@ -178,8 +188,8 @@ impl Verifier {
         deadline: Instant,
     ) -> Vec<Survey> {
         let named = Named::File { path: question.path, digest: question.digest };
-        let times = Times { rules: now, now, deadline };
-        ByRule { verifier: self, world, rule: question.rule, named, times }.survey().await
+        let (times, moment) = (Times { rules: now, now, deadline }, &Moment::default());
+        ByRule { verifier: self, world, moment, rule: question.rule, named, times }.survey().await
     }
 
     /// The verdict on a plain file by one rule, by `deadline` at the latest (in-toto ITE-3).
@@ -200,7 +210,10 @@ impl Verifier {
         };
         let named = Named::File { path: question.path, digest: question.digest };
         let times = Times { rules: now, now, deadline };
-        ByRule { verifier: self, world, rule: question.rule, named, times }.verdict(refusal).await
+        let moment = Moment::default();
+        ByRule { verifier: self, world, moment: &moment, rule: question.rule, named, times }
+            .verdict_of_one(refusal)
+            .await
     }
 
     async fn judge(
@@ -208,14 +221,22 @@ impl Verifier {
         world: &World,
         selected: Selected<'_>,
         named: Named<'_>,
-        namespace: &str,
+        question: &Question<'_>,
         mut refusal: Refusal,
         times: Times,
     ) -> Verdict {
         match selected {
-            Selected::Rule(rule) => ByRule { verifier: self, world, rule, named, times }.verdict(refusal).await,
+            Selected::Rule(rule) => match question.moment {
+                // Of several images all are judged again together.
+                Some(moment) => ByRule { verifier: self, world, moment, rule, named, times }.verdict(refusal).await,
+                None => {
+                    let moment = Moment::default();
+                    let by_rule = ByRule { verifier: self, world, moment: &moment, rule, named, times };
+                    Box::pin(by_rule.verdict_of_one(refusal)).await
+                }
+            },
             Selected::Default(action) => {
-                refusal.cause = Cause::NoRule { namespace: Some(namespace.to_owned()) };
+                refusal.cause = Cause::NoRule { namespace: Some(question.namespace.to_owned()) };
                 match action {
                     DefaultAction::Deny => refusal.into(),
                     DefaultAction::Audit => {
@@ -239,8 +260,9 @@ impl Verifier {
         let reference = Reference::parse(question.reference).ok().filter(|reference| reference.digest.is_none())?;
         let Selected::Rule(rule) = world.policy().select(&question.subject(&reference), now) else { return None };
         let named = Named::Image { reference: &reference, payer: question.payer(), tag: question.tag };
-        let times = Times { rules: now, now, deadline };
-        ByRule { verifier: self, world, rule, named, times }.digest().await
+        let (times, own) = (Times { rules: now, now, deadline }, Moment::default());
+        let moment = question.moment.unwrap_or(&own);
+        ByRule { verifier: self, world, moment, rule, named, times }.digest().await
     }
 }
 

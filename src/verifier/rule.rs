@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    TagUse, Verifier, World,
+    Moment, TagUse, Verifier, World,
     care::{ends_soon, loose},
     case::{Asked, Case, Proven},
 };
@@ -36,6 +36,8 @@ pub(super) enum Named<'a> {
 pub(super) struct ByRule<'a> {
     pub(super) verifier: &'a Verifier,
     pub(super) world: &'a World,
+    /// By which sets.
+    pub(super) moment: &'a Moment,
     pub(super) rule: &'a Rule,
     pub(super) named: Named<'a>,
     pub(super) times: Times,
@@ -61,6 +63,16 @@ pub(super) struct Times {
 }
 
 impl ByRule<'_> {
+    /// The verdict, where nothing else is judged at its moment.
+    pub(super) async fn verdict_of_one(&self, refusal: Refusal) -> Verdict {
+        loop {
+            let verdict = self.verdict(refusal.clone()).await;
+            if self.moment.is_one() {
+                return verdict;
+            }
+        }
+    }
+
     /// The verdict. `refusal` holds what is known of the image.
     pub(super) async fn verdict(&self, mut refusal: Refusal) -> Verdict {
         refusal.rule = Some(self.rule.name().to_string());
@@ -195,7 +207,7 @@ impl ByRule<'_> {
     /// What people have to renew soon, lest the image be refused.
     fn soon(&self, part: &Part, proven: &Proven) -> Option<String> {
         let (settings, repository) = self.world.repository(&part.requirement.repository).ok()?;
-        let generation = repository.generation()?;
+        let generation = self.moment.generation(repository)?;
         let within = settings.expiry_warning;
         ends_soon(&proven.proof, &part.requirement, generation.trusted(), self.times.now, within)
     }
@@ -230,6 +242,7 @@ impl ByRule<'_> {
             in_use,
             limits,
             world,
+            moment: self.moment,
             repository,
             registry,
             layers,

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod agreement;
+mod moments;
 mod rules;
 mod stale;
 
@@ -118,7 +119,7 @@ async fn refresh(world: &World, now: Timestamp) {
 }
 
 fn question(reference: &str, tag: TagUse) -> Question<'_> {
-    Question { field: "", reference, namespace: "prod", budgeted: true, used_as: UsedAs::Container, tag }
+    Question { field: "", reference, namespace: "prod", budgeted: true, used_as: UsedAs::Container, tag, moment: None }
 }
 
 async fn judge(world: &World, reference: &str, tag: TagUse, now: Timestamp) -> Verdict {

@@ -1,5 +1,7 @@
 //! What the verdicts of one moment rest on: a policy, and the repositories that it names.
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,
@@ -9,17 +11,18 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::sources::Disk;
+pub use self::sources::Via;
 use crate::{
     evidence::{NoSeparation, RepositoryName},
     policy::{Action, BaseUrl, FileName, Policy, RegistrySettings, TufRepository},
     registry::{self, Registry},
     repository::{
         Generation, Repository, RepositoryError,
-        bundle::Bundle,
         credentials::{Credentials, NoSecrets, Secrets},
         memory::Memories,
         store::{self, Store},
-        transport::{self, Access, Locations, Reach, Recording, Redirects, Transport},
+        transport::{self, Access, Locations, Reach, Redirects, Transport},
     },
     tuf::{Floors, Limits, Settings},
     verdict::Cause,
@@ -51,35 +54,6 @@ struct Kept {
     root: Vec<u8>,
     ca_bundle: Option<Vec<u8>>,
     repository: Arc<Repository>,
-}
-
-/// Where the files of repositories come from.
-#[derive(Debug, Clone, Copy, Default)]
-pub enum Via<'a> {
-    /// From where the policy says.
-    #[default]
-    Policy,
-    /// From there, and what is verified is kept in a recording for each repository.
-    Recorded(&'a BTreeMap<RepositoryName, Recording>),
-    /// From a bundle alone. No repository is contacted.
-    Bundle(&'a Bundle),
-}
-
-impl Via<'_> {
-    fn apply(
-        self,
-        name: &RepositoryName,
-        open: impl FnOnce() -> Result<Transport, transport::Error>,
-    ) -> Result<Transport, transport::Error> {
-        match self {
-            Self::Policy => open(),
-            Self::Recorded(recordings) => {
-                let transport = open()?;
-                Ok(recordings.get(name).map_or(transport.clone(), |recording| transport.recorded(recording)))
-            }
-            Self::Bundle(bundle) => Ok(Transport::to_held(bundle.repositories.get(name).cloned().unwrap_or_default())),
-        }
-    }
 }
 
 /// Why a policy that reads well cannot be put in force.
@@ -158,10 +132,11 @@ impl World {
         previous: Option<&Self>,
         secrets: Option<&Arc<dyn Secrets>>,
     ) -> Result<Self, Unbuilt> {
-        Self::build_sharing(policy, files, state, previous, secrets, None).await
+        Self::build_from(policy, files, state.map(Disk::all), (previous, secrets), (None, Via::Policy)).await
     }
 
-    /// The same, where replicas share in `memories` what they remember of each repository (trust.md §5).
+    /// The same for a process that lives long: what it keeps on disk has a bound, and replicas share in `memories` what they
+    /// remember of each repository (trust.md §5).
     pub async fn build_sharing(
         policy: Arc<Policy>,
         files: &BTreeMap<String, Vec<u8>>,
@@ -170,6 +145,7 @@ impl World {
         secrets: Option<&Arc<dyn Secrets>>,
         memories: Option<&dyn Memories>,
     ) -> Result<Self, Unbuilt> {
+        let state = state.map(|dir| Disk { dir, is_bounded: true });
         Self::build_from(policy, files, state, (previous, secrets), (memories, Via::Policy)).await
     }
 
@@ -181,13 +157,13 @@ impl World {
         secrets: Option<&Arc<dyn Secrets>>,
         via: Via<'_>,
     ) -> Result<Self, Unbuilt> {
-        Self::build_from(policy, files, state, (None, secrets), (None, via)).await
+        Self::build_from(policy, files, state.map(Disk::all), (None, secrets), (None, via)).await
     }
 
     async fn build_from(
         policy: Arc<Policy>,
         files: &BTreeMap<String, Vec<u8>>,
-        state: Option<&Path>,
+        state: Option<Disk<'_>>,
         (previous, secrets): (Option<&Self>, Option<&Arc<dyn Secrets>>),
         (memories, via): (Option<&dyn Memories>, Via<'_>),
     ) -> Result<Self, Unbuilt> {
@@ -333,7 +309,7 @@ impl Kept {
     async fn build(
         (name, settings): (&RepositoryName, &TufRepository),
         (root, ca_bundle): (Vec<u8>, Option<Vec<u8>>),
-        state: Option<&Path>,
+        state: Option<Disk<'_>>,
         secrets: &Arc<dyn Secrets>,
         memories: Option<&dyn Memories>,
         via: Via<'_>,
@@ -358,9 +334,10 @@ impl Kept {
             .apply(name, || Transport::open_all(&origin, &mirrors, &access))
             .map_err(|error| Unbuilt::Transport { repository: name.clone(), error })?;
         let store = match state {
-            Some(dir) => {
+            Some(Disk { dir, is_bounded }) => {
                 let store = Store::open(dir.join(World::folder(name.as_str(), settings.epoch))).await;
-                Some(store.map_err(|error| Unbuilt::Store { repository: name.clone(), error })?)
+                let store = store.map_err(|error| Unbuilt::Store { repository: name.clone(), error })?;
+                Some(if is_bounded { store.bounded() } else { store })
             }
             None => None,
         };

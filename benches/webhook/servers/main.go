@@ -1,11 +1,13 @@
-// What the webhook is measured beside and on: a webhook that admits everything, and a web server for TUF repositories, which
-// says at /requests how many there were for anything else.
+// What the webhook is measured beside and on: a webhook that admits everything, and web servers for TUF repositories and for
+// registries of images, which say at /requests how many there were for anything else.
 //
 //	servers null ADDRESS TLS-DIR
 //	servers files ADDRESS DIR
+//	servers registry ADDRESS DIR
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +15,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -65,9 +69,39 @@ func counting(files http.Handler) http.Handler {
 	})
 }
 
+// A registry of images that reads only: DIR/v2/… as it is asked for, and what a manifest is from itself.
+func registry(dir string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		body, err := os.ReadFile(filepath.Join(dir, filepath.Clean(r.URL.Path)))
+		if err != nil {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintln(w, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`)
+			return
+		}
+		kind := "application/octet-stream"
+		var manifest struct {
+			MediaType string `json:"mediaType"`
+		}
+		if strings.Contains(r.URL.Path, "/manifests/") && json.Unmarshal(body, &manifest) == nil {
+			kind = manifest.MediaType
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Docker-Content-Digest", fmt.Sprintf("sha256:%x", sha256.Sum256(body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		if r.Method != http.MethodHead {
+			w.Write(body)
+		}
+	})
+}
+
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: servers null ADDRESS TLS-DIR | servers files ADDRESS DIR")
+		fmt.Fprintln(os.Stderr, "usage: servers null ADDRESS TLS-DIR | servers files ADDRESS DIR | servers registry ADDRESS DIR")
 		os.Exit(2)
 	}
 	address, dir := os.Args[2], os.Args[3]
@@ -77,6 +111,8 @@ func main() {
 		log.Fatal(server.ListenAndServeTLS(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")))
 	case "files":
 		log.Fatal(http.ListenAndServe(address, counting(http.FileServer(http.Dir(dir)))))
+	case "registry":
+		log.Fatal(http.ListenAndServe(address, counting(registry(dir))))
 	default:
 		log.Fatalf("no server %q", os.Args[1])
 	}

@@ -113,6 +113,7 @@ impl Asking<'_> {
             budgeted: false,
             used_as: UsedAs::Container,
             tag: TagUse::NamesNow,
+            moment: None,
         };
         let verdict = Verifier::default().verify(self.world, &question, self.now, self.deadline).await;
         let rule = verdict.rule().map(str::to_owned);

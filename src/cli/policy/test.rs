@@ -172,6 +172,7 @@ impl Case {
             budgeted: false,
             used_as: self.used_as,
             tag: TagUse::NamesNow,
+            moment: None,
         };
         let verdict = match self.next {
             true => verifier.verify_next(world, &question, now, deadline).await,

@@ -222,7 +222,7 @@ async fn a_target_file_whose_content_was_changed_is_absent_and_is_repaired() {
 #[tokio::test]
 async fn prunes_the_oldest_target_files_down_to_the_limit() {
     let (_dir, store) = store().await;
-    store.prune_targets(0).await.unwrap();
+    prune(&store.dir.join("targets"), 0).unwrap();
     let mut digests = Vec::new();
     for (age, content) in [(3, "oldest"), (1, "newest"), (2, "middle")] {
         let digest = store.put_target(content.as_bytes()).await.unwrap();
@@ -231,8 +231,35 @@ async fn prunes_the_oldest_target_files_down_to_the_limit() {
         file.set_modified(birth).unwrap();
         digests.push(digest);
     }
-    store.prune_targets(12).await.unwrap();
+    prune(&store.dir.join("targets"), 12).unwrap();
     assert_eq!(store.target(digests[0], 99).await, None);
     assert!(store.target(digests[1], 99).await.is_some());
     assert!(store.target(digests[2], 99).await.is_some());
+}
+
+#[tokio::test]
+async fn target_files_without_an_end_take_no_more_room_than_they_are_given() {
+    let dir = tempfile::tempdir().unwrap();
+    for process in 0..3 {
+        let store = Store::open(dir.path().join("acme")).await.unwrap().keeping(800);
+        for number in 0..40 {
+            let digest = store.put_target(format!("{process:50}{number:50}").as_bytes()).await.unwrap();
+            assert!(store.target(digest, 100).await.is_some());
+            let kept = fs::read_dir(dir.path().join("acme/targets")).unwrap().count();
+            // One look an eighth of the limit, and what was put before the next.
+            assert!(kept <= 8 + 1, "{kept} files of 100 bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_state_of_the_command_line_keeps_all_target_files() {
+    let (_dir, store) = store().await;
+    let mut digests = Vec::new();
+    for number in 0..40 {
+        digests.push(store.put_target(format!("{number:100}").as_bytes()).await.unwrap());
+    }
+    for digest in digests {
+        assert!(store.target(digest, 100).await.is_some());
+    }
 }

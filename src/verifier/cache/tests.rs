@@ -139,6 +139,7 @@ fn question(reference: &str) -> Question<'_> {
         budgeted: true,
         used_as: UsedAs::Container,
         tag: TagUse::NamesNow,
+        moment: None,
     }
 }
 

@@ -57,6 +57,31 @@ async fn a_repository_that_does_not_answer_costs_no_answer_of_ours() {
     }
 }
 
+/// trust.md A5: not before one attempt has ended, whatever else is edited meanwhile.
+#[tokio::test]
+async fn a_policy_that_is_edited_before_the_repository_has_answered_makes_nobody_ready() {
+    let temp = tempfile::tempdir().unwrap();
+    let (good, _) = demo_of_both(temp.path());
+    let server = Server::start(&temp.path().join("kept/repository"));
+    server.becomes(Fault::Silent);
+    let policy = policy(temp.path(), "edited", &server.url);
+    let serving = Serving::with(temp.path(), &["--policy", &policy]);
+    assert!(server.is_asked(0, || false));
+    let text = std::fs::read_to_string(temp.path().join(&policy)).unwrap();
+    let rule = "rules:\n  - name: seal\n    match: {namespaces: [prod], images: [\"registry.example/seal\"]}\n    \
+                allow: to see that the edit is in force\n";
+    std::fs::write(temp.path().join(&policy), text.replace("rules:\n", rule)).unwrap();
+    serving.says(&format!("registry.example/seal@{}", good.split_once('@').unwrap().1), "admitted").await;
+    let page = serving.page("/readyz").await;
+    assert!(page.contains("repositories: not there yet"), "{page}");
+    server.becomes(Fault::None);
+    serving.recovers("silent, and the policy was edited", &good).await;
+    let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
+    while serving.page("/readyz").await.contains("repositories: ") {
+        pause.tick().await;
+    }
+}
+
 #[tokio::test]
 async fn a_repository_that_comes_and_goes_is_read_all_the_same() {
     let temp = tempfile::tempdir().unwrap();
