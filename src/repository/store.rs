@@ -293,10 +293,11 @@ fn target_name(digest: Sha256) -> String {
 /// A whole file, or `None` with a warning for whatever is wrong with it.
 fn read(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
     let open = || -> io::Result<Vec<u8>> {
-        if !fs::metadata(path)?.is_file() {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max_bytes)).unwrap_or(0));
         File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
         match u64::try_from(bytes.len()) {
             // A file system that lost power may keep the name and lose the content.

@@ -55,11 +55,13 @@ fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
         _ => FetchError::Unreachable(format!("{}: {error}", path.display())),
     };
     // Before opening: to open a named pipe is to wait for whoever writes it.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
         return Err(FetchError::NotFound);
     }
     let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
+    // Its memory at once: a large role would be copied each time that it grows.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max_bytes)).unwrap_or(0));
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max_bytes {
         return Err(FetchError::TooLarge { limit: max_bytes });

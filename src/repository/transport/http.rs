@@ -211,10 +211,12 @@ pub(super) async fn read_body(
     max_bytes: u64,
     traffic: &Traffic,
 ) -> Result<Vec<u8>, Failed> {
-    if response.content_length().is_some_and(|length| length > max_bytes) {
+    let length = response.content_length().unwrap_or(0);
+    if length > max_bytes {
         return Err(too_large(max_bytes));
     }
-    let mut bytes = Vec::new();
+    // Its memory at once: a large role would be copied each time that it grows.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(place, error))? {
         traffic.received(chunk.len());
         if !fits(bytes.len().saturating_add(chunk.len()), max_bytes) {
