@@ -56,23 +56,19 @@ impl Load {
             let clients = self.connect(body).await;
             let first = clients.first().unwrap();
             let expected = self.admission(post(first, &self.url, body).await);
-            let (began, mut callers) = (Instant::now(), JoinSet::new());
-            let until = began + Duration::from_millis(milliseconds);
-            for client in clients {
-                let (url, body, expected) = (self.url.clone(), body.clone(), expected.clone());
-                callers.spawn(async move {
-                    let mut each = Vec::new();
-                    while Instant::now() < until {
-                        let asked = Instant::now();
-                        let answer = post(&client, &url, &body).await;
-                        each.push(asked.elapsed().as_nanos() as u64);
-                        assert!(answer == expected, "another answer: {}", String::from_utf8_lossy(&answer));
-                    }
-                    each
-                });
-            }
-            let each = callers.join_all().await.concat();
-            Times { each, wall: began.elapsed() }
+            let question = Arc::new((self.url.clone(), body.clone(), expected));
+            again_and_again(clients, milliseconds, move |client| {
+                let question = question.clone();
+                async move {
+                    let (url, body, expected) = &*question;
+                    let asked = Instant::now();
+                    let answer = post(&client, url, body).await;
+                    let took = asked.elapsed();
+                    assert!(answer == *expected, "another answer: {}", String::from_utf8_lossy(&answer));
+                    took
+                }
+            })
+            .await
         })
     }
 
@@ -123,12 +119,39 @@ impl Load {
     }
 
     fn client(&self) -> Client {
-        let mut tls = certs::client_config(&self.authority).unwrap();
-        let protocol: &[u8] = if self.version == Version::Http1 { b"http/1.1" } else { b"h2" };
-        tls.alpn_protocols = vec![protocol.to_vec()];
-        let client = Client::builder().no_proxy().tls_backend_preconfigured(tls).pool_max_idle_per_host(1);
-        if self.version == Version::Http1 { client.http1_only() } else { client }.build().unwrap()
+        client(&self.authority, self.version)
     }
+}
+
+/// One that keeps to one connection.
+pub(crate) fn client(authority: &[u8], version: Version) -> Client {
+    let mut tls = certs::client_config(authority).unwrap();
+    let protocol: &[u8] = if version == Version::Http1 { b"http/1.1" } else { b"h2" };
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let client = Client::builder().no_proxy().tls_backend_preconfigured(tls).pool_max_idle_per_host(1);
+    if version == Version::Http1 { client.http1_only() } else { client }.build().unwrap()
+}
+
+/// Has every client ask, the next time when the last is answered, for so long. `ask` says how long it took.
+pub(crate) async fn again_and_again<F: Future<Output = Duration> + Send>(
+    clients: Vec<Client>,
+    milliseconds: u64,
+    ask: impl Fn(Client) -> F + Clone + Send + 'static,
+) -> Times {
+    let (began, mut callers) = (Instant::now(), JoinSet::new());
+    let until = began + Duration::from_millis(milliseconds);
+    for client in clients {
+        let ask = ask.clone();
+        callers.spawn(async move {
+            let mut each = Vec::new();
+            while Instant::now() < until {
+                each.push(ask(client.clone()).await.as_nanos() as u64);
+            }
+            each
+        });
+    }
+    let each = callers.join_all().await.concat();
+    Times { each, wall: began.elapsed() }
 }
 
 async fn post(client: &Client, url: &str, body: &Bytes) -> Bytes {

@@ -1,19 +1,13 @@
 //! Connections to an API server that each create one Pod after another.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use axum::body::Bytes;
-use pratique::certs;
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::{
-    load::Times,
+    load::{Times, Version, again_and_again, client},
     support::{caller, review},
 };
 
@@ -39,28 +33,23 @@ impl Pods {
         let image = fs::read_to_string(folder.join("images")).unwrap().lines().next().unwrap().to_owned();
         let body = pod(image);
         caller().block_on(async {
-            let clients: Vec<Client> = (0..self.connections).map(|_| client(&authority)).collect();
+            let clients: Vec<Client> = (0..self.connections).map(|_| client(&authority, Version::Http2)).collect();
             for client in &clients {
                 for _ in 0..3 {
                     self.post(client, &body).await;
                 }
             }
-            let (began, mut callers) = (Instant::now(), JoinSet::new());
-            let until = began + Duration::from_millis(milliseconds);
-            for client in clients {
-                let (pods, body) = (self.clone(), body.clone());
-                callers.spawn(async move {
-                    let mut each = Vec::new();
-                    while Instant::now() < until {
-                        let asked = Instant::now();
-                        pods.post(&client, &body).await;
-                        each.push(asked.elapsed().as_nanos() as u64);
-                    }
-                    each
-                });
-            }
-            let each = callers.join_all().await.concat();
-            Times { each, wall: began.elapsed() }
+            let question = Arc::new((self.clone(), body));
+            again_and_again(clients, milliseconds, move |client| {
+                let question = question.clone();
+                async move {
+                    let (pods, body) = &*question;
+                    let asked = Instant::now();
+                    pods.post(&client, body).await;
+                    asked.elapsed()
+                }
+            })
+            .await
         })
     }
 
@@ -73,13 +62,6 @@ impl Pods {
         let text = response.text().await.unwrap();
         assert_eq!(status, StatusCode::CREATED, "{text}");
     }
-}
-
-/// HTTP/2 over a connection of its own.
-fn client(authority: &[u8]) -> Client {
-    let mut tls = certs::client_config(authority).unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
 }
 
 /// As the controller of a ReplicaSet sends it.

@@ -41,6 +41,8 @@ pub enum Ways {
     All(Vec<Self>),
     /// One of these has to hold. Of none: there is no way.
     Any(Vec<Self>),
+    /// So many of these have to hold.
+    Of(usize, Vec<Self>),
 }
 
 /// A key of a set.
@@ -101,7 +103,9 @@ impl Blast {
 fn authorities<'a>(ways: &'a Ways, found: &mut Vec<&'a Authority>) {
     match ways {
         Ways::Signed(authority) => found.push(authority),
-        Ways::All(parts) | Ways::Any(parts) => parts.iter().for_each(|part| authorities(part, found)),
+        Ways::All(parts) | Ways::Any(parts) | Ways::Of(_, parts) => {
+            parts.iter().for_each(|part| authorities(part, found))
+        }
     }
 }
 
@@ -115,40 +119,53 @@ fn least(ways: &Ways, is_cut: &mut bool) -> Vec<Keys> {
             let all = parts.iter().flat_map(|part| least(part, is_cut)).collect();
             minimal(all, is_cut)
         }
-        Ways::All(parts) => parts.iter().fold(vec![Keys::new()], |sets, part| {
-            let more = least(part, is_cut);
-            let mut joined = Vec::new();
-            for one in &sets {
-                for other in &more {
-                    if joined.len() >= MAX_SETS {
-                        *is_cut = true;
-                        break;
-                    }
-                    joined.push(one.union(other).copied().collect());
-                }
-            }
-            minimal(joined, is_cut)
-        }),
+        Ways::All(parts) => all(parts.iter(), is_cut),
+        Ways::Of(number, parts) => {
+            let choices = choices(parts.iter(), *number, is_cut);
+            let sets = choices.into_iter().flat_map(|choice| all(choice.into_iter(), is_cut)).collect();
+            minimal(sets, is_cut)
+        }
     }
+}
+
+fn all<'a>(parts: impl Iterator<Item = &'a Ways>, is_cut: &mut bool) -> Vec<Keys> {
+    parts.fold(vec![Keys::new()], |sets, part| {
+        let more = least(part, is_cut);
+        let mut joined = Vec::new();
+        for one in &sets {
+            for other in &more {
+                if joined.len() >= MAX_SETS {
+                    *is_cut = true;
+                    break;
+                }
+                joined.push(one.union(other).copied().collect());
+            }
+        }
+        minimal(joined, is_cut)
+    })
 }
 
 /// As many of an authority's keys as it takes, in every choice.
 fn enough(authority: &Authority, is_cut: &mut bool) -> Vec<Keys> {
     let threshold = usize::try_from(authority.threshold).unwrap_or(usize::MAX);
-    let mut choices = vec![Keys::new()];
-    for material in authority.keys.keys() {
-        let more: Vec<Keys> = choices
-            .iter()
-            .filter(|choice| choice.len() < threshold)
-            .map(|choice| choice.iter().chain([material]).copied().collect())
-            .collect();
+    let choices = choices(authority.keys.keys().copied(), threshold, is_cut);
+    choices.into_iter().map(Keys::from_iter).collect()
+}
+
+/// Every choice of so many of these, at most so many choices.
+fn choices<T: Clone>(of: impl Iterator<Item = T>, number: usize, is_cut: &mut bool) -> Vec<Vec<T>> {
+    let mut choices = vec![Vec::new()];
+    for item in of {
+        let unfinished = choices.iter().filter(|choice| choice.len() < number);
+        let more: Vec<Vec<T>> =
+            unfinished.map(|choice| choice.iter().cloned().chain([item.clone()]).collect()).collect();
         choices.extend(more);
         if choices.len() > MAX_SETS {
             *is_cut = true;
             break;
         }
     }
-    choices.retain(|choice| choice.len() == threshold);
+    choices.retain(|choice| choice.len() == number);
     choices
 }
 
@@ -198,8 +215,7 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     /// In which ways an image passes it that nobody made.
     pub fn ways(&self) -> Ways {
-        let mut all = self.evidence.published();
-        all.push(self.evidence.any(&self.evidence.reach.image));
+        let mut all = vec![self.evidence.lists()];
         if self.requirement.level == Level::InToto {
             all.push(self.evidence.any(&self.evidence.reach.links));
             // T1: whoever signs layouts needs nobody else. T2: whoever does not needs those who make the image.
@@ -212,7 +228,7 @@ impl Asked<'_> {
         }
         if let Some(agreement) = &self.requirement.agreement {
             let needed = agreement.threshold.get().saturating_sub(1);
-            all.push(Ways::Any(choices(&self.others, needed)));
+            all.push(Ways::Of(needed, self.others.iter().map(Stolen::lists).collect()));
         }
         Ways::All(all)
     }
@@ -227,29 +243,19 @@ impl Asked<'_> {
     }
 }
 
-/// Every choice of so many of the others, each of which has to list the image.
-fn choices(others: &[Stolen<'_>], needed: usize) -> Vec<Ways> {
-    let mut chosen: Vec<Vec<Ways>> = vec![Vec::new()];
-    for other in others {
-        let listed = || {
-            let mut all = other.published();
-            all.push(other.any(&other.reach.image));
-            Ways::All(all)
-        };
-        let more: Vec<Vec<Ways>> =
-            chosen.iter().map(|choice| choice.iter().cloned().chain([listed()]).collect()).collect();
-        chosen.extend(more);
-    }
-    chosen.retain(|choice| choice.len() == needed);
-    chosen.into_iter().map(Ways::All).collect()
-}
-
 impl Stolen<'_> {
     /// Nothing is news before snapshot and timestamp say so.
     fn published(&self) -> Vec<Ways> {
         [(TopLevel::Snapshot, "snapshot"), (TopLevel::Timestamp, "timestamp")]
             .map(|(role, name)| Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]))
             .into()
+    }
+
+    /// That it lists the image.
+    fn lists(&self) -> Ways {
+        let mut all = self.published();
+        all.push(self.any(&self.reach.image));
+        Ways::All(all)
     }
 
     fn root(&self) -> Ways {
@@ -309,6 +315,11 @@ mod tests {
         assert_eq!(sets(&Ways::Any(Vec::new())), wanted(&[]));
         assert_eq!(sets(&Ways::All(vec![root, Ways::Any(Vec::new())])), wanted(&[]));
         assert_eq!(sets(&authority("never met", &[1], 2, false)), wanted(&[]));
+        let of = |number| Ways::Of(number, vec![authority("a", &[1], 1, false), authority("b", &[2, 3], 1, false)]);
+        assert_eq!(sets(&of(0)), wanted(&[&[]]));
+        assert_eq!(sets(&of(1)), wanted(&[&[1], &[2], &[3]]));
+        assert_eq!(sets(&of(2)), wanted(&[&[1, 2], &[1, 3]]));
+        assert_eq!(sets(&of(3)), wanted(&[]));
     }
 
     #[test]

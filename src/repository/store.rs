@@ -290,21 +290,29 @@ fn target_name(digest: Sha256) -> String {
     format!("targets/{digest}")
 }
 
+/// A whole file, or `None` where something else is there. One that is longer is [`ErrorKind::FileTooLarge`].
+pub(super) fn read_at_most(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    // Before opening: to open a named pipe is to wait for whoever writes it.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    // Its memory at once: a large role would be copied each time that it grows.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max_bytes)).unwrap_or(0));
+    File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max_bytes {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {max_bytes} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
 /// A whole file, or `None` with a warning for whatever is wrong with it.
 fn read(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
     let open = || -> io::Result<Vec<u8>> {
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max_bytes)).unwrap_or(0));
-        File::open(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-        match u64::try_from(bytes.len()) {
-            // A file system that lost power may keep the name and lose the content.
-            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "empty")),
-            Ok(length) if length <= max_bytes => Ok(bytes),
-            _ => Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {max_bytes} bytes"))),
-        }
+        let bytes = read_at_most(path, max_bytes)?;
+        let bytes = bytes.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not a file"))?;
+        // A file system that lost power may keep the name and lose the content.
+        if bytes.is_empty() { Err(io::Error::new(ErrorKind::UnexpectedEof, "empty")) } else { Ok(bytes) }
     };
     match open() {
         Ok(bytes) => Some(bytes),

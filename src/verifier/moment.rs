@@ -17,21 +17,15 @@ pub struct Moment(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    taken: Vec<Taken>,
+    taken: Vec<(Arc<Repository>, Arc<Generation>)>,
     /// Whether something was judged by a generation that was replaced after that.
     moved: bool,
     again: u32,
 }
 
-#[derive(Debug)]
-struct Taken {
-    repository: String,
-    generation: Arc<Generation>,
-}
-
 impl State {
-    fn taken(&mut self, repository: &Repository) -> Option<&mut Taken> {
-        self.taken.iter_mut().find(|taken| taken.repository == repository.name().as_str())
+    fn taken(&mut self, repository: &Arc<Repository>) -> Option<&mut Arc<Generation>> {
+        self.taken.iter_mut().find(|(of, _)| Arc::ptr_eq(of, repository)).map(|(_, generation)| generation)
     }
 }
 
@@ -47,19 +41,19 @@ impl Moment {
     }
 
     /// The generation of a repository: the one that was taken first, or the one in use, if there is one.
-    pub(super) fn generation(&self, repository: &Repository) -> Option<Arc<Generation>> {
+    pub(super) fn generation(&self, repository: &Arc<Repository>) -> Option<Arc<Generation>> {
         self.with(|state| match state.taken(repository) {
-            Some(taken) => Some(taken.generation.clone()),
+            Some(taken) => Some(taken.clone()),
             None => {
                 let generation = repository.generation()?;
-                state.taken.push(Taken { repository: repository.name().to_string(), generation: generation.clone() });
+                state.taken.push((repository.clone(), generation.clone()));
                 Some(generation)
             }
         })
     }
 
     /// The generation in use, if another one was taken before and may still be replaced.
-    pub(super) fn newer(&self, repository: &Repository) -> Option<Arc<Generation>> {
+    pub(super) fn newer(&self, repository: &Arc<Repository>) -> Option<Arc<Generation>> {
         let current = repository.generation()?;
         let taken = self.generation(repository)?;
         (!Arc::ptr_eq(&taken, &current)).then(|| self.replace(repository, current)).flatten()
@@ -67,21 +61,18 @@ impl Moment {
 
     /// Goes on by this generation from now on; what was judged by the one before is to be judged again. `None` where that
     /// has been so too often.
-    pub(super) fn replace(&self, repository: &Repository, by: Arc<Generation>) -> Option<Arc<Generation>> {
+    pub(super) fn replace(&self, repository: &Arc<Repository>, by: Arc<Generation>) -> Option<Arc<Generation>> {
         self.with(|state| {
             if state.again >= AGAIN {
                 return None;
             }
             match state.taken(repository) {
-                Some(taken) if Arc::ptr_eq(&taken.generation, &by) => {}
+                Some(taken) if Arc::ptr_eq(taken, &by) => {}
                 Some(taken) => {
-                    taken.generation = by.clone();
+                    *taken = by.clone();
                     state.moved = true;
                 }
-                None => {
-                    let repository = repository.name().to_string();
-                    state.taken.push(Taken { repository, generation: by.clone() });
-                }
+                None => state.taken.push((repository.clone(), by.clone())),
             }
             Some(by)
         })

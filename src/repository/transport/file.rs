@@ -1,17 +1,14 @@
 //! A repository in a folder: mounted into the pod, unpacked from a bundle, or made by `pratique repo`.
 
-#![expect(clippy::disallowed_methods, reason = "a repository in a folder is files")]
-
 use std::{
-    fs::File,
-    io::{ErrorKind, Read},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use reqwest::Url;
 
 use super::{Error, is_plain, outside, printable};
-use crate::tuf::FetchError;
+use crate::{repository::store::read_at_most, tuf::FetchError};
 
 /// One folder. A file has its name in the request, as repository tools write the files of roles (`1.team%2Fa.json`), or
 /// else what a static web server over the same folder would serve: percent-encoding is undone. Symbolic links are
@@ -50,21 +47,10 @@ impl Folder {
 }
 
 fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
-    let failed = |error: std::io::Error| match error.kind() {
+    let read = read_at_most(path, max_bytes).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => FetchError::NotFound,
+        ErrorKind::FileTooLarge => FetchError::TooLarge { limit: max_bytes },
         _ => FetchError::Unreachable(format!("{}: {error}", path.display())),
-    };
-    // Before opening: to open a named pipe is to wait for whoever writes it.
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FetchError::NotFound);
-    }
-    let file = File::open(path).map_err(failed)?;
-    // Its memory at once: a large role would be copied each time that it grows.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(max_bytes)).unwrap_or(0));
-    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max_bytes {
-        return Err(FetchError::TooLarge { limit: max_bytes });
-    }
-    Ok(bytes)
+    });
+    read?.ok_or(FetchError::NotFound)
 }
