@@ -111,7 +111,7 @@ impl Trusted {
 
     /// The targets files that the snapshot lists, with their versions, by file name (`targets.json`).
     pub fn listed(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.snapshot.file.meta.iter().map(|(name, listed)| (name.as_str(), listed.version))
+        self.snapshot.file.meta.iter().map(|(name, listed)| (name, listed.version))
     }
 
     /// The settings under which all of it was verified.

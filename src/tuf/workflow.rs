@@ -148,10 +148,10 @@ impl Snapshots {
         exactly(role, listed.version, file.header.version)?;
         // 5.5.5: no role goes back, none disappears.
         if let Some(Seen { kept, .. }) = self.before.snapshot.take() {
-            for (name, seen) in &kept.file.meta {
+            for (name, seen) in kept.file.meta.iter() {
                 let Some(now_listed) = file.meta.get(name) else {
                     let (stored, snapshot) = (seen.version, file.header.version);
-                    return Err(Error::Removed { file: name.clone(), stored, snapshot });
+                    return Err(Error::Removed { file: name.to_owned(), stored, snapshot });
                 };
                 if now_listed.version < seen.version {
                     let role = listed_role(name);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Body, Header,
+    by_name::ByName,
     delegation::Delegations,
     in_place::{Large, ListedInPlace},
     read::{self, Members, Misshapen},
@@ -110,7 +111,7 @@ pub struct Snapshot {
     /// The top-level targets file.
     pub targets: MetaFile,
     /// All listed files, by name (`targets.json`, `team-a.json`).
-    pub meta: BTreeMap<String, MetaFile>,
+    pub(in crate::tuf) meta: ByName<MetaFile>,
 }
 
 impl Snapshot {
@@ -127,7 +128,11 @@ impl Body for Snapshot {
     fn read(header: Header, members: &mut Members, large: Large) -> Result<Self, Misshapen> {
         let meta = match large.meta {
             Some(meta) => meta,
-            None => members.required("meta", read::map(|name, value| Ok((name.to_owned(), MetaFile::read(value)?))))?,
+            None => {
+                let read = read::map(|name, value| Ok((name.to_owned(), MetaFile::read(value)?)));
+                let meta: BTreeMap<String, MetaFile> = members.required("meta", read)?;
+                ByName::of_sorted(meta.iter().map(|(name, listed)| (name.as_str(), listed.clone())))
+            }
         };
         let targets = meta
             .get("targets.json")

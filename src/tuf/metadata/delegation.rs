@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::read::{self, Members, Misshapen};
+use super::{
+    by_name::ByName,
+    read::{self, Members, Misshapen},
+};
 use crate::{
     crypto::{Sha256, canonical::Reader},
     pattern::TufPattern,
@@ -116,8 +119,8 @@ struct ListedRole {
 struct ListedRoles {
     roles: Vec<ListedRole>,
     patterns: Vec<(usize, Vec<TufPattern>)>,
-    /// In order, each with the place of its role.
-    prefixes: Vec<(String, usize)>,
+    /// Each with the place of its role.
+    prefixes: ByName<usize>,
     prefix_lengths: BTreeSet<usize>,
 }
 
@@ -127,30 +130,24 @@ impl ListedRoles {
     }
 
     fn of(listed: Vec<(ListedRole, Paths)>) -> Result<Self, Misshapen> {
-        let mut all = Self {
-            roles: Vec::with_capacity(listed.len()),
-            patterns: Vec::new(),
-            prefixes: Vec::new(),
-            prefix_lengths: BTreeSet::new(),
-        };
-        let mut names = BTreeSet::new();
+        let mut roles: Vec<ListedRole> = Vec::with_capacity(listed.len());
+        let (mut patterns, mut by_prefix) = (Vec::new(), Vec::new());
         for (index, (role, paths)) in listed.into_iter().enumerate() {
-            if !names.insert(role.name.clone()) {
-                return Err(Misshapen::new(format!("role {:?} stands twice", role.name.as_str())));
-            }
             match paths {
-                Paths::Patterns(patterns) => all.patterns.push((index, patterns)),
-                Paths::HashPrefixes(prefixes) => {
-                    for prefix in prefixes {
-                        all.prefix_lengths.insert(prefix.len());
-                        all.prefixes.push((prefix, index));
-                    }
-                }
+                Paths::Patterns(paths) => patterns.push((index, paths)),
+                Paths::HashPrefixes(prefixes) => by_prefix.extend(prefixes.into_iter().map(|prefix| (prefix, index))),
             }
-            all.roles.push(role);
+            roles.push(role);
         }
-        all.prefixes.sort();
-        Ok(all)
+        let mut names: Vec<&RoleName> = roles.iter().map(|role| &role.name).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.array_windows().find(|[one, next]| one == next) {
+            return Err(Misshapen::new(format!("role {:?} stands twice", twice.as_str())));
+        }
+        by_prefix.sort_unstable();
+        let prefix_lengths = by_prefix.iter().map(|(prefix, _)| prefix.len()).collect();
+        let prefixes = ByName::of_sorted(by_prefix.iter().map(|(prefix, index)| (prefix.as_str(), *index)));
+        Ok(Self { roles, patterns, prefixes, prefix_lengths })
     }
 
     fn for_path(&self, path: &HashedPath) -> impl Iterator<Item = &ListedRole> {
@@ -164,10 +161,7 @@ impl ListedRoles {
             .prefix_lengths
             .iter()
             .filter_map(|&length| path.hex.get(..length))
-            .flat_map(|prefix| {
-                let from = self.prefixes.partition_point(|(listed, _)| listed.as_str() < prefix);
-                self.prefixes.iter().skip(from).take_while(move |(listed, _)| listed == prefix)
-            })
+            .flat_map(|prefix| self.prefixes.all(prefix))
             .map(|(_, index)| *index);
         let in_order: BTreeSet<usize> = by_pattern.chain(by_prefix).collect();
         in_order.into_iter().filter_map(|index| self.roles.get(index))

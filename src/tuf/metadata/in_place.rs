@@ -4,17 +4,19 @@
 //! when it is looked up. That it can be read is made sure of before: whatever is not as it should be, or is only written
 //! in another form, makes [`InPlace::read`] give up, and the file is read in the ordinary way, which says what is wrong.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::Range, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use serde_json::{Map, Value};
 
 use super::{
     body::{MetaFile, TargetFile},
+    by_name::ByName,
     delegation::Delegations,
     read::{Misshapen, clipped},
 };
 use crate::{
     crypto::{
+        Hashes, Sha256,
         canonical::{MEMBERS, Outer, Reader, Written},
         json,
     },
@@ -36,7 +38,7 @@ pub(super) struct InPlace {
 pub(in crate::tuf) struct Large {
     pub(super) targets: Option<ListedInPlace>,
     pub(super) delegations: Option<Delegations>,
-    pub(super) meta: Option<BTreeMap<String, MetaFile>>,
+    pub(super) meta: Option<ByName<MetaFile>>,
 }
 
 impl InPlace {
@@ -92,7 +94,9 @@ fn read_signed(
         })
     })?;
     if let Some(targets) = listed {
-        large.targets = Some(ListedInPlace { file: file.clone(), from: place.start, targets: targets.into() });
+        // Where none is listed, the file need not be held: with delegations it may be large.
+        let file = if targets.is_empty() { FileBytes::default() } else { file.clone() };
+        large.targets = Some(ListedInPlace { file, from: place.start, targets: targets.into() });
     }
     Some((place, members, large))
 }
@@ -109,19 +113,35 @@ fn meant(name: Written<'_>) -> Option<Value> {
     json::parse(&[b"\"", name.raw(), b"\""].concat()).ok()
 }
 
-/// The files that a snapshot lists. Where more is said of one than its version, in the ordinary way.
-fn meta(reader: &mut Reader<'_>) -> Option<BTreeMap<String, MetaFile>> {
+/// The files that a snapshot lists. Where one has a hash of another algorithm or a member of another name, in the ordinary
+/// way.
+fn meta(reader: &mut Reader<'_>) -> Option<ByName<MetaFile>> {
     let mut found = Vec::new();
     reader.object(|reader, name| {
-        let mut version = None;
+        let (mut version, mut length, mut hashes) = (None, None, None);
         reader.object(|reader, member| {
-            version = Some(reader.unsigned().filter(|&version| version > 0)?);
-            (member.raw() == b"version").then_some(())
+            match member.raw() {
+                b"version" => version = Some(reader.unsigned().filter(|&version| version > 0)?),
+                b"length" => length = Some(reader.unsigned()?),
+                b"hashes" => hashes = Some(Hashes::sha256_only(only_sha256(reader)?)),
+                _ => return None,
+            }
+            Some(())
         })?;
-        found.push((name.plain()?.to_owned(), MetaFile { version: version?, length: None, hashes: None }));
+        found.push((name.plain()?, MetaFile { version: version?, length, hashes }));
         Some(())
     })?;
-    Some(found.into_iter().collect())
+    // What is canonical is in order already.
+    Some(ByName::of_sorted(found))
+}
+
+fn only_sha256(reader: &mut Reader<'_>) -> Option<Sha256> {
+    let mut found = None;
+    reader.object(|reader, name| {
+        found = Some(reader.string()?.plain()?.parse().ok()?);
+        (name.raw() == b"sha256").then_some(())
+    })?;
+    found
 }
 
 /// Where one target stands, from the beginning of the signed part.

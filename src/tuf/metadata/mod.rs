@@ -5,6 +5,7 @@
 //! canonical already, they are verified, and their targets looked up, as they stand.
 
 mod body;
+mod by_name;
 mod delegation;
 mod in_place;
 pub(super) mod read;

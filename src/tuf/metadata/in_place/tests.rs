@@ -76,6 +76,20 @@ fn a_canonical_file_is_read_in_place_and_its_targets_are_found() {
 }
 
 #[test]
+fn a_snapshot_is_read_in_place_with_lengths_and_hashes_and_without() {
+    let read = |listed: Value| {
+        let file = file_of(&json!({"_type": "snapshot", "spec_version": "1.0", "version": 1,
+            "expires": "2031-01-01T00:00:00Z", "meta": {"a.json": listed, "targets.json": {"version": 1}}}));
+        outcome::<Snapshot>(&file).unwrap();
+        InPlace::read(&file, Snapshot::LARGE).unwrap().large.meta.is_some()
+    };
+    assert!(read(json!({"version": 1})));
+    assert!(read(json!({"version": 1, "length": 370, "hashes": {"sha256": "0".repeat(64)}})));
+    assert!(!read(json!({"version": 1, "hashes": {"sha256": "0".repeat(64), "sha512": "0".repeat(128)}})));
+    assert!(!read(json!({"version": 1, "more": 1})));
+}
+
+#[test]
 fn any_white_space_and_any_order_around_the_signed_part_is_read_in_place() {
     let text = String::from_utf8(file_of(&targets()).to_vec()).unwrap();
     let (signatures, signed) = text[1..text.len() - 1].split_once(",\"signed\":").unwrap();
