@@ -11,7 +11,7 @@ use super::{
     inspection::{Inspect, Stage, manifest_of},
     layout::{LayoutEvidence, layout_evidence},
     platforms,
-    proof::{Ends, Step, SupplyChainProof},
+    proof::{Ends, MadeBy, Step, SupplyChainProof},
     requirement::{Certificates, Field, Fields, Level, Platforms, Predicates, Tags, Template},
     walk::{Progress, Stop, Walk},
 };
@@ -90,6 +90,7 @@ fn prove(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> R
         targets_version: walk.view.trusted.targets().version,
         supply_chain,
         relied: walk.relied(),
+        visited: walk.share_visited(),
         ends: walk.ends(),
         valid_until: walk.valid_until(),
     })
@@ -212,15 +213,18 @@ pub(super) fn supply_chain(
         }
         false => (verified, bound),
     };
-    Ok(SupplyChainProof {
+    let made_by = MadeBy {
         loose: in_toto::loose(&verified, &bound.step),
         layout,
         layout_chain: assembled.evidence.layout.chain,
         layout_keys: assembled.layout.key_paths,
         bound_step: bound.step,
-        bound_artifact: bound.artifact,
-        index: None,
         steps: Step::all(&verified),
+    };
+    Ok(SupplyChainProof {
+        made_by: Arc::new(made_by),
+        bound_artifact: bound.artifact.into(),
+        index: None,
         verified: Some(Arc::new(verified)),
     })
 }

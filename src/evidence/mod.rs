@@ -30,7 +30,7 @@ pub use agreement::{Opinion, Relied, agrees};
 pub use error::Error;
 pub use files::DigestList;
 pub use judge::{judge, resolve_tag, survey};
-pub use proof::{Basis, Ends, Proof, Step};
+pub use proof::{Basis, Ends, MadeBy, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
 pub use subject::{Name, Subject};

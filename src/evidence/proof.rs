@@ -22,20 +22,14 @@ pub struct Proof {
     pub(super) targets_version: u64,
     pub(super) supply_chain: Option<SupplyChainProof>,
     pub(super) relied: Vec<Relied>,
+    pub(super) visited: Arc<Vec<Visit>>,
     pub(super) ends: Box<[(Ends, Timestamp)]>,
     pub(super) valid_until: Timestamp,
 }
 
-/// What a proof stands on and comes to an end by itself.
+/// What a proof stands on and comes to an end by itself, beside the roles that were read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ends {
-    /// The file of a targets role that was read.
-    Role {
-        /// The role.
-        chain: RoleChain,
-        /// The version of its file.
-        version: u64,
-    },
     /// The layout, or a sublayout of it.
     Layout(TargetPath),
     /// An OpenPGP key without whose signature there would be too few.
@@ -49,16 +43,23 @@ pub enum Ends {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SupplyChainProof {
+    pub(super) made_by: Arc<MadeBy>,
+    pub(super) bound_artifact: Box<str>,
+    /// The index that stands for the manifest.
+    pub(super) index: Option<Sha256>,
+    /// None in a proof that is kept for long.
+    pub(super) verified: Option<Arc<in_toto::Verified>>,
+}
+
+/// How an image came about: by which layout, and who made its steps. Images of one pipeline have it in common, so those
+/// who keep many proofs keep it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBy {
     pub(super) layout: TargetPath,
     pub(super) layout_chain: RoleChain,
     pub(super) layout_keys: Vec<TargetPath>,
     pub(super) bound_step: String,
-    pub(super) bound_artifact: String,
-    /// The index that stands for the manifest.
-    pub(super) index: Option<Sha256>,
     pub(super) steps: Vec<Step>,
-    /// None in a proof that is kept for long.
-    pub(super) verified: Option<Arc<in_toto::Verified>>,
     pub(super) loose: Vec<in_toto::Lint>,
 }
 
@@ -113,22 +114,22 @@ impl Proof {
 
     /// The layout, unless the rule asks for TUF alone.
     pub fn layout(&self) -> Option<&TargetPath> {
-        self.supply_chain.as_ref().map(|proof| &proof.layout)
+        self.made_by().map(|made| &made.layout)
     }
 
     /// The chain of the role that signed the layout's target.
     pub fn layout_chain(&self) -> Option<&RoleChain> {
-        self.supply_chain.as_ref().map(|proof| &proof.layout_chain)
+        self.made_by().map(|made| &made.layout_chain)
     }
 
     /// The key files that verified the layout.
     pub fn layout_keys(&self) -> &[TargetPath] {
-        self.supply_chain.as_ref().map_or(&[], |proof| &proof.layout_keys)
+        self.made_by().map_or(&[], |made| &made.layout_keys)
     }
 
     /// The step and the artifact of it that carry the image's digest.
     pub fn bound_to(&self) -> Option<(&str, &str)> {
-        self.supply_chain.as_ref().map(|proof| (proof.bound_step.as_str(), proof.bound_artifact.as_str()))
+        self.supply_chain.as_ref().map(|proof| (proof.made_by.bound_step.as_str(), &*proof.bound_artifact))
     }
 
     /// The index that was proven in the place of the manifest (`via: index`).
@@ -141,23 +142,29 @@ impl Proof {
         self.supply_chain.as_ref()?.verified.as_deref()
     }
 
-    /// The same proof without the names and digests of all artifacts, which may be megabytes: to be kept.
-    pub fn without_trail(&self) -> Self {
+    /// The same proof without the names and digests of all artifacts, which may be megabytes: to be kept. `known` may
+    /// give what equals the part that many proofs have in common.
+    pub fn without_trail(&self, known: impl FnOnce(&Arc<MadeBy>) -> Arc<MadeBy>) -> Self {
         let mut short = self.clone();
         if let Some(proof) = &mut short.supply_chain {
             proof.verified = None;
+            proof.made_by = known(&proof.made_by);
         }
         short
     }
 
+    fn made_by(&self) -> Option<&MadeBy> {
+        self.supply_chain.as_ref().map(|proof| &*proof.made_by)
+    }
+
     /// What the layout leaves loose about this image: allowed, and seldom wanted.
     pub fn loose(&self) -> &[in_toto::Lint] {
-        self.supply_chain.as_ref().map_or(&[], |proof| &proof.loose)
+        self.made_by().map_or(&[], |made| &made.loose)
     }
 
     /// Who made which step, in the order of the step names.
     pub fn steps(&self) -> &[Step] {
-        self.supply_chain.as_ref().map_or(&[], |proof| &proof.steps)
+        self.made_by().map_or(&[], |made| &made.steps)
     }
 
     /// What other repositories are to list alike, where the rule names some: the image, and perhaps the evidence.
@@ -165,7 +172,13 @@ impl Proof {
         &self.relied
     }
 
-    /// When what ends by itself, each once and in order: all that [`Self::valid_until`] is the earliest of.
+    /// Every targets role that was read, in the order of the chains. Their ends are among those that
+    /// [`Self::valid_until`] is the earliest of.
+    pub fn visited(&self) -> &[Visit] {
+        &self.visited
+    }
+
+    /// When the rest ends that [`Self::valid_until`] is the earliest of, each once and in order.
     pub fn ends(&self) -> &[(Ends, Timestamp)] {
         &self.ends
     }
@@ -181,33 +194,43 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
     root: (u64, Sha256),
-    /// In the order of the chains. Thousands are kept, and a map would take several times the memory.
-    visited: Vec<(RoleChain, (u64, Sha256))>,
+    /// In the order of the chains, each once. In one with that of the proof: many thousands are kept.
+    visited: Arc<Vec<Visit>>,
     valid_until: Timestamp,
 }
 
 impl Basis {
     pub(super) fn new(trusted: &Trusted) -> Self {
-        Self { root: (trusted.root().version, trusted.root().sha256), visited: Vec::new(), valid_until: Timestamp::MAX }
+        Self {
+            root: (trusted.root().version, trusted.root().sha256),
+            visited: Arc::default(),
+            valid_until: Timestamp::MAX,
+        }
     }
 
     pub(super) fn add_visits(&mut self, visits: &[Visit]) {
+        let visited = Arc::make_mut(&mut self.visited);
         for visit in visits {
-            let state = (visit.version, visit.sha256);
-            match self.visited.binary_search_by(|(chain, _)| chain.cmp(&visit.chain)) {
+            match visited.binary_search_by(|known| known.chain.cmp(&visit.chain)) {
                 Ok(place) => {
-                    if let Some((_, known)) = self.visited.get_mut(place) {
-                        *known = state;
+                    if let Some(known) = visited.get_mut(place) {
+                        known.clone_from(visit);
                     }
                 }
-                Err(place) => self.visited.insert(place, (visit.chain.clone(), state)),
+                Err(place) => visited.insert(place, visit.clone()),
             }
-            self.expires(visit.expires);
         }
+        visits.iter().for_each(|visit| self.expires(visit.expires));
     }
 
     pub(super) fn expires(&mut self, expires: Timestamp) {
         self.valid_until = self.valid_until.min(expires);
+    }
+
+    /// What [`Self::visited`] says, to be held beside this.
+    pub(super) fn share_visited(&mut self) -> Arc<Vec<Visit>> {
+        Arc::make_mut(&mut self.visited).shrink_to_fit();
+        self.visited.clone()
     }
 
     /// Version and SHA-256 of the root under which everything was read.
@@ -215,8 +238,8 @@ impl Basis {
         self.root
     }
 
-    /// Version and SHA-256 of every role that was read, in the order of the chains.
-    pub fn visited(&self) -> &[(RoleChain, (u64, Sha256))] {
+    /// Every role that was read, in the order of the chains.
+    pub fn visited(&self) -> &[Visit] {
         &self.visited
     }
 

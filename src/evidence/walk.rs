@@ -192,11 +192,11 @@ impl<'a> Walk<'a> {
     fn note(&mut self, found: Lookup) -> Option<Resolved> {
         match found {
             Lookup::Found(resolved) => {
-                self.visited(&resolved.visited);
+                self.basis.add_visits(&resolved.visited);
                 Some(resolved)
             }
             Lookup::Absent { visited } => {
-                self.visited(&visited);
+                self.basis.add_visits(&visited);
                 None
             }
             Lookup::Needs(request) => {
@@ -264,11 +264,8 @@ impl<'a> Walk<'a> {
         self.ends.iter().map(|(end, at)| (end.clone(), *at)).collect()
     }
 
-    fn visited(&mut self, visits: &[Visit]) {
-        self.basis.add_visits(visits);
-        for visit in visits {
-            self.ends.insert(Ends::Role { chain: visit.chain.clone(), version: visit.version }, visit.expires);
-        }
+    pub(super) fn share_visited(&mut self) -> Arc<Vec<Visit>> {
+        self.basis.share_visited()
     }
 
     pub(super) fn valid_until(&self) -> Timestamp {

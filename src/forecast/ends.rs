@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     evidence::{Ends, Proof, requirement::is_offline},
     in_toto,
-    tuf::{self, Role, RoleChain, Trusted},
+    tuf::{self, Role, RoleChain, Trusted, Visit},
     verdict::Cause,
 };
 
@@ -67,11 +67,11 @@ pub(super) fn of(
     comes: impl Fn(&Ending) -> bool,
 ) -> Vec<Ending> {
     let mut endings = of_repository(layout_roles, standing);
+    endings.extend(proof.visited().iter().map(|Visit { chain, version, expires, .. }| {
+        expired(Role::Targets(chain.clone()), *version, *expires, renewal_of(chain, layout_roles))
+    }));
     for (end, at) in proof.ends() {
         endings.push(match end {
-            Ends::Role { chain, version } => {
-                expired(Role::Targets(chain.clone()), *version, *at, renewal_of(chain, layout_roles))
-            }
             Ends::Layout(_) => {
                 let error = in_toto::Error::LayoutExpired { expires: *at, now: *at };
                 Ending { at: *at, code: error.code(), what: error.to_string(), renewal: Renewal::People }

@@ -146,8 +146,8 @@ impl Delegated {
         }
     }
 
-    fn get(&self, chain: &RoleChain) -> Option<&Entry> {
-        self.parts.get(&part_of(chain))?.get(chain)
+    fn get(&self, chain: &RoleChain) -> Option<(&RoleChain, &Entry)> {
+        self.parts.get(&part_of(chain))?.get_key_value(chain)
     }
 
     /// All of them, parents before their children: a chain sorts before its continuations.
@@ -158,6 +158,7 @@ impl Delegated {
     /// Whether the role that a lookup needed has been loaded since.
     pub fn holds(&self, request: &RoleRequest) -> bool {
         self.get(&request.chain)
+            .map(|(_, entry)| entry)
             .filter(|entry| entry.file.whole().is_some())
             .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
     }
@@ -216,7 +217,7 @@ impl Delegated {
             return Some((trusted.targets.header().version, trusted.targets.sha256()));
         };
         let delegator = self.at(trusted, &parent)?;
-        Some(self.entry(chain, &delegator, trusted.snapshot.file.role(chain.name())?)?.file.state())
+        Some(self.entry(chain, &delegator, trusted.snapshot.file.role(chain.name())?)?.1.file.state())
     }
 
     /// The role at `chain`, if it and all above it count under `trusted` and it is held whole.
@@ -225,24 +226,31 @@ impl Delegated {
         let mut file = trusted.targets.clone();
         for name in chain.names().iter().skip(1) {
             at = at.child(name);
-            file = self.under(&at, &file, trusted.snapshot.file.role(name)?)?.clone();
+            file = self.under(&at, &file, trusted.snapshot.file.role(name)?)?.1.clone();
         }
         Some(file)
     }
 
-    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it, if it is held whole.
+    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it, if it is held whole; and its chain
+    /// once more, for whoever remembers it, since it is held here.
     pub(super) fn under(
         &self,
         chain: &RoleChain,
         delegator: &Verified<Targets>,
         listed: &MetaFile,
-    ) -> Option<&Arc<Verified<Targets>>> {
-        self.entry(chain, delegator, listed)?.file.whole()
+    ) -> Option<(&RoleChain, &Arc<Verified<Targets>>)> {
+        let (held, entry) = self.entry(chain, delegator, listed)?;
+        Some((held, entry.file.whole()?))
     }
 
-    fn entry(&self, chain: &RoleChain, delegator: &Verified<Targets>, listed: &MetaFile) -> Option<&Entry> {
-        let entry = self.get(chain)?;
-        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(entry)
+    fn entry(
+        &self,
+        chain: &RoleChain,
+        delegator: &Verified<Targets>,
+        listed: &MetaFile,
+    ) -> Option<(&RoleChain, &Entry)> {
+        let (held, entry) = self.get(chain)?;
+        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some((held, entry))
     }
 }
 

@@ -181,7 +181,7 @@ impl Walk<'_> {
             return Err(Error::NotInSnapshot { chain, snapshot: self.trusted.snapshot().version });
         };
         Ok(match self.roles.under(&chain, &delegator.1, listed) {
-            Some(file) => Step::Loaded((chain, file.clone())),
+            Some((held, file)) => Step::Loaded((held.clone(), file.clone())),
             None => Step::Needs(Box::new(self.trusted.role_request(role, chain, (delegator.0, &delegator.1), listed))),
         })
     }

@@ -1,7 +1,7 @@
 //! What was judged before, and whether it still holds.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::{HashMap, VecDeque, hash_map::Entry as Slot},
     future::Future,
     num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Budgets, OverBudget};
 use crate::{
     crypto::Sha256,
-    evidence::{self, Basis, Judgement, Proof, RepositoryName, Subject},
+    evidence::{self, Basis, Judgement, MadeBy, Proof, RepositoryName, Subject},
     repository::{Generation, RepositoryError},
     tuf::TargetPath,
 };
@@ -61,16 +61,21 @@ impl Entry {
         let trusted = generation.trusted();
         let roles = generation.roles();
         (trusted.root().version, trusted.root().sha256) == self.basis.root()
-            && self.basis.visited().iter().all(|(chain, state)| trusted.state_of(&roles, chain) == Some(*state))
+            && self
+                .basis
+                .visited()
+                .iter()
+                .all(|visit| trusted.state_of(&roles, &visit.chain) == Some((visit.version, visit.sha256)))
     }
 
     /// What is kept of it: a hundred thousand of them are to fit into memory.
-    fn without_trail(&self) -> Self {
+    fn without_trail(&self, known: &MadeBefore) -> Self {
         let outcome = match &self.outcome {
-            Ok(proof) => Ok(Arc::new(proof.without_trail())),
+            Ok(proof) => Ok(Arc::new(proof.without_trail(|made_by| known.same(made_by)))),
             Err(error) => Err(error.clone()),
         };
-        Self { outcome, layout: self.layout.clone(), basis: self.basis.clone() }
+        let of_proof = outcome.as_ref().ok().and_then(|proof| proof.layout().cloned());
+        Self { outcome, layout: of_proof.or_else(|| self.layout.clone()), basis: self.basis.clone() }
     }
 
     /// Whether the repository does not list the image.
@@ -81,6 +86,26 @@ impl Entry {
     /// Whether the outcome says something about the image, and not about how fresh the repository is at this moment.
     fn is_of_substance(&self) -> bool {
         !matches!(self.outcome, Err(evidence::Error::Tuf(_)))
+    }
+}
+
+/// How images that were judged lately came about: those of one pipeline hold it once.
+#[derive(Debug, Clone, Default)]
+struct MadeBefore(Arc<Mutex<VecDeque<Arc<MadeBy>>>>);
+
+/// Ways in which images came about that are looked through.
+const MADE_BEFORE: usize = 64;
+
+impl MadeBefore {
+    /// The one that is known and equals this, or this.
+    fn same(&self, made_by: &Arc<MadeBy>) -> Arc<MadeBy> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.iter().find(|known| *known == made_by) {
+            return same.clone();
+        }
+        known.truncate(MADE_BEFORE.saturating_sub(1));
+        known.push_front(made_by.clone());
+        made_by.clone()
     }
 }
 
@@ -99,6 +124,7 @@ pub(super) struct Verdicts {
 struct Remembered {
     known: moka::sync::Cache<Key, Arc<Entry>>,
     unknown: moka::sync::Cache<Key, Arc<Entry>>,
+    made_before: MadeBefore,
 }
 
 /// Why there is no judgement.
@@ -114,8 +140,11 @@ pub(super) enum NoEntry {
 
 impl Verdicts {
     pub(super) fn new(budget: Budget) -> Self {
-        let remembered =
-            Remembered { known: moka::sync::Cache::new(CAPACITY), unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY) };
+        let remembered = Remembered {
+            known: moka::sync::Cache::new(CAPACITY),
+            unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
+            made_before: MadeBefore::default(),
+        };
         Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
@@ -127,7 +156,7 @@ impl Verdicts {
     /// A verdict that still holds. Hits never wait behind misses.
     pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
         let holds = |entry: &Arc<Entry>| entry.holds(generation, now);
-        let Remembered { known, unknown } = &self.remembered;
+        let Remembered { known, unknown, .. } = &self.remembered;
         known.get(key).filter(holds).or_else(|| unknown.get(key).filter(holds))
     }
 
@@ -192,7 +221,7 @@ impl Remembered {
             self.unknown.insert(key, entry.clone());
         } else {
             self.unknown.invalidate(&key);
-            self.known.insert(key, Arc::new(entry.without_trail()));
+            self.known.insert(key, Arc::new(entry.without_trail(&self.made_before)));
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     evidence::{Ends, Proof, Requirement, requirement::is_offline},
-    tuf::{Role, RoleChain, Trusted},
+    tuf::{Role, RoleChain, Trusted, Visit},
 };
 
 /// What ends first of what people renew, if it does within that time. Machines renew the rest in their last hours, and
@@ -19,18 +19,18 @@ pub(super) fn ends_soon(
     let top_level =
         trusted.top_level().into_iter().filter(|(role, _)| !matches!(role, Role::Timestamp | Role::Snapshot));
     let top_level = top_level.map(|(role, file)| (format!("{role} v{}", file.version), file.expires));
-    let read = proof.ends().iter().filter_map(|(end, expires)| match end {
-        Ends::Layout(path) => Some((format!("layout {path}"), *expires)),
+    let roles = proof.visited().iter().filter_map(|Visit { chain, version, expires, .. }| {
+        let signed_by_people = *chain != RoleChain::top() && is_offline(chain, &requirement.layout_roles);
+        signed_by_people.then(|| (format!("{} v{version}", Role::Targets(chain.clone())), *expires))
+    });
+    let others = proof.ends().iter().map(|(end, expires)| match end {
+        Ends::Layout(path) => (format!("layout {path}"), *expires),
         Ends::Key { keyid, step } => {
             let signed = step.as_ref().map_or("the layout".to_owned(), |step| format!("step {step:?}"));
-            Some((format!("key {keyid}, which signed {signed},"), *expires))
-        }
-        Ends::Role { chain, version } => {
-            let signed_by_people = *chain != RoleChain::top() && is_offline(chain, &requirement.layout_roles);
-            signed_by_people.then(|| (format!("{} v{version}", Role::Targets(chain.clone())), *expires))
+            (format!("key {keyid}, which signed {signed},"), *expires)
         }
     });
-    let (what, expires) = top_level.chain(read).min_by_key(|(_, expires)| *expires)?;
+    let (what, expires) = top_level.chain(roles).chain(others).min_by_key(|(_, expires)| *expires)?;
     let soon = expires.duration_since(now) <= within;
     soon.then(|| {
         format!("{what} of {} expires at {expires:.0}, and the image is refused from then on", proof.repository())

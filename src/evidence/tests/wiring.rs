@@ -32,7 +32,7 @@ fn basis(fixture: &mut Fixture, subject: &Subject, requirement: &Requirement) ->
 }
 
 fn visited(basis: &Basis) -> Vec<String> {
-    basis.visited().iter().map(|(chain, _)| chain.to_string()).collect()
+    basis.visited().iter().map(|visit| visit.chain.to_string()).collect()
 }
 
 /// Hands layouts and revocations to an offline role of their own.
@@ -122,7 +122,7 @@ fn an_outcome_stands_on_every_role_that_was_read_also_in_vain() {
         assert_eq!(visited(&basis), ["targets", "targets/images"]);
         let trusted = fixture.refresh(now(), &Settings::default()).unwrap();
         let targets = trusted.targets();
-        assert_eq!(basis.visited()[0], (crate::tuf::RoleChain::top(), (targets.version, targets.sha256)));
+        assert_eq!((basis.visited()[0].version, basis.visited()[0].sha256), (targets.version, targets.sha256));
         assert_eq!(basis.root(), (trusted.root().version, trusted.root().sha256));
         // That of the role `images`.
         assert_eq!(basis.valid_until(), now() + HOUR * (24 * 14));

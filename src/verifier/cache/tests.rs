@@ -39,7 +39,11 @@ fn builder() -> SigningKey {
 }
 
 fn new_image() -> NewImage {
-    let manifest = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
+    image_of(br#"{"schemaVersion":2,"manifests":[]}"#)
+}
+
+fn image_of(manifest: &[u8]) -> NewImage {
+    let manifest = manifest.to_vec();
     let link = Link::new("push").product(NAME, Sha256::of(&manifest));
     let (name, bytes) = (link.file_name(&builder()).unwrap(), link.sign(Format::Dsse, &builder()).unwrap());
     NewImage {
@@ -184,6 +188,27 @@ async fn what_is_remembered_of_a_proof_is_who_made_what_and_not_every_artifact()
         folder.path().join("targets").exists().then(|| folder.lose_files());
     }
     assert_eq!(said[0], said[1]);
+}
+
+#[tokio::test]
+async fn what_proofs_of_one_pipeline_have_in_common_is_remembered_once() {
+    let (folder, verifier) = (Folder::new(), Verifier::default());
+    let other = image_of(br#"{"schemaVersion":2, "manifests":[]}"#);
+    let digest = Sha256::of(&other.manifest);
+    folder.publish(now(), |publisher| drop(publisher.add_image(&other).unwrap()));
+    let world = folder.world("", "").await;
+    for reference in [folder.image(), format!("{NAME}@sha256:{digest}")] {
+        assert_eq!(judge(&verifier, &world, &reference, now()).await, "proof");
+    }
+    verifier.verdicts.remembered.known.run_pending_tasks();
+    let entries: Vec<_> = verifier.verdicts.remembered.known.iter().map(|(_, entry)| entry).collect();
+    let proofs: Vec<_> = entries.iter().map(|entry| entry.outcome.as_ref().unwrap()).collect();
+    assert_eq!(proofs.len(), 2);
+    assert_ne!(proofs[0].subject(), proofs[1].subject());
+    assert_eq!(proofs[0].steps().as_ptr(), proofs[1].steps().as_ptr());
+    for (entry, proof) in entries.iter().zip(proofs) {
+        assert_eq!(entry.basis.visited().as_ptr(), proof.visited().as_ptr());
+    }
 }
 
 #[tokio::test]
