@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use quick_cache::{Weighter, sync::Cache};
 use reqwest::{Method, StatusCode};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -35,19 +36,30 @@ const IN_FLIGHT: usize = 4;
 /// Bytes that are kept of what layers hold.
 const MAX_KNOWN: u64 = 32 << 20;
 
+/// Bytes that any layer is counted for, and one that is refused.
+const FAULT: u64 = 1024;
+/// How many layers that may be, about. So few make one cache of it: each of several would keep nothing larger than its part.
+const LAYERS_KNOWN: usize = 32;
+
 type Outcome = Result<Arc<Layer>, LayerFault>;
 
 /// What was read of layers before, by their descriptors. Clones are one.
 #[derive(Debug, Clone)]
-pub struct Known(moka::sync::Cache<Descriptor, Outcome>);
+pub struct Known(Arc<Cache<Descriptor, Outcome, Bytes>>);
+
+/// What is kept is counted by the memory that it takes.
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Descriptor, Outcome> for Bytes {
+    fn weight(&self, _: &Descriptor, read: &Outcome) -> u64 {
+        read.as_ref().map_or(FAULT, |layer| u64::try_from(layer.weight()).unwrap_or(u64::MAX)).clamp(FAULT, MAX_KNOWN)
+    }
+}
 
 impl Default for Known {
     fn default() -> Self {
-        let weight = |_: &Descriptor, read: &Outcome| {
-            let weight = read.as_ref().map_or(1024, |layer| layer.weight());
-            u32::try_from(weight).unwrap_or(u32::MAX)
-        };
-        Self(moka::sync::Cache::builder().weigher(weight).max_capacity(MAX_KNOWN).build())
+        Self(Arc::new(Cache::with_weighter(LAYERS_KNOWN, MAX_KNOWN, Bytes)))
     }
 }
 

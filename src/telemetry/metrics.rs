@@ -194,7 +194,7 @@ impl Metrics {
     }
 
     /// So many verdicts are remembered now.
-    pub fn remembered(&self, verdicts: u64) {
+    pub fn remembered(&self, verdicts: usize) {
         self.remembered.set(i64::try_from(verdicts).unwrap_or(i64::MAX));
     }
 

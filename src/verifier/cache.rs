@@ -9,6 +9,7 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use jiff::Timestamp;
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Budgets, OverBudget};
@@ -20,11 +21,11 @@ use crate::{
 };
 
 /// Distinct images that are remembered.
-const CAPACITY: u64 = 100_000;
+const CAPACITY: usize = 100_000;
 
 /// Distinct images that are remembered as unknown to their repository. Anybody who may create a Pod makes these up, so
 /// they are kept apart: they never push out a verdict on an image that exists.
-const UNKNOWN_CAPACITY: u64 = 10_000;
+const UNKNOWN_CAPACITY: usize = 10_000;
 
 /// What a verdict depends on besides signed metadata: the image, and the rule with all its words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,8 +123,8 @@ pub(super) struct Verdicts {
 /// Verdicts of substance: positive and negative look-ups, each in a cache of their own (`trust.md` §6).
 #[derive(Debug, Clone)]
 struct Remembered {
-    known: moka::sync::Cache<Key, Arc<Entry>>,
-    unknown: moka::sync::Cache<Key, Arc<Entry>>,
+    known: Arc<Cache<Key, Arc<Entry>>>,
+    unknown: Arc<Cache<Key, Arc<Entry>>>,
     made_before: MadeBefore,
 }
 
@@ -141,16 +142,16 @@ pub(super) enum NoEntry {
 impl Verdicts {
     pub(super) fn new(budget: Budget) -> Self {
         let remembered = Remembered {
-            known: moka::sync::Cache::new(CAPACITY),
-            unknown: moka::sync::Cache::new(UNKNOWN_CAPACITY),
+            known: Arc::new(Cache::new(CAPACITY)),
+            unknown: Arc::new(Cache::new(UNKNOWN_CAPACITY)),
             made_before: MadeBefore::default(),
         };
         Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
-    /// How many verdicts are remembered, about.
-    pub(super) fn remembered(&self) -> u64 {
-        self.remembered.known.entry_count().saturating_add(self.remembered.unknown.entry_count())
+    /// How many verdicts are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.known.len().saturating_add(self.remembered.unknown.len())
     }
 
     /// A verdict that still holds. Hits never wait behind misses.
@@ -217,10 +218,10 @@ impl Remembered {
         }
         // One of the two at most: what was unknown and has been published is looked for among the known first.
         if entry.is_unknown() {
-            self.known.invalidate(&key);
+            self.known.remove(&key);
             self.unknown.insert(key, entry.clone());
         } else {
-            self.unknown.invalidate(&key);
+            self.unknown.remove(&key);
             self.known.insert(key, Arc::new(entry.without_trail(&self.made_before)));
         }
     }

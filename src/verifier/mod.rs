@@ -112,7 +112,7 @@ impl Verifier {
     }
 
     /// How many verdicts it remembers, about: bounded, whatever is asked.
-    pub fn remembered(&self) -> u64 {
+    pub fn remembered(&self) -> usize {
         self.verdicts.remembered()
     }
 
