@@ -5,6 +5,7 @@
 //! says with what it is asked, [`bundle`] carries where no network leads, and [`memory`] is what all replicas remember
 //! together. [`layers`] is the one thing that comes from elsewhere: what is in an image.
 
+mod aside;
 mod background;
 pub mod bundle;
 pub mod credentials;

@@ -1,25 +1,17 @@
 //! What a judgement or a search lacks, fetched and verified.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-    thread::available_parallelism,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    sync::Semaphore,
-    task::block_in_place,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
+    aside::{aside, turn},
     layers::Layers,
     live::{Error, Generation, Repository},
 };
 use crate::{
-    evidence::{Judgement, Need, Progress, View},
+    evidence::{Judgement, Need, Progress, RepositoryName, View},
     image::{
         Descriptor,
         layer::{Layer, LayerFault},
@@ -33,82 +25,139 @@ const MAX_ROUNDS: usize = 64;
 /// Bytes that the layers of one image may take here, all together: more than they do within the caps on their files.
 const MAX_LAYERS: usize = 64 << 20;
 
-/// Judgements that are worked out at one time, in the whole process: each may take seconds of a processor, and the memory
-/// of everything that it reads.
-static AT_A_TIME: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, Into::into)));
+/// What a judgement works with: one generation, and what was fetched for it so far.
+#[derive(Debug)]
+struct Evidence {
+    repository: RepositoryName,
+    generation: Arc<Generation>,
+    roles: Arc<Delegated>,
+    files: BTreeMap<TargetPath, Arc<[u8]>>,
+    layers: BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>>,
+}
+
+impl Evidence {
+    fn view(&self) -> View<'_> {
+        View {
+            repository: &self.repository,
+            trusted: &self.generation.trusted,
+            roles: &self.roles,
+            files: &self.files,
+            layers: &self.layers,
+            commands: None,
+        }
+    }
+}
 
 impl Repository {
-    /// Judges against one generation, fetching what the judgement lacks until it ends.
-    pub async fn judge<T>(
-        &self,
-        generation: &Generation,
-        now: Timestamp,
-        deadline: Instant,
-        judge: impl Fn(View<'_>) -> Progress<T>,
-    ) -> Result<Judgement<T>, Error> {
-        self.judge_with(None, generation, now, deadline, judge).await
-    }
-
-    /// The same, where layers of images come from somewhere. The time that they take is not taken off the deadline.
-    pub async fn judge_with<T>(
+    /// Judges against one generation, fetching what the judgement lacks until it ends. It is worked out where it holds
+    /// up nothing else. Layers of images come from `source`; the time that they take is not taken off the deadline.
+    pub async fn judge<T: Send + 'static>(
         &self,
         source: Option<&dyn Layers>,
-        generation: &Generation,
+        generation: &Arc<Generation>,
         now: Timestamp,
         mut deadline: Instant,
-        judge: impl Fn(View<'_>) -> Progress<T>,
+        judge: impl Fn(View<'_>) -> Progress<T> + Send + Sync + 'static,
     ) -> Result<Judgement<T>, Error> {
-        let mut files: BTreeMap<TargetPath, Arc<[u8]>> = BTreeMap::new();
-        let mut layers: BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>> = BTreeMap::new();
+        let (mut evidence, judge) = (self.evidence(generation), Arc::new(judge));
         for _ in 0..MAX_ROUNDS {
-            let roles = generation.roles();
-            let view = View {
-                repository: &self.name,
-                trusted: &generation.trusted,
-                roles: &roles,
-                files: &files,
-                layers: &layers,
-                commands: None,
-            };
-            // Nobody closes it.
-            let turn = timeout_at(deadline, AT_A_TIME.acquire()).await.map_err(|_| Error::NotYet)?;
-            let progress = aside(|| judge(view));
-            drop(turn);
-            let needs = match progress {
+            let turn = turn(deadline).await.ok_or(Error::NotYet)?;
+            let judge = judge.clone();
+            let judged = aside(turn, move || {
+                let progress = judge(evidence.view());
+                (evidence, progress)
+            });
+            let progress;
+            (evidence, progress) = judged.await;
+            match progress {
                 Progress::Done(judgement) => return Ok(judgement),
-                Progress::Needs(needs) => needs,
-            };
-            // One attempt is bounded by what it counts. That many are not made, whatever is at hand already, is held here.
-            if Instant::now() >= deadline {
-                return Err(Error::NotYet);
+                Progress::Needs(needs) => {
+                    deadline = self.supply(source, &mut evidence, needs, now, deadline).await?;
+                }
             }
-            let (roles, targets, wanted) = split(needs);
-            let fetched = futures::future::try_join(
-                self.load_roles(generation, roles, now, deadline),
-                futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
-            );
-            let ((), bodies) = fetched.await?;
-            for (target, bytes) in targets.iter().zip(bodies) {
-                files.insert(target.path.clone(), bytes);
-            }
-            if wanted.is_empty() {
-                continue;
-            }
-            let began = Instant::now();
-            let source =
-                source.ok_or_else(|| Error::Internal("layers are wanted, and come from nowhere".to_owned()))?;
-            // One after another: what many layers hold together is bounded, too.
-            for wanted in wanted {
-                let weight: usize = layers.values().flatten().map(|layer| layer.weight()).sum();
-                let read = match weight > MAX_LAYERS {
-                    true => Err(LayerFault::Limit { what: "bytes of what layers hold", limit: MAX_LAYERS as u64 }),
-                    false => source.layer(&wanted).await.map_err(Error::Layer)?,
-                };
-                layers.insert(wanted, read);
-            }
-            deadline = deadline.checked_add(began.elapsed()).unwrap_or(deadline);
         }
         Err(Error::TooManyRounds(MAX_ROUNDS))
+    }
+
+    /// The same on this very thread, for what looks up a few targets and verifies nothing large.
+    pub async fn look<T>(
+        &self,
+        generation: &Arc<Generation>,
+        now: Timestamp,
+        deadline: Instant,
+        look: impl Fn(View<'_>) -> Progress<T>,
+    ) -> Result<Judgement<T>, Error> {
+        self.look_with(None, generation, now, deadline, look).await
+    }
+
+    /// The same, where layers of images come from somewhere.
+    pub async fn look_with<T>(
+        &self,
+        source: Option<&dyn Layers>,
+        generation: &Arc<Generation>,
+        now: Timestamp,
+        mut deadline: Instant,
+        look: impl Fn(View<'_>) -> Progress<T>,
+    ) -> Result<Judgement<T>, Error> {
+        let mut evidence = self.evidence(generation);
+        for _ in 0..MAX_ROUNDS {
+            match look(evidence.view()) {
+                Progress::Done(judgement) => return Ok(judgement),
+                Progress::Needs(needs) => {
+                    deadline = self.supply(source, &mut evidence, needs, now, deadline).await?;
+                }
+            }
+        }
+        Err(Error::TooManyRounds(MAX_ROUNDS))
+    }
+
+    fn evidence(&self, generation: &Arc<Generation>) -> Evidence {
+        Evidence {
+            repository: self.name.clone(),
+            generation: generation.clone(),
+            roles: generation.roles(),
+            files: BTreeMap::new(),
+            layers: BTreeMap::new(),
+        }
+    }
+
+    /// Fetches what lacks, and says until when the next attempt may take.
+    async fn supply(
+        &self,
+        source: Option<&dyn Layers>,
+        evidence: &mut Evidence,
+        needs: Vec<Need>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Instant, Error> {
+        // One attempt is bounded by what it counts. That many are not made, whatever is at hand already, is held here.
+        if Instant::now() >= deadline {
+            return Err(Error::NotYet);
+        }
+        let generation = &*evidence.generation;
+        let (roles, targets, wanted) = split(needs);
+        let fetched = futures::future::try_join(
+            self.load_roles(generation, roles, now, deadline),
+            futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
+        );
+        let ((), bodies) = fetched.await?;
+        evidence.roles = generation.roles();
+        evidence.files.extend(targets.iter().map(|target| target.path.clone()).zip(bodies));
+        if wanted.is_empty() {
+            return Ok(deadline);
+        }
+        let began = Instant::now();
+        let source = source.ok_or_else(|| Error::Internal("layers are wanted, and come from nowhere".to_owned()))?;
+        // One after another: what many layers hold together is bounded, too.
+        for wanted in wanted {
+            let weight: usize = evidence.layers.values().flatten().map(|layer| layer.weight()).sum();
+            let read = match weight > MAX_LAYERS {
+                true => Err(LayerFault::Limit { what: "bytes of what layers hold", limit: MAX_LAYERS as u64 }),
+                false => source.layer(&wanted).await.map_err(Error::Layer)?,
+            };
+            evidence.layers.insert(wanted, read);
+        }
+        Ok(deadline.checked_add(began.elapsed()).unwrap_or(deadline))
     }
 
     /// Searches for a target, fetching the delegated roles that the search comes to (TUF 5.6.7). Never
@@ -208,14 +257,6 @@ fn held(mut bytes: Vec<u8>) -> Arc<Vec<u8>> {
     Arc::new(bytes)
 }
 
-/// Works something out while the thread's other tasks go on elsewhere: probes are answered, whatever is judged.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => block_in_place(work),
-        _ => work(),
-    }
-}
-
 fn split(needs: Vec<Need>) -> (Vec<RoleRequest>, Vec<Arc<TargetFile>>, Vec<Descriptor>) {
     let (mut roles, mut files, mut layers) = (Vec::new(), Vec::new(), Vec::new());
     for need in needs {
@@ -281,16 +322,18 @@ mod tests {
         assert!(held.weight() > 30 << 20 && 2 * held.weight() < MAX_LAYERS);
         let source = Same(Arc::new(held), Default::default());
         let wanted: Vec<_> = (0..9).map(|size| Descriptor { size, ..descriptor.clone() }).collect();
-        let refused = std::cell::Cell::new(0);
-        let judge = |view: View<'_>| {
-            refused.set(view.layers.values().filter(|read| read.is_err()).count());
+        let refused = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = refused.clone();
+        let judge = move |view: View<'_>| {
+            let failed = view.layers.values().filter(|read| read.is_err()).count();
+            count.store(failed, std::sync::atomic::Ordering::SeqCst);
             let lacks = wanted.iter().filter(|wanted| !view.layers.contains_key(*wanted));
             Progress::<()>::Needs(lacks.cloned().map(Need::Layer).collect())
         };
         let deadline = Instant::now() + Duration::from_secs(60);
-        let ended = repository.judge_with(Some(&source), &generation, now, deadline, judge).await;
+        let ended = repository.judge(Some(&source), &generation, now, deadline, judge).await;
         assert_eq!(ended.unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
-        assert_eq!((source.1.into_inner(), refused.get()), (3, 6));
+        assert_eq!((source.1.into_inner(), refused.load(std::sync::atomic::Ordering::SeqCst)), (3, 6));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -300,16 +343,17 @@ mod tests {
         let (answered, wait) = std::sync::mpsc::channel();
         let wait = std::sync::Mutex::new(wait);
         let judged = tokio::spawn(async move {
-            let judge = |_: View<'_>| {
-                // On the only thread there is, unless the other task may go on elsewhere.
-                tokio::spawn({
+            let runtime = tokio::runtime::Handle::current();
+            let judge = move |_: View<'_>| {
+                // On the only thread there is, unless this goes on elsewhere.
+                runtime.spawn({
                     let answered = answered.clone();
                     async move { answered.send(()).unwrap() }
                 });
                 wait.lock().unwrap().recv_timeout(Duration::from_secs(20)).expect("held up");
                 Progress::<()>::Needs(Vec::new())
             };
-            repository.judge(&generation, now, deadline, judge).await
+            repository.judge(None, &generation, now, deadline, judge).await
         });
         assert_eq!(judged.await.unwrap().unwrap_err(), Error::TooManyRounds(MAX_ROUNDS));
     }
@@ -322,7 +366,7 @@ mod tests {
             judged.set(judged.get() + 1);
             Progress::<()>::Needs(Vec::new())
         };
-        let ended = repository.judge(&generation, now, Instant::now(), judge).await;
+        let ended = repository.look(&generation, now, Instant::now(), judge).await;
         assert_eq!((ended.unwrap_err(), judged.get()), (Error::NotYet, 1));
     }
 

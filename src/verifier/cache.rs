@@ -4,7 +4,10 @@ use std::{
     collections::{HashMap, VecDeque, hash_map::Entry as Slot},
     future::Future,
     num::NonZeroU64,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures::future::{BoxFuture, FutureExt as _, Shared};
@@ -126,6 +129,8 @@ struct Remembered {
     known: Arc<Cache<Key, Arc<Entry>>>,
     unknown: Arc<Cache<Key, Arc<Entry>>>,
     made_before: MadeBefore,
+    /// How many there are in both, as of the last that came in: reviews do not lock all of it to learn that.
+    count: Arc<AtomicUsize>,
 }
 
 /// Why there is no judgement.
@@ -145,13 +150,14 @@ impl Verdicts {
             known: Arc::new(Cache::new(CAPACITY)),
             unknown: Arc::new(Cache::new(UNKNOWN_CAPACITY)),
             made_before: MadeBefore::default(),
+            count: Arc::default(),
         };
         Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
     /// How many verdicts are remembered.
     pub(super) fn remembered(&self) -> usize {
-        self.remembered.known.len().saturating_add(self.remembered.unknown.len())
+        self.remembered.count.load(Ordering::Relaxed)
     }
 
     /// A verdict that still holds. Hits never wait behind misses.
@@ -161,10 +167,12 @@ impl Verdicts {
         known.get(key).filter(holds).or_else(|| unknown.get(key).filter(holds))
     }
 
-    /// Joins the judgement that is under way for `key`, or starts `judge` at the expense of the namespace `payer`.
+    /// Joins the judgement that is under way for `key`, or starts `judge` at the expense of the namespace `payer`. One that
+    /// has just ended is not made again, if it holds for `(generation, now)`.
     pub(super) async fn judge<F>(
         &self,
         key: Key,
+        (generation, now): (&Generation, Timestamp),
         payer: Option<&str>,
         deadline: Instant,
         judge: F,
@@ -177,6 +185,10 @@ impl Verdicts {
             match flights.entry(key) {
                 Slot::Occupied(slot) => slot.get().clone(),
                 Slot::Vacant(slot) => {
+                    // It may have landed since the caller looked, and is remembered before it is off the list.
+                    if let Some(entry) = self.get(slot.key(), generation, now) {
+                        return Ok(entry);
+                    }
                     if let Some(payer) = payer {
                         self.budgets.take(payer).map_err(|OverBudget| NoEntry::OverBudget)?;
                     }
@@ -224,6 +236,7 @@ impl Remembered {
             self.unknown.remove(&key);
             self.known.insert(key, Arc::new(entry.without_trail(&self.made_before)));
         }
+        self.count.store(self.known.len().saturating_add(self.unknown.len()), Ordering::Relaxed);
     }
 }
 

@@ -222,7 +222,8 @@ impl Case<'_> {
         // The one under way may have begun on an older generation; then another follows on this one.
         for _ in 0..2 {
             let judgement = self.judgement(generation, &key);
-            let ended = self.verdicts.judge(key.clone(), self.payer(), self.deadline, judgement).await;
+            let ended =
+                self.verdicts.judge(key.clone(), (generation, self.now), self.payer(), self.deadline, judgement).await;
             let entry = ended.map_err(|reason| match reason {
                 NoEntry::Failed(error) => self.cause(error),
                 NoEntry::StillRunning => self.cause(RepositoryError::NotYet),
@@ -267,9 +268,10 @@ impl Case<'_> {
         let (layers, commands) = (self.layers.clone(), self.commands.cloned());
         async move {
             let deadline = Instant::now() + repository.limits().judgement_time;
-            let commands = commands.as_deref();
-            let judge = |view: View<'_>| judge(&subject, &requirement, View { commands, ..view }, now, &limits);
-            repository.judge_with(layers.as_deref(), &generation, now, deadline, judge).await
+            let judge = move |view: View<'_>| {
+                judge(&subject, &requirement, View { commands: commands.as_deref(), ..view }, now, &limits)
+            };
+            repository.judge(layers.as_deref(), &generation, now, deadline, judge).await
         }
     }
 
@@ -282,11 +284,11 @@ impl Case<'_> {
             evidence::survey(&subject, self.requirement, View { commands, ..view }, self.now, self.limits)
         };
         let layers = self.layers.as_deref();
-        let looked = self.repository.judge_with(layers, &generation, self.now, self.deadline, look).await;
+        let looked = self.repository.look_with(layers, &generation, self.now, self.deadline, look).await;
         looked.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }
 
-    pub(super) async fn digest_by(&self, generation: &Generation) -> Result<Sha256, Cause> {
+    pub(super) async fn digest_by(&self, generation: &Arc<Generation>) -> Result<Sha256, Cause> {
         match self.asked {
             Asked::File { digest, .. } => Ok(digest),
             Asked::Image { reference: Reference { digest: Some(digest), .. }, .. } => Ok(*digest),
@@ -298,7 +300,7 @@ impl Case<'_> {
 
     async fn digest_of_tag(
         &self,
-        generation: &Generation,
+        generation: &Arc<Generation>,
         (reference, name, tag_names): (&Reference, &ImageName, Option<Sha256>),
     ) -> Result<Sha256, Cause> {
         let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
@@ -313,7 +315,7 @@ impl Case<'_> {
             return self.digest_in_registry(&reference.repository, &tag).await;
         }
         let resolve = |view: View<'_>| resolve_tag(name, &tag, self.requirement, view, self.now, self.limits);
-        let judgement = self.repository.judge(generation, self.now, self.deadline, resolve).await;
+        let judgement = self.repository.look(generation, self.now, self.deadline, resolve).await;
         judgement.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }
 

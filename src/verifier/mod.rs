@@ -111,7 +111,7 @@ impl Verifier {
         &self.in_use
     }
 
-    /// How many verdicts it remembers, about: bounded, whatever is asked.
+    /// How many verdicts it remembers: bounded, whatever is asked.
     pub fn remembered(&self) -> usize {
         self.verdicts.remembered()
     }

@@ -172,7 +172,7 @@ impl Asking<'_> {
     async fn prove(&self, requirement: &Requirement, subject: &Subject) -> anyhow::Result<(Arc<Generation>, Proof)> {
         let (repository, generation) = self.generation(&requirement.repository)?;
         let judged = repository
-            .judge(&generation, self.now, self.deadline, |view| {
+            .look(&generation, self.now, self.deadline, |view| {
                 evidence::judge(subject, requirement, view, self.now, &self.limits)
             })
             .await?;
@@ -189,7 +189,7 @@ impl Asking<'_> {
         let (repository, _) = self.generation(name)?;
         let stranger: Sha256 = evidence::stranger_to(subject.digest);
         let found = repository
-            .judge(&generation, self.now, self.deadline, |view| {
+            .look(&generation, self.now, self.deadline, |view| {
                 evidence::reach(subject, stranger, layout, requirement, view, self.now, &self.limits)
             })
             .await?;

@@ -191,6 +191,23 @@ async fn what_is_remembered_of_a_proof_is_who_made_what_and_not_every_artifact()
 }
 
 #[tokio::test]
+async fn a_judgement_that_landed_since_somebody_looked_is_not_made_again() {
+    let (_folder, world, verifier) = remembered().await;
+    let (_, repository) = world.repositories().next().unwrap();
+    let (generation, verdicts) = (repository.generation().unwrap(), &verifier.verdicts);
+    let (key, entry) = verdicts.remembered.known.iter().next().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let again = async { panic!("it was made again") };
+    let found = verdicts.judge(key.clone(), (&generation, now()), None, deadline, again).await.unwrap();
+    assert!(Arc::ptr_eq(&found, &entry));
+    // What does not hold is.
+    let later = now() + HOUR * 24 * 365;
+    let again = async { Err(RepositoryError::NotYet) };
+    let ended = verdicts.judge(key, (&generation, later), None, deadline, again).await;
+    assert_eq!(ended.unwrap_err(), NoEntry::Failed(RepositoryError::NotYet));
+}
+
+#[tokio::test]
 async fn what_proofs_of_one_pipeline_have_in_common_is_remembered_once() {
     let (folder, verifier) = (Folder::new(), Verifier::default());
     let other = image_of(br#"{"schemaVersion":2, "manifests":[]}"#);
@@ -327,6 +344,7 @@ async fn images_that_nobody_lists_do_not_push_out_verdicts() {
     assert_eq!(before.len(), 1);
     let unknown = verifier.verdicts.remembered.unknown.clone();
     assert_eq!(unknown.len(), 1);
+    assert_eq!(verifier.remembered(), 2);
 }
 
 #[tokio::test]
