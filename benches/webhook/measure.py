@@ -256,7 +256,7 @@ def growth(bench):
         ("levels of delegation", [(str(count), {"images": 10, "levels": count - 1}) for count in (1, 4, 12)]),
         ("links", [(str(count), {"images": 10, "steps": count - 4}) for count in (4, 16, 64)]),
         ("artifacts a link", [(f"{count:,}", {"images": 10, "sources": count}) for count in (10, 100, 1000, 10000)]),
-        ("rules of the policy", [(f"{count:,}", {"images": 10, "rules": count - 1}) for count in (1, 10, 100, 512)]),
+        ("rules of the policy", [(f"{count:,}", {"images": 10, "rules": count - 1}) for count in (1, 10, 100, 1000)]),
     ):
         for size, shape in grows:
             shape = dict(shape)

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     evidence::{NoSeparation, RepositoryName, separation},
-    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, Role, RoleChain, Settings, Stored, Trusted},
+    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, Role, RoleChain, Settings, Standing, Stored, Trusted},
 };
 
 /// A refresh that a review asks for comes no sooner than this after the one before it.
@@ -67,7 +67,7 @@ pub struct Generation {
 
 impl Generation {
     pub(super) fn new(trusted: Trusted, roles: Delegated) -> Self {
-        Self { trusted, roles: ArcSwap::from_pointee(roles), loading: tokio::sync::Mutex::new(()) }
+        Self { trusted, roles: ArcSwap::from_pointee(roles.under_another()), loading: tokio::sync::Mutex::new(()) }
     }
 
     /// Root, timestamp, snapshot and top-level targets.
@@ -78,6 +78,11 @@ impl Generation {
     /// The delegated roles that are loaded now.
     pub fn roles(&self) -> Arc<Delegated> {
         self.roles.load_full()
+    }
+
+    /// While this is the same, a role that was found in this set is found in it unchanged.
+    pub fn standing(&self) -> Standing {
+        self.roles.load().standing()
     }
 
     /// T1: where a key that is online also meets the threshold of a role that may sign layouts.

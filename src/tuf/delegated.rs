@@ -1,6 +1,12 @@
 //! Delegated roles that were fetched and verified so far.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use jiff::Timestamp;
 
@@ -28,6 +34,23 @@ pub struct Delegated {
     whole_leaves: usize,
     /// The part of whose leaves the files are dropped next.
     next: u8,
+    standing: Standing,
+}
+
+/// What has this in common with another is as it was: roles may have come, but none was replaced, and the set is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing(u64);
+
+impl Standing {
+    fn another() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+
+    /// Never zero.
+    pub fn number(self) -> u64 {
+        self.0
+    }
 }
 
 type Part = Arc<BTreeMap<RoleChain, Entry>>;
@@ -119,8 +142,12 @@ impl Delegated {
 
     fn insert(&mut self, chain: RoleChain, entry: Entry) {
         let is_leaf = entry.file.is_whole_leaf();
+        let state = entry.file.state();
         let part = Arc::make_mut(&mut self.parts).entry(part_of(&chain)).or_default();
         let replaced = Arc::make_mut(part).insert(chain, entry);
+        if replaced.as_ref().is_some_and(|replaced| replaced.file.state() != state) {
+            self.standing = Standing::another();
+        }
         if replaced.is_none() {
             self.len = self.len.saturating_add(1);
         }
@@ -171,6 +198,17 @@ impl Delegated {
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// By which a set that these roles are looked up in knows later whether all that stood still does.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The roles to be looked up in another set from now on.
+    #[must_use]
+    pub fn under_another(self) -> Self {
+        Self { standing: Standing::another(), ..self }
     }
 
     /// Lets go of the roles that can no longer count under `trusted`.

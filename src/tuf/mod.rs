@@ -30,7 +30,7 @@ mod verify;
 mod workflow;
 
 pub use current::root_version;
-pub use delegated::{Delegated, RoleRequest};
+pub use delegated::{Delegated, RoleRequest, Standing};
 pub use error::{Error, What};
 pub use fetch::{FetchError, FetchRequest};
 pub use limits::{Floors, Limits, Settings};

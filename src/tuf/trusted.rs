@@ -203,6 +203,12 @@ impl Trusted {
 
     /// That nothing has expired since it was verified.
     pub(super) fn unexpired(&self, now: Timestamp) -> Result<(), Error> {
+        // For each image of each review.
+        let ends =
+            [self.root.header(), self.timestamp.file.header(), self.snapshot.file.header(), self.targets.header()];
+        if ends.iter().all(|header| now < header.expires) {
+            return Ok(());
+        }
         self.files().into_iter().try_for_each(|(role, header)| unexpired(&role, header, now))
     }
 

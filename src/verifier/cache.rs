@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU64,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -46,11 +46,14 @@ pub(super) struct Entry {
     pub(super) outcome: Result<Arc<Proof>, evidence::Error>,
     pub(super) layout: Option<TargetPath>,
     basis: Basis,
+    /// The number of the [`Standing`](crate::tuf::Standing) in which it was last found to rest on what there is.
+    rested: AtomicU64,
 }
 
 impl Entry {
     pub(super) fn new(judgement: Judgement<Proof>) -> Self {
-        Self { outcome: judgement.outcome.map(Arc::new), layout: judgement.layout, basis: judgement.basis }
+        let Judgement { outcome, basis, layout } = judgement;
+        Self { outcome: outcome.map(Arc::new), layout, basis, rested: AtomicU64::default() }
     }
 
     /// Whether nothing has expired, and nothing has changed that the judgement stood on.
@@ -62,6 +65,19 @@ impl Entry {
     /// Whether the judgement stood on what `generation` has: the root, and version and digest of every role that any of
     /// its walks visited.
     pub(super) fn rests_on(&self, generation: &Generation) -> bool {
+        // Before the roles are looked at: what is replaced meanwhile has another.
+        let standing = generation.standing().number();
+        if self.rested.load(Ordering::Relaxed) == standing {
+            return true;
+        }
+        let rests = self.is_in(generation);
+        if rests {
+            self.rested.store(standing, Ordering::Relaxed);
+        }
+        rests
+    }
+
+    fn is_in(&self, generation: &Generation) -> bool {
         let trusted = generation.trusted();
         let roles = generation.roles();
         (trusted.root().version, trusted.root().sha256) == self.basis.root()
@@ -79,7 +95,12 @@ impl Entry {
             Err(error) => Err(error.clone()),
         };
         let of_proof = outcome.as_ref().ok().and_then(|proof| proof.layout().cloned());
-        Self { outcome, layout: of_proof.or_else(|| self.layout.clone()), basis: self.basis.clone() }
+        Self {
+            outcome,
+            layout: of_proof.or_else(|| self.layout.clone()),
+            basis: self.basis.clone(),
+            rested: AtomicU64::default(),
+        }
     }
 
     /// Whether the repository does not list the image.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rules of a list.
-const MAX_RULES: usize = 512;
+const MAX_RULES: usize = 1024;
 /// Patterns of all rules together; finding rules that cannot be reached compares each with each.
 const MAX_PATTERNS: usize = 4096;
 /// Requirements of one rule.

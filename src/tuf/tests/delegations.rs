@@ -223,6 +223,25 @@ fn of_many_leaves_only_so_many_are_held_whole_and_any_is_read_again_where_a_look
 }
 
 #[test]
+fn what_stands_is_known_by_a_number_until_a_role_is_replaced_or_the_set() {
+    let (mut repo, mut client) = few_of_many_bins();
+    let trusted = client.refresh(&repo).unwrap();
+    let before = client.roles.standing();
+    for bin in [0, 1, 2, 3, 4, 0] {
+        found(client.lookup(&repo, &trusted, &format!("{bin}-file")));
+    }
+    assert_eq!(client.roles.standing(), before, "read again, and the same");
+    // Other content of the same version, which a snapshot without hashes cannot tell.
+    repo.add_target("bin-1", "1-other", b"other");
+    repo.publish_as_is("bin-1");
+    found(client.lookup(&repo, &trusted, "1-file"));
+    let replaced = client.roles.standing();
+    assert_ne!(replaced, before);
+    let (one, other) = (client.roles.clone().under_another(), client.roles.clone().under_another());
+    assert!(one.standing() != replaced && one.standing() != other.standing());
+}
+
+#[test]
 fn what_was_read_from_a_leaf_that_is_no_longer_whole_stands_until_that_leaf_changes() {
     let (mut repo, mut client) = few_of_many_bins();
     let trusted = client.refresh(&repo).unwrap();

@@ -501,9 +501,9 @@ fn sizes_are_capped() {
     let long = format!("{WHOLE}# {}", "x".repeat(1 << 20));
     assert!(matches!(*refusal(&long).fault, Fault::TooLarge { .. }));
     let rule = |index: usize| format!("  - {{name: r{index}, match: {{}}, verify: {{repositories: [acme]}}}}\n");
-    let rules: String = (0..513).map(rule).collect();
+    let rules: String = (0..1025).map(rule).collect();
     let text = format!("version: 1\nrules:\n{rules}");
-    assert_eq!(refusal(&text).to_string(), "policy.yaml:2:1: rules: has 513 rules, at most 512 are read");
+    assert_eq!(refusal(&text).to_string(), "policy.yaml:2:1: rules: has 1025 rules, at most 1024 are read");
     let patterns = vec!["a"; 4097].join(", ");
     let text = minimal(&format!("{{namespaces: [{patterns}]}}"), "{repositories: [acme]}");
     assert_eq!(refusal(&text).to_string(), "policy.yaml:4:1: rules: has 4097 patterns, at most 4096 are read");
