@@ -22,7 +22,7 @@ pub struct Proof {
     pub(super) targets_version: u64,
     pub(super) supply_chain: Option<SupplyChainProof>,
     pub(super) relied: Vec<Relied>,
-    pub(super) visited: Arc<Vec<Visit>>,
+    pub(super) visited: Arc<Vec<Arc<Visit>>>,
     pub(super) ends: Box<[(Ends, Timestamp)]>,
     pub(super) valid_until: Timestamp,
 }
@@ -174,7 +174,7 @@ impl Proof {
 
     /// Every targets role that was read, in the order of the chains. Their ends are among those that
     /// [`Self::valid_until`] is the earliest of.
-    pub fn visited(&self) -> &[Visit] {
+    pub fn visited(&self) -> &[Arc<Visit>] {
         &self.visited
     }
 
@@ -195,7 +195,7 @@ impl Proof {
 pub struct Basis {
     root: (u64, Sha256),
     /// In the order of the chains, each once. In one with that of the proof: many thousands are kept.
-    visited: Arc<Vec<Visit>>,
+    visited: Arc<Vec<Arc<Visit>>>,
     valid_until: Timestamp,
 }
 
@@ -208,7 +208,7 @@ impl Basis {
         }
     }
 
-    pub(super) fn add_visits(&mut self, visits: &[Visit]) {
+    pub(super) fn add_visits(&mut self, visits: &[Arc<Visit>]) {
         let visited = Arc::make_mut(&mut self.visited);
         for visit in visits {
             match visited.binary_search_by(|known| known.chain.cmp(&visit.chain)) {
@@ -228,7 +228,7 @@ impl Basis {
     }
 
     /// What [`Self::visited`] says, to be held beside this.
-    pub(super) fn share_visited(&mut self) -> Arc<Vec<Visit>> {
+    pub(super) fn share_visited(&mut self) -> Arc<Vec<Arc<Visit>>> {
         Arc::make_mut(&mut self.visited).shrink_to_fit();
         self.visited.clone()
     }
@@ -239,7 +239,7 @@ impl Basis {
     }
 
     /// Every role that was read, in the order of the chains.
-    pub fn visited(&self) -> &[Visit] {
+    pub fn visited(&self) -> &[Arc<Visit>] {
         &self.visited
     }
 

@@ -264,7 +264,7 @@ impl<'a> Walk<'a> {
         self.ends.iter().map(|(end, at)| (end.clone(), *at)).collect()
     }
 
-    pub(super) fn share_visited(&mut self) -> Arc<Vec<Visit>> {
+    pub(super) fn share_visited(&mut self) -> Arc<Vec<Arc<Visit>>> {
         self.basis.share_visited()
     }
 

@@ -67,7 +67,8 @@ pub(super) fn of(
     comes: impl Fn(&Ending) -> bool,
 ) -> Vec<Ending> {
     let mut endings = of_repository(layout_roles, standing);
-    endings.extend(proof.visited().iter().map(|Visit { chain, version, expires, .. }| {
+    endings.extend(proof.visited().iter().map(|visit| {
+        let Visit { chain, version, expires, .. } = &**visit;
         expired(Role::Targets(chain.clone()), *version, *expires, renewal_of(chain, layout_roles))
     }));
     for (end, at) in proof.ends() {

@@ -14,6 +14,7 @@ use super::{
     Error, FetchError, FetchRequest,
     check::{role_request, verify_targets},
     error::What,
+    lookup::{Loaded, Visit},
     metadata::{DelegatedRole, MetaFile, Targets},
     name::{Role, RoleChain},
     stored::FileBytes,
@@ -59,34 +60,16 @@ type Part = Arc<BTreeMap<RoleChain, Entry>>;
 struct Entry {
     delegator: Sha256,
     listed: MetaFile,
-    file: Held,
+    /// That it was verified, and what results that were read from it stand on: they share it.
+    visit: Arc<Visit>,
+    /// Not of every leaf.
+    whole: Option<Arc<Verified<Targets>>>,
 }
 
-#[derive(Debug, Clone)]
-enum Held {
-    Whole(Arc<Verified<Targets>>),
-    /// That it was verified, and what results that were read from it stand on.
-    State(u64, Sha256),
-}
-
-impl Held {
-    fn whole(&self) -> Option<&Arc<Verified<Targets>>> {
-        match self {
-            Self::Whole(file) => Some(file),
-            Self::State(..) => None,
-        }
-    }
-
-    fn state(&self) -> (u64, Sha256) {
-        match self {
-            Self::Whole(file) => (file.header().version, file.sha256()),
-            Self::State(version, sha256) => (*version, *sha256),
-        }
-    }
-
+impl Entry {
     /// Nothing stands on such a role but what was read from it.
     fn is_whole_leaf(&self) -> bool {
-        self.whole().is_some_and(|file| file.delegations.is_none())
+        self.whole.as_ref().is_some_and(|file| file.delegations.is_none())
     }
 }
 
@@ -130,28 +113,31 @@ impl Delegated {
         };
         let role = Role::Targets(request.chain.clone());
         let file = verify_targets(&role, bytes, &request.listed, authority, now, &trusted.settings)?;
-        let entry =
-            Entry { delegator: delegator.sha256, listed: request.listed.clone(), file: Held::Whole(Arc::new(file)) };
+        let entry = Entry {
+            delegator: delegator.sha256,
+            listed: request.listed.clone(),
+            visit: Arc::new(Visit::of(request.chain.clone(), &file)),
+            whole: Some(Arc::new(file)),
+        };
         // Before it is there: it is needed now.
-        if entry.file.is_whole_leaf() {
+        if entry.is_whole_leaf() {
             self.make_room(trusted.settings.limits.leaf_roles);
         }
-        self.insert(request.chain.clone(), entry);
+        self.insert(entry);
         Ok(())
     }
 
-    fn insert(&mut self, chain: RoleChain, entry: Entry) {
-        let is_leaf = entry.file.is_whole_leaf();
-        let state = entry.file.state();
-        let part = Arc::make_mut(&mut self.parts).entry(part_of(&chain)).or_default();
-        let replaced = Arc::make_mut(part).insert(chain, entry);
-        if replaced.as_ref().is_some_and(|replaced| replaced.file.state() != state) {
+    fn insert(&mut self, entry: Entry) {
+        let (is_leaf, visit) = (entry.is_whole_leaf(), entry.visit.clone());
+        let part = Arc::make_mut(&mut self.parts).entry(part_of(&visit.chain)).or_default();
+        let replaced = Arc::make_mut(part).insert(visit.chain.clone(), entry);
+        if replaced.as_ref().is_some_and(|replaced| replaced.visit != visit) {
             self.standing = Standing::another();
         }
         if replaced.is_none() {
             self.len = self.len.saturating_add(1);
         }
-        let was_leaf = replaced.is_some_and(|entry| entry.file.is_whole_leaf());
+        let was_leaf = replaced.is_some_and(|entry| entry.is_whole_leaf());
         self.whole_leaves = self.whole_leaves.saturating_add(is_leaf.into()).saturating_sub(was_leaf.into());
     }
 
@@ -165,16 +151,15 @@ impl Delegated {
             let part = Arc::make_mut(&mut self.parts).get_mut(&self.next);
             self.next = self.next.wrapping_add(1);
             let Some(part) = part else { continue };
-            for entry in Arc::make_mut(part).values_mut().filter(|entry| entry.file.is_whole_leaf()) {
-                let (version, sha256) = entry.file.state();
-                entry.file = Held::State(version, sha256);
+            for entry in Arc::make_mut(part).values_mut().filter(|entry| entry.is_whole_leaf()) {
+                entry.whole = None;
                 self.whole_leaves = self.whole_leaves.saturating_sub(1);
             }
         }
     }
 
-    fn get(&self, chain: &RoleChain) -> Option<(&RoleChain, &Entry)> {
-        self.parts.get(&part_of(chain))?.get_key_value(chain)
+    fn get(&self, chain: &RoleChain) -> Option<&Entry> {
+        self.parts.get(&part_of(chain))?.get(chain)
     }
 
     /// All of them, parents before their children: a chain sorts before its continuations.
@@ -185,8 +170,7 @@ impl Delegated {
     /// Whether the role that a lookup needed has been loaded since.
     pub fn holds(&self, request: &RoleRequest) -> bool {
         self.get(&request.chain)
-            .map(|(_, entry)| entry)
-            .filter(|entry| entry.file.whole().is_some())
+            .filter(|entry| entry.whole.is_some())
             .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
     }
 
@@ -219,7 +203,7 @@ impl Delegated {
             let is_current = delegator.is_some_and(|delegator| delegator.sha256() == entry.delegator)
                 && trusted.snapshot.file.role(chain.name()) == Some(&entry.listed);
             if is_current {
-                kept.insert(chain.clone(), entry.clone());
+                kept.insert(entry.clone());
             }
         }
         *self = kept;
@@ -255,7 +239,8 @@ impl Delegated {
             return Some((trusted.targets.header().version, trusted.targets.sha256()));
         };
         let delegator = self.at(trusted, &parent)?;
-        Some(self.entry(chain, &delegator, trusted.snapshot.file.role(chain.name())?)?.1.file.state())
+        let visit = &self.entry(chain, &delegator, trusted.snapshot.file.role(chain.name())?)?.visit;
+        Some((visit.version, visit.sha256))
     }
 
     /// The role at `chain`, if it and all above it count under `trusted` and it is held whole.
@@ -264,31 +249,20 @@ impl Delegated {
         let mut file = trusted.targets.clone();
         for name in chain.names().iter().skip(1) {
             at = at.child(name);
-            file = self.under(&at, &file, trusted.snapshot.file.role(name)?)?.1.clone();
+            file = self.under(&at, &file, trusted.snapshot.file.role(name)?)?.1;
         }
         Some(file)
     }
 
-    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it, if it is held whole; and its chain
-    /// once more, for whoever remembers it, since it is held here.
-    pub(super) fn under(
-        &self,
-        chain: &RoleChain,
-        delegator: &Verified<Targets>,
-        listed: &MetaFile,
-    ) -> Option<(&RoleChain, &Arc<Verified<Targets>>)> {
-        let (held, entry) = self.entry(chain, delegator, listed)?;
-        Some((held, entry.file.whole()?))
+    /// The role at `chain` as `delegator` delegates to it and the snapshot lists it, if it is held whole.
+    pub(super) fn under(&self, chain: &RoleChain, delegator: &Verified<Targets>, listed: &MetaFile) -> Option<Loaded> {
+        let entry = self.entry(chain, delegator, listed)?;
+        Some((entry.visit.clone(), entry.whole.clone()?))
     }
 
-    fn entry(
-        &self,
-        chain: &RoleChain,
-        delegator: &Verified<Targets>,
-        listed: &MetaFile,
-    ) -> Option<(&RoleChain, &Entry)> {
-        let (held, entry) = self.get(chain)?;
-        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some((held, entry))
+    fn entry(&self, chain: &RoleChain, delegator: &Verified<Targets>, listed: &MetaFile) -> Option<&Entry> {
+        let entry = self.get(chain)?;
+        (entry.delegator == delegator.sha256() && entry.listed == *listed).then_some(entry)
     }
 }
 

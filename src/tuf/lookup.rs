@@ -8,7 +8,7 @@ use super::{
     Error,
     check::{at_least_minimum, unexpired},
     delegated::{Delegated, RoleRequest},
-    metadata::{DelegatedRole, HashedPath, TargetFile, Targets},
+    metadata::{DelegatedRole, HashedPath, Header, TargetFile, Targets},
     name::{Role, RoleChain, RoleName, TargetPath},
     trusted::Trusted,
     verify::Verified,
@@ -23,7 +23,7 @@ pub enum Lookup {
     /// The search has ended and no role that may speak about the path lists it.
     Absent {
         /// The roles that were read.
-        visited: Vec<Visit>,
+        visited: Vec<Arc<Visit>>,
     },
     /// A role that is not loaded must be read first; then the lookup is to be repeated.
     Needs(Box<RoleRequest>),
@@ -37,7 +37,7 @@ pub struct Resolved {
     /// The role that lists it; every role of the chain is trusted with the path.
     pub chain: RoleChain,
     /// The roles that were read, that one included: what the outcome depends on.
-    pub visited: Vec<Visit>,
+    pub visited: Vec<Arc<Visit>>,
 }
 
 /// A targets role that a lookup read.
@@ -53,7 +53,14 @@ pub struct Visit {
     pub expires: Timestamp,
 }
 
-type Loaded = (RoleChain, Arc<Verified<Targets>>);
+impl Visit {
+    pub(super) fn of(chain: RoleChain, file: &Verified<Targets>) -> Self {
+        let Header { version, expires } = file.header();
+        Self { chain, version, sha256: file.sha256(), expires }
+    }
+}
+
+pub(super) type Loaded = (Arc<Visit>, Arc<Verified<Targets>>);
 
 enum Step {
     Loaded(Loaded),
@@ -68,12 +75,12 @@ impl Trusted {
         // A role is visited once, by name: so a circle ends, and where two roles delegate to a third, the way of higher
         // priority is the one that is gone.
         let mut names: BTreeSet<RoleName> = BTreeSet::new();
-        let mut current = (RoleChain::top(), self.targets.clone());
+        let mut current = (self.top.clone(), self.targets.clone());
         // Pairs of a delegation and who made it; the last is the next to visit.
         let mut pending: Vec<(DelegatedRole, Loaded)> = Vec::new();
         loop {
             if let Some(target) = walk.visit(&current)? {
-                return Ok(Lookup::Found(Resolved { target, chain: current.0, visited: walk.visited }));
+                return Ok(Lookup::Found(Resolved { target, chain: current.0.chain.clone(), visited: walk.visited }));
             }
             if let Some(delegations) = &current.1.delegations {
                 let mut children = delegations.for_path(&walk.path);
@@ -112,7 +119,7 @@ impl Trusted {
         now: Timestamp,
     ) -> Result<Lookup, Error> {
         let mut walk = self.walk(roles, path, now)?;
-        let mut current = (RoleChain::top(), self.targets.clone());
+        let mut current = (self.top.clone(), self.targets.clone());
         for name in chain.names().iter().skip(1) {
             walk.visit(&current)?;
             let delegations = current.1.delegations.as_ref();
@@ -126,7 +133,7 @@ impl Trusted {
             }
         }
         Ok(match walk.visit(&current)? {
-            Some(target) => Lookup::Found(Resolved { target, chain: current.0, visited: walk.visited }),
+            Some(target) => Lookup::Found(Resolved { target, chain: current.0.chain.clone(), visited: walk.visited }),
             None => Lookup::Absent { visited: walk.visited },
         })
     }
@@ -147,22 +154,17 @@ struct Walk<'a> {
     roles: &'a Delegated,
     path: HashedPath,
     now: Timestamp,
-    visited: Vec<Visit>,
+    visited: Vec<Arc<Visit>>,
 }
 
 impl Walk<'_> {
     /// Reads a role that is loaded.
-    fn visit(&mut self, (chain, file): &Loaded) -> Result<Option<Arc<TargetFile>>, Error> {
-        let role = Role::Targets(chain.clone());
+    fn visit(&mut self, (visit, file): &Loaded) -> Result<Option<Arc<TargetFile>>, Error> {
+        let role = Role::Targets(visit.chain.clone());
         // 5.6.5, at the time of this lookup and under the settings of this generation.
         unexpired(&role, file.header(), self.now)?;
         at_least_minimum(&role, file.header(), &self.trusted.settings)?;
-        self.visited.push(Visit {
-            chain: chain.clone(),
-            version: file.header().version,
-            sha256: file.sha256(),
-            expires: file.header().expires,
-        });
+        self.visited.push(visit.clone());
         file.targets.get(&self.path.path).map_err(|error| {
             let error = error.within("targets").within("signed");
             Error::Malformed { role, at: error.at, why: error.why }
@@ -171,7 +173,7 @@ impl Walk<'_> {
 
     /// Goes down one delegation that covers the path.
     fn step(&self, role: DelegatedRole, delegator: Loaded) -> Result<Step, Error> {
-        let chain = delegator.0.child(&role.name);
+        let chain = delegator.0.chain.child(&role.name);
         let limit = self.trusted.settings.limits.delegation_depth;
         if chain.depth() > limit {
             return Err(Error::TooDeep { path: self.path.path.clone(), chain, limit });
@@ -181,8 +183,11 @@ impl Walk<'_> {
             return Err(Error::NotInSnapshot { chain, snapshot: self.trusted.snapshot().version });
         };
         Ok(match self.roles.under(&chain, &delegator.1, listed) {
-            Some((held, file)) => Step::Loaded((held.clone(), file.clone())),
-            None => Step::Needs(Box::new(self.trusted.role_request(role, chain, (delegator.0, &delegator.1), listed))),
+            Some(loaded) => Step::Loaded(loaded),
+            None => {
+                let delegator = (delegator.0.chain.clone(), &*delegator.1);
+                Step::Needs(Box::new(self.trusted.role_request(role, chain, delegator, listed)))
+            }
         })
     }
 }

@@ -9,6 +9,7 @@ use super::{
     check::{at_least_minimum, fresh, unexpired},
     fetch::FetchBase,
     limits::Settings,
+    lookup::Visit,
     metadata::{self, Header, Root, Snapshot, TargetFile, Targets},
     name::{Role, RoleChain, percent_encoded},
     roots::{Kept, Roots},
@@ -27,6 +28,8 @@ pub struct Trusted {
     pub(super) timestamp: Arc<Kept<metadata::Timestamp>>,
     pub(super) snapshot: Arc<Kept<Snapshot>>,
     pub(super) targets: Arc<Verified<Targets>>,
+    /// That every lookup begins there.
+    pub(super) top: Arc<Visit>,
 }
 
 /// What messages and caches need to know of a verified file.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     Error, FetchRequest,
     check::{at_least_minimum, exactly, fresh, metadata_request, not_older, role_request, unexpired, verify_targets},
+    lookup::Visit,
     metadata::{Signed, Snapshot, Targets, Timestamp},
     name::{Role, RoleChain, RoleName},
     roots::{Kept, Roots, Seen, SeenTargets},
@@ -236,7 +237,8 @@ impl TargetsFiles {
 
     fn trust(self, targets: Arc<Verified<Targets>>) -> Trusted {
         let Roots { settings, root, chain, .. } = self.before;
-        Trusted { settings, root, chain, timestamp: self.timestamp, snapshot: self.snapshot, targets }
+        let top = Arc::new(Visit::of(RoleChain::top(), &targets));
+        Trusted { settings, root, chain, timestamp: self.timestamp, snapshot: self.snapshot, targets, top }
     }
 }
 

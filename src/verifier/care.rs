@@ -19,7 +19,8 @@ pub(super) fn ends_soon(
     let top_level =
         trusted.top_level().into_iter().filter(|(role, _)| !matches!(role, Role::Timestamp | Role::Snapshot));
     let top_level = top_level.map(|(role, file)| (format!("{role} v{}", file.version), file.expires));
-    let roles = proof.visited().iter().filter_map(|Visit { chain, version, expires, .. }| {
+    let roles = proof.visited().iter().filter_map(|visit| {
+        let Visit { chain, version, expires, .. } = &**visit;
         let signed_by_people = *chain != RoleChain::top() && is_offline(chain, &requirement.layout_roles);
         signed_by_people.then(|| (format!("{} v{version}", Role::Targets(chain.clone())), *expires))
     });

@@ -249,7 +249,7 @@ fn what_was_read_from_a_leaf_that_is_no_longer_whole_stands_until_that_leaf_chan
     for bin in 0..9 {
         let resolved = found(client.lookup(&repo, &trusted, &format!("{bin}-file")));
         let visit = resolved.visited.last().unwrap().clone();
-        states.push((visit.chain, visit.version, visit.sha256));
+        states.push((visit.chain.clone(), visit.version, visit.sha256));
     }
     let stands = |trusted: &Trusted, roles: &Delegated| -> Vec<bool> {
         states
