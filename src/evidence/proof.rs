@@ -149,6 +149,13 @@ impl Proof {
         if let Some(proof) = &mut short.supply_chain {
             proof.verified = None;
             proof.made_by = known(&proof.made_by);
+            for (end, _) in &mut short.ends {
+                if let Ends::Layout(path) = end
+                    && *path == proof.made_by.layout
+                {
+                    path.clone_from(&proof.made_by.layout);
+                }
+            }
         }
         short
     }

@@ -43,7 +43,7 @@ pub(super) struct Key {
 /// A judgement of substance. Outages are never kept.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) outcome: Result<Arc<Proof>, evidence::Error>,
+    pub(super) outcome: Result<Arc<Proof>, Box<evidence::Error>>,
     pub(super) layout: Option<TargetPath>,
     basis: Basis,
     /// The number of the [`Standing`](crate::tuf::Standing) in which it was last found to rest on what there is.
@@ -53,7 +53,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(judgement: Judgement<Proof>) -> Self {
         let Judgement { outcome, basis, layout } = judgement;
-        Self { outcome: outcome.map(Arc::new), layout, basis, rested: AtomicU64::default() }
+        Self { outcome: outcome.map(Arc::new).map_err(Box::new), layout, basis, rested: AtomicU64::default() }
     }
 
     /// Whether nothing has expired, and nothing has changed that the judgement stood on.
@@ -103,14 +103,18 @@ impl Entry {
         }
     }
 
+    fn refusal(&self) -> Option<&evidence::Error> {
+        self.outcome.as_ref().err().map(|error| &**error)
+    }
+
     /// Whether the repository does not list the image.
     fn is_unknown(&self) -> bool {
-        matches!(self.outcome, Err(evidence::Error::UnknownImage { .. }))
+        matches!(self.refusal(), Some(evidence::Error::UnknownImage { .. }))
     }
 
     /// Whether the outcome says something about the image, and not about how fresh the repository is at this moment.
     fn is_of_substance(&self) -> bool {
-        !matches!(self.outcome, Err(evidence::Error::Tuf(_)))
+        !matches!(self.refusal(), Some(evidence::Error::Tuf(_)))
     }
 }
 

@@ -204,7 +204,7 @@ impl Case<'_> {
         refusal.digest = Some(digest);
         let entry = self.entry(generation, digest).await?;
         refusal.context.layout = entry.layout.as_ref().map(ToString::to_string);
-        entry.outcome.clone().map_err(|error| self.explained(error))
+        entry.outcome.clone().map_err(|error| self.explained(*error))
     }
 
     /// The verdict from memory, from the judgement that is under way, or from a new one.

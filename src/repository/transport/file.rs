@@ -3,9 +3,11 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use reqwest::Url;
+use tokio::sync::Semaphore;
 
 use super::{Error, is_plain, outside, printable};
 use crate::{repository::store::read_at_most, tuf::FetchError};
@@ -16,7 +18,12 @@ use crate::{repository::store::read_at_most, tuf::FetchError};
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
+    threads: Arc<Semaphore>,
 }
+
+/// Files that are read at one time. A folder that hangs, as one on the other side of a network may, holds so many threads;
+/// and each thread that reads comes to hold the memory of a file.
+const AT_A_TIME: usize = 4;
 
 impl Folder {
     pub(super) fn open(url: &Url) -> Result<Self, Error> {
@@ -24,7 +31,7 @@ impl Folder {
             url: printable(url),
             why: "it names no folder of this machine".to_owned(),
         })?;
-        Ok(Self { path })
+        Ok(Self { path, threads: Arc::new(Semaphore::new(AT_A_TIME)) })
     }
 
     pub(super) async fn fetch(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
@@ -35,6 +42,12 @@ impl Folder {
         let read = move || match read(&literal, max_bytes) {
             Err(FetchError::NotFound) if decoded != literal => read(&decoded, max_bytes),
             found => found,
+        };
+        // Nobody closes it. Held by the thread: whoever waits may give up.
+        let thread = self.threads.clone().acquire_owned().await;
+        let read = move || {
+            let _thread = thread;
+            read()
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(FetchError::Unreachable(error.to_string())))
     }
