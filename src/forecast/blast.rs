@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     crypto::{KeyId, Material},
-    evidence::{Forgers, Reach, Requirement, requirement::Level},
-    in_toto::{StepName, Verified},
+    evidence::{Forgers, Reach, Requirement, Signing, requirement::Level},
+    in_toto::{FunctionaryKey, Verified, VerifiedStep},
     tuf::{Delegated, RoleChain, Signers, TopLevel, Trusted},
 };
 
@@ -222,7 +222,7 @@ impl Asked<'_> {
             let mut chains = vec![self.evidence.any(&self.evidence.reach.layout)];
             if !self.evidence.reach.is_retired {
                 let sets = self.forgers.sets.iter();
-                chains.extend(sets.map(|steps| Ways::All(steps.iter().map(|step| self.functionaries(step)).collect())));
+                chains.extend(sets.map(|set| Ways::All(set.iter().map(|signing| self.functionaries(signing)).collect())));
             }
             all.push(Ways::Any(chains));
         }
@@ -233,14 +233,47 @@ impl Asked<'_> {
         Ways::All(all)
     }
 
-    fn functionaries(&self, step: &StepName) -> Ways {
-        let Some(verified) = self.verified.and_then(|verified| verified.steps().get(step)) else {
-            return Ways::Any(Vec::new());
-        };
-        let keys = verified.authorised.iter().map(|(keyid, key)| (key.material(), keyid.clone()));
-        let (name, threshold) = (format!("step {step}"), verified.threshold);
-        Ways::Signed(Arc::new(Authority { name, keys: keys.collect(), threshold, is_online: false }))
+    fn functionaries(&self, signing: &Signing) -> Ways {
+        let mut verified = self.verified;
+        let mut place = format!("step {}", signing.step);
+        for (step, keyid) in signing.within.iter().rev() {
+            place = format!("{place} in the sublayout of {}… for step {step}", keyid.short());
+        }
+        for (step, keyid) in &signing.within {
+            let step = verified.and_then(|verified| verified.steps().get(step));
+            verified = step.and_then(|step| step.sublayouts.get(keyid));
+        }
+        match verified.and_then(|verified| verified.steps().get(&signing.step)) {
+            Some(step) => enough_of(step, signing, &place),
+            None => Ways::Any(Vec::new()),
+        }
     }
+}
+
+/// Enough of the functionaries of a step, or somebody who makes functionaries of it.
+fn enough_of(step: &VerifiedStep, signing: &Signing, place: &str) -> Ways {
+    let signed = |name: String, keys: BTreeMap<Material, KeyId>, threshold| {
+        Ways::Signed(Arc::new(Authority { name, keys, threshold, is_online: false }))
+    };
+    let known = |(keyid, key): (&KeyId, &FunctionaryKey)| (key.material(), keyid.clone());
+    if !step.predicates.is_empty() {
+        let asked = step.predicates.iter().filter(|asked| asked.says_what_was_made || !signing.only_of_makers);
+        let by_type = asked.map(|asked| {
+            let name = format!("{place}, {}", asked.predicate_type);
+            signed(name, asked.authorised.iter().map(known).collect(), asked.threshold)
+        });
+        return Ways::All(by_type.collect());
+    }
+    let mut keys: BTreeMap<Material, KeyId> = step.certified.iter().map(known).collect();
+    keys.extend(step.authorised.iter().map(known));
+    let others = signing.without.iter().filter_map(|keyid| Some(step.authorised.get(keyid)?.material()));
+    others.for_each(|material| drop(keys.remove(&material)));
+    let mut ways = vec![signed(place.to_owned(), keys, signing.needed)];
+    ways.extend(step.issuers.iter().map(|issuer| {
+        let name = format!("the authority {:?} of {place}", issuer.name);
+        signed(name, BTreeMap::from([(issuer.material, issuer.keyid.clone())]), 1)
+    }));
+    Ways::Any(ways)
 }
 
 impl Stolen<'_> {
