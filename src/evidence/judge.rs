@@ -264,24 +264,29 @@ impl Assembled {
     }
 
     fn options(&self, requirement: &Requirement) -> in_toto::Options {
-        in_toto::Options {
-            parameters: self.parameters.clone(),
-            raw_parameters: false,
-            layout_threshold: requirement.layout_threshold,
-            certificates: requirement.certificates == Certificates::Allow,
-            sublayouts: match requirement.sublayouts {
-                None => in_toto::Sublayouts::Deny,
-                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
-            },
-            statements: requirement.statements.clone(),
-            predicates: requirement.predicates == Predicates::Allow,
-            inspections: in_toto::Inspections::Refuse,
-        }
+        options(requirement, self.parameters.clone())
+    }
+}
+
+/// How a requirement has a layout verified.
+pub(super) fn options(requirement: &Requirement, parameters: Option<BTreeMap<String, String>>) -> in_toto::Options {
+    in_toto::Options {
+        parameters,
+        raw_parameters: false,
+        layout_threshold: requirement.layout_threshold,
+        certificates: requirement.certificates == Certificates::Allow,
+        sublayouts: match requirement.sublayouts {
+            None => in_toto::Sublayouts::Deny,
+            Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
+        },
+        statements: requirement.statements.clone(),
+        predicates: requirement.predicates == Predicates::Allow,
+        inspections: in_toto::Inspections::Refuse,
     }
 }
 
 /// The rule's parameters for this image. A tag is put into one only if the signed tag target has this digest.
-fn parameters(
+pub(super) fn parameters(
     walk: &mut Walk<'_>,
     subject: &Subject,
     requirement: &Requirement,

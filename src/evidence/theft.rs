@@ -4,13 +4,15 @@
 
 mod cases;
 mod forgers;
+mod layouts;
 mod plans;
 mod reach;
 mod search;
 
 pub use forgers::{Forgers, forgers, forgers_of};
+pub use layouts::{Rival, Rivals, rivals};
 pub use plans::Signing;
-pub use reach::{Reach, reach};
+pub use reach::{Evidence, Reach, reach};
 
 use crate::crypto::Sha256;
 

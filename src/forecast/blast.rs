@@ -206,10 +206,19 @@ pub struct Asked<'a> {
     pub evidence: Stolen<'a>,
     /// The others that the rule asks.
     pub others: Vec<Stolen<'a>>,
-    /// Whose links are enough.
+    /// By which layouts, and by whom; none where the rule asks for no supply chain.
+    pub layouts: Vec<Served<'a>>,
+}
+
+/// A layout by which another image could pass.
+#[derive(Debug, Clone)]
+pub struct Served<'a> {
+    /// Its name, where it is another than that of the image that was proven.
+    pub other: Option<&'a str>,
+    /// What was verified by it, or is in it.
+    pub verified: &'a Verified,
+    /// Whose signatures are enough.
     pub forgers: &'a Forgers,
-    /// What was verified of an image that nothing is wrong with; none where the rule asks for no supply chain.
-    pub verified: Option<&'a Verified>,
 }
 
 impl Asked<'_> {
@@ -219,22 +228,38 @@ impl Asked<'_> {
         if self.requirement.level == Level::InToto {
             all.push(self.evidence.any(&self.evidence.reach.links));
             // T1: whoever signs layouts needs nobody else. T2: whoever does not needs those who make the image.
-            let mut chains = vec![self.evidence.any(&self.evidence.reach.layout)];
-            if !self.evidence.reach.is_retired {
-                let sets = self.forgers.sets.iter();
-                chains.extend(sets.map(|set| Ways::All(set.iter().map(|signing| self.functionaries(signing)).collect())));
-            }
-            all.push(Ways::Any(chains));
-        }
-        if let Some(agreement) = &self.requirement.agreement {
-            let needed = agreement.threshold.get().saturating_sub(1);
-            all.push(Ways::Of(needed, self.others.iter().map(Stolen::lists).collect()));
+            let own = Ways::All(vec![self.evidence.any(&self.evidence.reach.layout), self.agreed(true)]);
+            let by_others = self.layouts.iter().flat_map(|served| {
+                let sets = served.forgers.sets.iter();
+                sets.map(|set| Ways::All(set.iter().map(|signing| served.functionaries(signing)).collect()))
+            });
+            let by_others = Ways::All(vec![Ways::Any(by_others.collect()), self.agreed(false)]);
+            all.push(Ways::Any(vec![own, by_others]));
+        } else {
+            all.push(self.agreed(false));
         }
         Ways::All(all)
     }
 
+    /// That enough of the other repositories list the same, with a layout of the thief's own or without.
+    fn agreed(&self, with_layout: bool) -> Ways {
+        let Some(agreement) = &self.requirement.agreement else { return Ways::All(Vec::new()) };
+        let needed = agreement.threshold.get().saturating_sub(1);
+        let other = |other: &Stolen<'_>| {
+            let mut all = vec![other.lists()];
+            if agreement.on_evidence && self.requirement.level == Level::InToto {
+                all.push(other.any(&other.reach.links));
+                all.extend(with_layout.then(|| other.any(&other.reach.layout)));
+            }
+            Ways::All(all)
+        };
+        Ways::Of(needed, self.others.iter().map(other).collect())
+    }
+}
+
+impl Served<'_> {
     fn functionaries(&self, signing: &Signing) -> Ways {
-        let mut verified = self.verified;
+        let mut verified = Some(self.verified);
         let mut place = format!("step {}", signing.step);
         for (step, keyid) in signing.within.iter().rev() {
             place = format!("{place} in the sublayout of {}… for step {step}", keyid.short());
@@ -242,6 +267,9 @@ impl Asked<'_> {
         for (step, keyid) in &signing.within {
             let step = verified.and_then(|verified| verified.steps().get(step));
             verified = step.and_then(|step| step.sublayouts.get(keyid));
+        }
+        if let Some(layout) = self.other {
+            place = format!("{place} of {layout}");
         }
         match verified.and_then(|verified| verified.steps().get(&signing.step)) {
             Some(step) => enough_of(step, signing, &place),

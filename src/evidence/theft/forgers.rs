@@ -24,25 +24,35 @@ pub struct Forgers {
 
 /// The least sets of signings with which another image passes under the layout of this one: whoever is in one signs what
 /// they like, and whoever is not has signed what was proven and nothing else. Of what an inspection finds in the other image,
-/// its configuration is new, or a manifest that it lists. None where the rule asks for no supply chain.
-pub fn forgers(proof: &Proof, requirement: &Requirement, limits: &Limits) -> Forgers {
+/// its configuration is new, or a manifest that it lists. The other image has this name, be it that of the proven one or
+/// not. None where the rule asks for no supply chain.
+pub fn forgers(proof: &Proof, name: &Name, requirement: &Requirement, limits: &Limits) -> Forgers {
     let (Some(verified), Some((step, artifact))) = (proof.verified(), proof.bound_to()) else {
         return Forgers::default();
     };
     let Some(step) = verified.order().iter().find(|name| name.as_str() == step) else { return Forgers::default() };
-    let mut found = least(verified, (step, Some(artifact)), &proof.subject().name, requirement, limits);
+    let mut found = least(
+        verified,
+        (step, Some(artifact).filter(|_| *name == proof.subject().name)),
+        name,
+        requirement,
+        (false, limits),
+    );
     // What is filled in for this digest was tried, and another would be filled in.
     let known = proof.index().unwrap_or(proof.subject().digest);
     let fill = |digest| {
-        let fields =
-            Fields { repository: proof.subject().name.repository(), tag: proof.subject().tag.as_ref(), digest: Some(digest) };
+        let fields = Fields {
+            repository: proof.subject().name.repository(),
+            tag: proof.subject().tag.as_ref(),
+            digest: Some(digest),
+        };
         requirement.expand_parameters(&fields)
     };
     found.is_rough |= fill(known) != fill(stranger_to(known));
     found
 }
 
-/// The same for a layout by which nothing has been signed.
+/// The same for a layout by which nothing has been signed: somebody has to sign for every step.
 pub fn forgers_of(unsaid: &Unsaid, subject: &Subject, requirement: &Requirement, limits: &Limits) -> Forgers {
     let verified = unsaid.as_verified();
     let step = match &requirement.product.step {
@@ -50,7 +60,7 @@ pub fn forgers_of(unsaid: &Unsaid, subject: &Subject, requirement: &Requirement,
         None => verified.order().last(),
     };
     let Some(step) = step else { return Forgers::default() };
-    least(verified, (step, None), &subject.name, requirement, limits)
+    least(verified, (step, None), &subject.name, requirement, (true, limits))
 }
 
 fn least(
@@ -58,16 +68,16 @@ fn least(
     bound: (&StepName, Option<&str>),
     name: &Name,
     requirement: &Requirement,
-    limits: &Limits,
+    (all_sign, limits): (bool, &Limits),
 ) -> Forgers {
     let mut found = Forgers::default();
-    let plans = Plan::all(verified, &mut found.is_rough);
-    let mut cases = Cases::new(verified, bound, name, requirement);
+    let mut plans = if all_sign { vec![Plan::by_all(verified)] } else { Plan::all(verified, &mut found.is_rough) };
+    let cases = Cases::new(verified, bound, name, requirement);
     found.is_rough |= cases.is_cut;
-    if plans.is_empty() {
+    if found.is_rough {
+        plans.clear();
         // T2: nobody but the functionaries of the bound step can say that a new digest is this image, and nobody knows who
         // else has to.
-        cases.all.clear();
         let needed = verified.steps().get(bound.0).map_or(1, |step| step.threshold);
         let (step, without) = (bound.0.clone(), BTreeSet::new());
         let signing = Signing { within: Vec::new(), step, needed, without, only_of_makers: false };

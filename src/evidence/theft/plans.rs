@@ -66,6 +66,13 @@ impl<'a> Plan<'a> {
         plans
     }
 
+    /// That by which somebody signs for every step.
+    pub(super) fn by_all(verified: &'a Verified) -> Self {
+        let steps = verified.order().iter().filter_map(|name| Some((name, verified.steps().get(name)?)));
+        let signed = steps.map(|(name, step)| (name, step, Mode::Signed { only_of_makers: false }));
+        Self { verified, steps: signed.collect() }
+    }
+
     /// Who has to sign for it.
     pub(super) fn signings(&self) -> BTreeSet<Signing> {
         let mut signings = BTreeSet::new();

@@ -14,11 +14,7 @@ use super::{
 };
 use crate::{
     crypto::Sha256,
-    evidence::{
-        Requirement,
-        inspection::BuiltIn,
-        requirement::ProductFrom,
-    },
+    evidence::{Requirement, inspection::BuiltIn, requirement::ProductFrom},
     in_toto::{Artifacts, Digests, DigestsOf, Limits, Match, Recorded, Rule, Side, StepName, Verified},
 };
 
@@ -155,11 +151,7 @@ impl<'a> Group<'a> {
     }
 
     /// Goes through everything that the steps of a layout can say by its plan while all rules hold, until `found` is content.
-    fn follow(
-        &self,
-        plan: &Plan<'_>,
-        found: &mut dyn FnMut(&BTreeMap<&str, Recorded>, &[State]) -> bool,
-    ) -> bool {
+    fn follow(&self, plan: &Plan<'_>, found: &mut dyn FnMut(&BTreeMap<&str, Recorded>, &[State]) -> bool) -> bool {
         let mut choices = Vec::with_capacity(plan.steps.len());
         for (_, step, mode) in &plan.steps {
             let kept = self.kept(&step.materials, &step.products);
