@@ -213,8 +213,12 @@ pub(super) fn supply_chain(
         }
         false => (verified, bound),
     };
+    // Otherwise platforms are not taken for the image.
+    let product = &requirement.product;
+    let by_name = product.name.is_none() && product.predicate_type.is_none() && product.inspection.is_none();
+    let image_name = subject.name.repository().filter(|_| by_name).map(|_| subject.name.as_str());
     let made_by = MadeBy {
-        loose: in_toto::loose(&verified, &bound.step),
+        loose: in_toto::loose(&verified, &bound.step, image_name, &walk.limits.in_toto),
         layout,
         layout_chain: assembled.evidence.layout.chain,
         layout_keys: assembled.layout.key_paths,
