@@ -305,18 +305,25 @@ fn enough_of(step: &VerifiedStep, signing: &Signing, place: &str) -> Ways {
 }
 
 impl Stolen<'_> {
-    /// Nothing is news before snapshot and timestamp say so.
-    fn published(&self) -> Vec<Ways> {
-        [(TopLevel::Snapshot, "snapshot"), (TopLevel::Timestamp, "timestamp")]
-            .map(|(role, name)| Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]))
-            .into()
+    /// Another file of a role is there once the snapshot says so, and that once the timestamp does; where they list no
+    /// hashes, it is already.
+    fn news(&self, chain: &RoleChain) -> Ways {
+        let mut all = Vec::new();
+        let mut signed = |role, name| {
+            all.push(Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]));
+        };
+        if self.trusted.pins(chain) {
+            signed(TopLevel::Snapshot, "snapshot");
+            if self.trusted.pins_snapshot() {
+                signed(TopLevel::Timestamp, "timestamp");
+            }
+        }
+        Ways::All(all)
     }
 
     /// That it lists the image.
     fn lists(&self) -> Ways {
-        let mut all = self.published();
-        all.push(self.any(&self.reach.image));
-        Ways::All(all)
+        self.any(&self.reach.image)
     }
 
     fn root(&self) -> Ways {
@@ -336,7 +343,8 @@ impl Stolen<'_> {
         let Some(signers) = self.roles.signers(self.trusted, chain) else { return above };
         // Whatever lists images is signed by machines, but for the top-level role.
         let is_online = chain.parent().is_some() && self.reach.image.contains(chain);
-        Ways::Any(vec![self.signed(&chain.to_string(), signers, is_online), above])
+        let own = self.signed(&chain.to_string(), signers, is_online);
+        Ways::All(vec![Ways::Any(vec![own, above]), self.news(chain)])
     }
 
     fn signed(&self, role: &str, Signers { ids, threshold, .. }: Signers, is_online: bool) -> Ways {

@@ -10,6 +10,19 @@ use super::{
     trusted::Trusted,
 };
 
+impl Trusted {
+    /// Whether the snapshot lists a targets role by its hashes, or not at all: else another file of the same version is as
+    /// good to whoever has not read that one (TUF 4.4, METAFILES).
+    pub fn pins(&self, chain: &RoleChain) -> bool {
+        self.snapshot.file.role(chain.name()).is_none_or(|listed| listed.hashes.is_some())
+    }
+
+    /// Whether the timestamp lists the snapshot by its hashes.
+    pub fn pins_snapshot(&self) -> bool {
+        self.timestamp.file.snapshot.hashes.is_some()
+    }
+}
+
 impl Delegated {
     /// The roles to which those that were read delegate a path, whether or not a lookup would come to them.
     pub fn delegated(&self, trusted: &Trusted, path: &TargetPath) -> Vec<RoleChain> {

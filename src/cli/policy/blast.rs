@@ -30,12 +30,15 @@ use crate::{
 /// Sets that are written out for people.
 const MAX_SHOWN: usize = 64;
 
+/// Images that are looked at of each layout, of those that are admitted.
+const MAX_IMAGES: usize = 4;
+
 /// Said where a search was given up.
 const TOO_MUCH: &str = "there is more to try than was tried; what is named for it may be less than is needed";
 
 /// What is never looked at.
 const BLIND: [&str; 2] = [
-    "links that are not published, or only for images that were not looked at, may spare a thief some keys",
+    "links that are not published, only for images that were not looked at, or mixed from several may spare a thief keys",
     "whoever has a certificate that a step takes counts only if they signed for an image that was looked at",
 ];
 
@@ -218,12 +221,20 @@ impl Asking<'_> {
         for rival in rivals.layouts {
             let is_own = proof.layout() == Some(&rival.layout);
             let other = (!is_own).then(|| rival.layout.to_string());
+            let mut made = 0_usize;
             for image in rival.images.iter().filter(|image| *image != subject) {
-                // What is not admitted itself may have links all the same; the rest of them is then looked at by itself.
-                let Ok((_, proof)) = self.prove(requirement, image).await else { continue };
-                if proof.layout() == Some(&rival.layout) {
-                    let forgers = evidence::forgers(&proof, &subject.name, requirement, &self.limits);
-                    add(Layout { other: other.clone(), made: Made::Proven(Box::new(proof)), forgers });
+                let judged = self.judge(requirement, image).await;
+                let outcome = judged.with_context(|| format!("{} cannot be judged", image.name))?;
+                // What is not admitted itself may have links all the same; who has others is told by those.
+                let Ok(proof) = outcome else { continue };
+                if proof.layout() != Some(&rival.layout) {
+                    continue;
+                }
+                let forgers = evidence::forgers(&proof, &subject.name, requirement, &self.limits);
+                add(Layout { other: other.clone(), made: Made::Proven(Box::new(proof)), forgers });
+                made = made.saturating_add(1);
+                if made >= MAX_IMAGES {
+                    break;
                 }
             }
             if !is_own {
@@ -241,13 +252,20 @@ impl Asking<'_> {
 
     /// The proof, with its trail.
     async fn prove(&self, requirement: &Requirement, subject: &Subject) -> anyhow::Result<(Arc<Generation>, Proof)> {
+        let (_, generation) = self.generation(&requirement.repository)?;
+        Ok((generation, self.judge(requirement, subject).await??))
+    }
+
+    async fn judge(
+        &self,
+        requirement: &Requirement,
+        subject: &Subject,
+    ) -> anyhow::Result<Result<Proof, evidence::Error>> {
         let (repository, generation) = self.generation(&requirement.repository)?;
-        let judged = repository
-            .look(&generation, self.now, self.deadline, |view| {
-                evidence::judge(subject, requirement, view, self.now, &self.limits)
-            })
-            .await?;
-        Ok((generation, judged.outcome?))
+        let judged = repository.look(&generation, self.now, self.deadline, |view| {
+            evidence::judge(subject, requirement, view, self.now, &self.limits)
+        });
+        Ok(judged.await?.outcome)
     }
 
     async fn read(

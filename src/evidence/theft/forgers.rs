@@ -17,8 +17,7 @@ use crate::{
 pub struct Forgers {
     /// The least sets of signings with which another digest passes.
     pub sets: Vec<BTreeSet<Signing>>,
-    /// Whether it was too much to look through: some of the sets may not be enough, and none that is enough was left out,
-    /// be it that a larger one stands for it.
+    /// Whether it was too much to look through: what was not tried counts as enough, and a sublayout may be left out.
     pub is_rough: bool,
 }
 
@@ -40,15 +39,11 @@ pub fn forgers(proof: &Proof, name: &Name, requirement: &Requirement, limits: &L
     );
     // What is filled in for this digest was tried, and another would be filled in.
     let known = proof.index().unwrap_or(proof.subject().digest);
-    let fill = |digest| {
-        let fields = Fields {
-            repository: proof.subject().name.repository(),
-            tag: proof.subject().tag.as_ref(),
-            digest: Some(digest),
-        };
+    let fill = |name: &Name, digest| {
+        let fields = Fields { repository: name.repository(), tag: proof.subject().tag.as_ref(), digest: Some(digest) };
         requirement.expand_parameters(&fields)
     };
-    found.is_rough |= fill(known) != fill(stranger_to(known));
+    found.is_rough |= fill(&proof.subject().name, known) != fill(name, stranger_to(known));
     found
 }
 

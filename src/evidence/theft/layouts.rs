@@ -20,15 +20,15 @@ use crate::{
 /// Targets that are looked into because they may be layouts.
 const MAX_LAYOUTS: usize = 64;
 
-/// Images of one layout that are looked at.
-const MAX_IMAGES: usize = 4;
+/// Images of one layout that are named.
+const MAX_IMAGES: usize = 64;
 
 /// What a thief finds.
 #[derive(Debug, Clone, Default)]
 pub struct Rivals {
     /// The layouts that serve another image of that name.
     pub layouts: Vec<Rival>,
-    /// Whether there are more, or more images of one of them.
+    /// Whether there are more.
     pub is_cut: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct Rival {
     pub layout: TargetPath,
     /// As long as nobody has signed anything.
     pub unsaid: Unsaid,
-    /// Images that list it, some of the same name first.
+    /// Some images that list it, those of the same name first.
     pub images: Vec<Subject>,
 }
 
@@ -60,6 +60,14 @@ pub fn rivals(
 
 fn look(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Result<Rivals, Stop> {
     let mut rivals = Rivals::default();
+    // What is listed beside it may be of use as well.
+    if let Name::Image(repository) = &subject.name {
+        let fields = Fields { repository: Some(repository), tag: None, digest: Some(subject.digest) };
+        if let Some(path) = requirement.digest_target.expand(&fields) {
+            walk.speakers(&TargetPath::from(path))?;
+            walk.settle()?;
+        }
+    }
     let all = walk.view.roles.listed(walk.view.trusted);
     let pin = requirement.layout.as_ref().and_then(|scope| scope.pinned(subject.name.repository()));
     let mut candidates = Vec::new();
@@ -98,7 +106,6 @@ fn look(walk: &mut Walk<'_>, subject: &Subject, requirement: &Requirement) -> Re
             images.extend(found.filter(|found| lists(found, &layout, requirement, walk.limits)).map(|_| image));
         }
         images.sort_by_key(|image| image.name != subject.name);
-        rivals.is_cut |= images.len() > MAX_IMAGES;
         images.truncate(MAX_IMAGES);
         rivals.layouts.push(Rival { layout, unsaid, images });
     }
@@ -135,7 +142,7 @@ fn image_at(path: &TargetPath, subject: &Subject, requirement: &Requirement) -> 
     [Some(own.clone()), other].into_iter().flatten().find_map(|repository| {
         let fields = Fields { repository: Some(&repository), tag: None, digest: Some(digest) };
         let is_it = requirement.digest_target.expand(&fields).is_some_and(|target| target == path.as_str());
-        is_it.then(|| Subject { name: Name::Image(repository), digest, tag: None })
+        is_it.then_some(Subject { name: Name::Image(repository), digest, tag: None })
     })
 }
 

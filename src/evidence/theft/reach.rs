@@ -85,7 +85,7 @@ fn look(
     for digest in digests {
         images.push(path_of(digest)?);
     }
-    reach.image = speakers(walk, images, &mut reach.is_cut)?;
+    reach.image = speakers(walk, &[], images, &mut reach.is_cut)?;
     let is_here = matches!(evidence, Evidence::Here(_));
     if let Some(role) = requirement.role.as_ref().filter(|_| is_here) {
         reach.image.retain(|chain| chain == role);
@@ -106,7 +106,7 @@ fn look(
 
     // In the place of the layout that is there, or beside it where the rule would take that.
     let scope = requirement.layout.as_ref();
-    let mut layouts = vec![layout.clone()];
+    let mut layouts = Vec::new();
     if scope.is_none_or(|scope| scope.pinned(proven.name.repository()).is_none()) {
         layouts.push(beside(layout, 0, stranger));
         let patterns = walk.view.roles.patterns(walk.view.trusted);
@@ -118,7 +118,7 @@ fn look(
                 .map(|number| beside(layout, 0, Sha256::of(format!("layout {number} {stranger}").as_bytes()))),
         );
     }
-    reach.layout = speakers(walk, layouts, &mut reach.is_cut)?;
+    reach.layout = speakers(walk, std::slice::from_ref(layout), layouts, &mut reach.is_cut)?;
     if is_here {
         reach.layout.retain(|chain| requirement.layout_roles.contains(chain));
     }
@@ -127,8 +127,7 @@ fn look(
     let files: Vec<TargetPath> = files.into_iter().filter(|path| path != layout).collect();
     let mut names: BTreeSet<String> = files.iter().map(|path| base_name(path).to_owned()).collect();
     names.retain(|name| LinkName::parse(name).is_some());
-    let mut links: Vec<TargetPath> =
-        files.iter().cloned().chain(files.iter().map(|path| beside(path, 1, stranger))).collect();
+    let mut links: Vec<TargetPath> = files.iter().map(|path| beside(path, 1, stranger)).collect();
     let reads_statements = !requirement.statements.is_empty() || requirement.predicates == Predicates::Allow;
     names.extend(reads_statements.then(|| stranger.to_string()));
     for pattern in walk.view.roles.patterns(walk.view.trusted) {
@@ -137,7 +136,7 @@ fn look(
     if let Some(name) = names.first() {
         links.extend((0..MAX_DIGESTS).map(|number| TargetPath::from(format!("{number}-{stranger}/{name}"))));
     }
-    reach.links = speakers(walk, links, &mut reach.is_cut)?;
+    reach.links = speakers(walk, &files, links, &mut reach.is_cut)?;
     if let Some(allowed) = requirement.link_roles.as_ref().filter(|_| is_here) {
         reach.links.retain(|chain| allowed.contains(chain));
     }
@@ -145,15 +144,20 @@ fn look(
     Ok(reach)
 }
 
-/// All who may speak about any of these paths. Of paths that are delegated alike to roles with the same keys one is looked up.
+/// All who may speak about any of these paths. Of those that may be delegated alike, to roles with the same keys, one is
+/// looked up; those that are `there` may be listed, which ends a look-up before it comes to all of them.
 fn speakers(
     walk: &mut Walk<'_>,
+    there: &[TargetPath],
     paths: impl IntoIterator<Item = TargetPath>,
     is_cut: &mut bool,
 ) -> Result<BTreeSet<RoleChain>, Stop> {
     type Kind = (Option<RoleChain>, Option<(BTreeSet<Material>, u32)>);
-    let mut known: BTreeSet<Vec<Kind>> = BTreeSet::new();
     let mut found = BTreeSet::new();
+    for path in there.iter().filter(|path| path.is_safe()) {
+        found.extend(walk.speakers(path)?);
+    }
+    let mut known: BTreeSet<Vec<Kind>> = BTreeSet::new();
     for path in paths.into_iter().filter(TargetPath::is_safe) {
         let (roles, trusted) = (walk.view.roles, walk.view.trusted);
         let chains = roles.delegated(trusted, &path);
@@ -176,7 +180,7 @@ fn speakers(
 /// A path that fits the pattern of a delegation and ends in this name; none if it cannot.
 fn sample(pattern: &str, name: &str) -> Option<TargetPath> {
     let folder = pattern.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let folder = folder.replace('*', "x").replace('?', "x");
+    let folder = folder.replace(['*', '?'], "x");
     let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
     TufPattern::new(pattern).matches(&path).then(|| TargetPath::from(path))
 }

@@ -36,6 +36,9 @@ pub(super) struct Search<'a> {
 /// For each name a digest among the materials, and one among the products: which of those that are known.
 type State = Vec<[Option<usize>; 2]>;
 
+/// Looks at what all steps say, and whether it is content.
+type Found<'f> = dyn FnMut(&BTreeMap<&str, Recorded>, &[State]) -> bool + 'f;
+
 impl Search<'_> {
     pub(super) fn passes(&self, case: &Case, image: &str) -> bool {
         let names = case.bound.keys().chain(case.inspected.keys());
@@ -151,7 +154,7 @@ impl<'a> Group<'a> {
     }
 
     /// Goes through everything that the steps of a layout can say by its plan while all rules hold, until `found` is content.
-    fn follow(&self, plan: &Plan<'_>, found: &mut dyn FnMut(&BTreeMap<&str, Recorded>, &[State]) -> bool) -> bool {
+    fn follow(&self, plan: &Plan<'_>, found: &mut Found<'_>) -> bool {
         let mut choices = Vec::with_capacity(plan.steps.len());
         for (_, step, mode) in &plan.steps {
             let kept = self.kept(&step.materials, &step.products);
@@ -191,7 +194,7 @@ impl<'a> Group<'a> {
         choices: &[Vec<State>],
         said: &mut BTreeMap<&'p str, Recorded>,
         states: &mut Vec<State>,
-        found: &mut dyn FnMut(&BTreeMap<&str, Recorded>, &[State]) -> bool,
+        found: &mut Found<'_>,
     ) -> bool {
         let at = states.len();
         let (Some((name, ..)), Some(open)) = (plan.steps.get(at), choices.get(at)) else {

@@ -22,9 +22,13 @@ impl Fnmatch {
     pub fn told_apart(&self, patterns: &[&Self], usable: impl Fn(&str) -> bool, most: usize) -> Apart {
         let all: Vec<Vec<Token>> = std::iter::once(self).chain(patterns.iter().copied()).map(Self::whole).collect();
         let alphabet = alphabet(&all);
-        let start: Places = all.iter().map(|tokens| settled(tokens, BTreeSet::from([0]))).collect();
+        let mut start: Places = all.iter().map(|tokens| settled(tokens, BTreeSet::from([0]))).collect();
+        // There is one way through what every name begins with.
+        for c in self.prefix.chars() {
+            start = all.iter().zip(&start).map(|(tokens, places)| step(tokens, places, c)).collect();
+        }
         let mut seen = BTreeSet::from([start.clone()]);
-        let mut next = VecDeque::from([(start, String::new())]);
+        let mut next = VecDeque::from([(start, self.prefix.clone())]);
         let (mut found, mut is_cut): (BTreeMap<Vec<bool>, String>, bool) = (BTreeMap::new(), false);
         while let Some((places, name)) = next.pop_front() {
             let answers: Vec<bool> =
