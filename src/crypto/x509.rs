@@ -20,6 +20,9 @@ pub struct Certificate {
     not_before: Timestamp,
     not_after: Timestamp,
     names: Names,
+    subject: Vec<u8>,
+    issuer: Vec<u8>,
+    is_authority: bool,
 }
 
 /// What a certificate says of its holder.
@@ -78,8 +81,10 @@ impl Certificate {
         let key_der = parsed.public_key().raw.to_vec();
         let key = PublicKey::from_spki(&key_der, None)?;
         let names = names(&parsed)?;
+        let (subject, issuer) = (parsed.subject().as_raw().to_vec(), parsed.issuer().as_raw().to_vec());
+        let is_authority = parsed.is_ca();
         drop(parsed);
-        Ok(Self { key, key_der, not_before, not_after, names, der })
+        Ok(Self { key, key_der, not_before, not_after, names, subject, issuer, is_authority, der })
     }
 
     /// Its holder's key.
@@ -138,6 +143,24 @@ pub struct Authorities {
 }
 
 impl Authorities {
+    /// Those who can issue a certificate that is taken at the time `now`: the roots, and what leads to one of them by its
+    /// names. That the signatures in between hold is not verified.
+    pub fn who_can_issue(&self, now: Timestamp) -> Vec<&Certificate> {
+        let is_current = |certificate: &&Certificate| certificate.not_before <= now && now < certificate.not_after;
+        let mut able: Vec<&Certificate> = self.roots.iter().filter(is_current).collect();
+        let mut others: Vec<&Certificate> =
+            self.intermediates.iter().filter(|certificate| certificate.is_authority).filter(is_current).collect();
+        loop {
+            let issued = |certificate: &&Certificate| able.iter().any(|known| known.subject == certificate.issuer);
+            let (more, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(issued);
+            if more.is_empty() {
+                return able;
+            }
+            able.extend(more);
+            others = rest;
+        }
+    }
+
     /// Verifies that a root vouches for a certificate at the time `now`, and says until when. As in-toto-golang has it,
     /// extended key usages, where a certificate has any, must hold that of a server.
     ///

@@ -213,8 +213,12 @@ pub(super) fn supply_chain(
         }
         false => (verified, bound),
     };
+    // Otherwise platforms are not taken for the image.
+    let product = &requirement.product;
+    let by_name = product.name.is_none() && product.predicate_type.is_none() && product.inspection.is_none();
+    let image_name = subject.name.repository().filter(|_| by_name).map(|_| subject.name.as_str());
     let made_by = MadeBy {
-        loose: in_toto::loose(&verified, &bound.step),
+        loose: in_toto::loose(&verified, &bound.step, image_name, &walk.limits.in_toto),
         layout,
         layout_chain: assembled.evidence.layout.chain,
         layout_keys: assembled.layout.key_paths,
@@ -264,24 +268,29 @@ impl Assembled {
     }
 
     fn options(&self, requirement: &Requirement) -> in_toto::Options {
-        in_toto::Options {
-            parameters: self.parameters.clone(),
-            raw_parameters: false,
-            layout_threshold: requirement.layout_threshold,
-            certificates: requirement.certificates == Certificates::Allow,
-            sublayouts: match requirement.sublayouts {
-                None => in_toto::Sublayouts::Deny,
-                Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
-            },
-            statements: requirement.statements.clone(),
-            predicates: requirement.predicates == Predicates::Allow,
-            inspections: in_toto::Inspections::Refuse,
-        }
+        options(requirement, self.parameters.clone())
+    }
+}
+
+/// How a requirement has a layout verified.
+pub(super) fn options(requirement: &Requirement, parameters: Option<BTreeMap<String, String>>) -> in_toto::Options {
+    in_toto::Options {
+        parameters,
+        raw_parameters: false,
+        layout_threshold: requirement.layout_threshold,
+        certificates: requirement.certificates == Certificates::Allow,
+        sublayouts: match requirement.sublayouts {
+            None => in_toto::Sublayouts::Deny,
+            Some(depth) => in_toto::Sublayouts::Allow { depth: usize::try_from(depth).unwrap_or(usize::MAX) },
+        },
+        statements: requirement.statements.clone(),
+        predicates: requirement.predicates == Predicates::Allow,
+        inspections: in_toto::Inspections::Refuse,
     }
 }
 
 /// The rule's parameters for this image. A tag is put into one only if the signed tag target has this digest.
-fn parameters(
+pub(super) fn parameters(
     walk: &mut Walk<'_>,
     subject: &Subject,
     requirement: &Requirement,

@@ -34,7 +34,7 @@ pub use proof::{Basis, Ends, MadeBy, Proof, Step};
 pub use requirement::{RepositoryName, Requirement};
 pub use separation::{NoSeparation, separation};
 pub use subject::{Name, Subject};
-pub use theft::{Forgers, Reach, forgers, reach, stranger_to};
+pub use theft::{Evidence, Forgers, Reach, Rival, Rivals, Signing, forgers, forgers_of, reach, rivals, stranger_to};
 pub use walk::{Commands, Judgement, Limits, Need, Progress, View};
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     crypto::{KeyId, Material},
-    evidence::{Forgers, Reach, Requirement, requirement::Level},
-    in_toto::{StepName, Verified},
+    evidence::{Forgers, Reach, Requirement, Signing, requirement::Level},
+    in_toto::{FunctionaryKey, Verified, VerifiedStep},
     tuf::{Delegated, RoleChain, Signers, TopLevel, Trusted},
 };
 
@@ -206,10 +206,19 @@ pub struct Asked<'a> {
     pub evidence: Stolen<'a>,
     /// The others that the rule asks.
     pub others: Vec<Stolen<'a>>,
-    /// Whose links are enough.
+    /// By which layouts, and by whom; none where the rule asks for no supply chain.
+    pub layouts: Vec<Served<'a>>,
+}
+
+/// A layout by which another image could pass.
+#[derive(Debug, Clone)]
+pub struct Served<'a> {
+    /// Its name, where it is another than that of the image that was proven.
+    pub other: Option<&'a str>,
+    /// What was verified by it, or is in it.
+    pub verified: &'a Verified,
+    /// Whose signatures are enough.
     pub forgers: &'a Forgers,
-    /// What was verified of an image that nothing is wrong with; none where the rule asks for no supply chain.
-    pub verified: Option<&'a Verified>,
 }
 
 impl Asked<'_> {
@@ -219,43 +228,102 @@ impl Asked<'_> {
         if self.requirement.level == Level::InToto {
             all.push(self.evidence.any(&self.evidence.reach.links));
             // T1: whoever signs layouts needs nobody else. T2: whoever does not needs those who make the image.
-            let mut chains = vec![self.evidence.any(&self.evidence.reach.layout)];
-            if !self.evidence.reach.is_retired {
-                let sets = self.forgers.sets.iter();
-                chains.extend(sets.map(|steps| Ways::All(steps.iter().map(|step| self.functionaries(step)).collect())));
-            }
-            all.push(Ways::Any(chains));
-        }
-        if let Some(agreement) = &self.requirement.agreement {
-            let needed = agreement.threshold.get().saturating_sub(1);
-            all.push(Ways::Of(needed, self.others.iter().map(Stolen::lists).collect()));
+            let own = Ways::All(vec![self.evidence.any(&self.evidence.reach.layout), self.agreed(true)]);
+            let by_others = self.layouts.iter().flat_map(|served| {
+                let sets = served.forgers.sets.iter();
+                sets.map(|set| Ways::All(set.iter().map(|signing| served.functionaries(signing)).collect()))
+            });
+            let by_others = Ways::All(vec![Ways::Any(by_others.collect()), self.agreed(false)]);
+            all.push(Ways::Any(vec![own, by_others]));
+        } else {
+            all.push(self.agreed(false));
         }
         Ways::All(all)
     }
 
-    fn functionaries(&self, step: &StepName) -> Ways {
-        let Some(verified) = self.verified.and_then(|verified| verified.steps().get(step)) else {
-            return Ways::Any(Vec::new());
+    /// That enough of the other repositories list the same, with a layout of the thief's own or without.
+    fn agreed(&self, with_layout: bool) -> Ways {
+        let Some(agreement) = &self.requirement.agreement else { return Ways::All(Vec::new()) };
+        let needed = agreement.threshold.get().saturating_sub(1);
+        let other = |other: &Stolen<'_>| {
+            let mut all = vec![other.lists()];
+            if agreement.on_evidence && self.requirement.level == Level::InToto {
+                all.push(other.any(&other.reach.links));
+                all.extend(with_layout.then(|| other.any(&other.reach.layout)));
+            }
+            Ways::All(all)
         };
-        let keys = verified.authorised.iter().map(|(keyid, key)| (key.material(), keyid.clone()));
-        let (name, threshold) = (format!("step {step}"), verified.threshold);
-        Ways::Signed(Arc::new(Authority { name, keys: keys.collect(), threshold, is_online: false }))
+        Ways::Of(needed, self.others.iter().map(other).collect())
     }
 }
 
+impl Served<'_> {
+    fn functionaries(&self, signing: &Signing) -> Ways {
+        let mut verified = Some(self.verified);
+        let mut place = format!("step {}", signing.step);
+        for (step, keyid) in signing.within.iter().rev() {
+            place = format!("{place} in the sublayout of {}… for step {step}", keyid.short());
+        }
+        for (step, keyid) in &signing.within {
+            let step = verified.and_then(|verified| verified.steps().get(step));
+            verified = step.and_then(|step| step.sublayouts.get(keyid));
+        }
+        if let Some(layout) = self.other {
+            place = format!("{place} of {layout}");
+        }
+        match verified.and_then(|verified| verified.steps().get(&signing.step)) {
+            Some(step) => enough_of(step, signing, &place),
+            None => Ways::Any(Vec::new()),
+        }
+    }
+}
+
+/// Enough of the functionaries of a step, or somebody who makes functionaries of it.
+fn enough_of(step: &VerifiedStep, signing: &Signing, place: &str) -> Ways {
+    let signed = |name: String, keys: BTreeMap<Material, KeyId>, threshold| {
+        Ways::Signed(Arc::new(Authority { name, keys, threshold, is_online: false }))
+    };
+    let known = |(keyid, key): (&KeyId, &FunctionaryKey)| (key.material(), keyid.clone());
+    if !step.predicates.is_empty() {
+        let asked = step.predicates.iter().filter(|asked| asked.says_what_was_made || !signing.only_of_makers);
+        let by_type = asked.map(|asked| {
+            let name = format!("{place}, {}", asked.predicate_type);
+            signed(name, asked.authorised.iter().map(known).collect(), asked.threshold)
+        });
+        return Ways::All(by_type.collect());
+    }
+    let mut keys: BTreeMap<Material, KeyId> = step.certified.iter().map(known).collect();
+    keys.extend(step.authorised.iter().map(known));
+    let others = signing.without.iter().filter_map(|keyid| Some(step.authorised.get(keyid)?.material()));
+    others.for_each(|material| drop(keys.remove(&material)));
+    let mut ways = vec![signed(place.to_owned(), keys, signing.needed)];
+    ways.extend(step.issuers.iter().map(|issuer| {
+        let name = format!("the authority {:?} of {place}", issuer.name);
+        signed(name, BTreeMap::from([(issuer.material, issuer.keyid.clone())]), 1)
+    }));
+    Ways::Any(ways)
+}
+
 impl Stolen<'_> {
-    /// Nothing is news before snapshot and timestamp say so.
-    fn published(&self) -> Vec<Ways> {
-        [(TopLevel::Snapshot, "snapshot"), (TopLevel::Timestamp, "timestamp")]
-            .map(|(role, name)| Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]))
-            .into()
+    /// Another file of a role is there once the snapshot says so, and that once the timestamp does; where they list no
+    /// hashes, it is already.
+    fn news(&self, chain: &RoleChain) -> Ways {
+        let mut all = Vec::new();
+        let mut signed = |role, name| {
+            all.push(Ways::Any(vec![self.signed(name, self.trusted.signers(role), true), self.root()]));
+        };
+        if self.trusted.pins(chain) {
+            signed(TopLevel::Snapshot, "snapshot");
+            if self.trusted.pins_snapshot() {
+                signed(TopLevel::Timestamp, "timestamp");
+            }
+        }
+        Ways::All(all)
     }
 
     /// That it lists the image.
     fn lists(&self) -> Ways {
-        let mut all = self.published();
-        all.push(self.any(&self.reach.image));
-        Ways::All(all)
+        self.any(&self.reach.image)
     }
 
     fn root(&self) -> Ways {
@@ -275,7 +343,8 @@ impl Stolen<'_> {
         let Some(signers) = self.roles.signers(self.trusted, chain) else { return above };
         // Whatever lists images is signed by machines, but for the top-level role.
         let is_online = chain.parent().is_some() && self.reach.image.contains(chain);
-        Ways::Any(vec![self.signed(&chain.to_string(), signers, is_online), above])
+        let own = self.signed(&chain.to_string(), signers, is_online);
+        Ways::All(vec![Ways::Any(vec![own, above]), self.news(chain)])
     }
 
     fn signed(&self, role: &str, Signers { ids, threshold, .. }: Signers, is_online: bool) -> Ways {

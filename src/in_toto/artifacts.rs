@@ -242,6 +242,18 @@ fn compare<'a>(
     })
 }
 
+impl Match {
+    /// Under which name it looks for an artifact of this name; `None` where it is not meant.
+    pub fn looks_for(&self, name: &str) -> Option<String> {
+        let remainder = strip_folder(name, &self.source)?;
+        self.pattern.matches(remainder).then(|| match self.destination.as_str() {
+            "" => remainder.to_owned(),
+            folder if folder.ends_with('/') => format!("{folder}{remainder}"),
+            folder => format!("{folder}/{remainder}"),
+        })
+    }
+}
+
 /// Takes `folder/` off the front of a name.
 fn strip_folder<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
     if folder.is_empty() {

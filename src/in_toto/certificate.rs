@@ -14,7 +14,7 @@ use super::{
     key::LayoutKey,
 };
 use crate::crypto::{
-    KeyId,
+    KeyId, Material,
     x509::{Authorities, Certificate, Untrusted, Unusable},
 };
 
@@ -24,6 +24,17 @@ pub(super) struct Issuers {
     authorities: Authorities,
     /// The ids of the roots.
     roots: Vec<String>,
+}
+
+/// Someone whose certificates make functionaries of a step: whoever has the key can make as many as it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// The common name of the authority; empty if it has none.
+    pub name: String,
+    /// The key.
+    pub material: Material,
+    /// What the key goes by.
+    pub keyid: KeyId,
 }
 
 /// One entry of a step's `cert_constraints`.
@@ -97,6 +108,20 @@ impl Issuers {
     /// Whether the layout has any.
     pub(super) fn is_empty(&self) -> bool {
         self.authorities.roots.is_empty() && self.authorities.intermediates.is_empty()
+    }
+
+    /// Who could issue a certificate that fits one of these constraints. What a certificate says its issuer chooses; the
+    /// roots are those of the layout.
+    pub(super) fn who_can_issue(&self, constraints: &[Constraint], now: Timestamp) -> Vec<Issuer> {
+        if !constraints.iter().any(|constraint| fits(&constraint.roots, &self.roots)) {
+            return Vec::new();
+        }
+        let issuer = |certificate: &Certificate| Issuer {
+            name: certificate.names().common_name.clone(),
+            material: certificate.key().material(),
+            keyid: LayoutKey::from_pem(&certificate.key_pem()).map_or_else(|_| KeyId::from(""), |key| key.name()),
+        };
+        self.authorities.who_can_issue(now).into_iter().map(issuer).collect()
     }
 
     /// The key of a certificate that is one of a step's functionaries, and when the certificate ends.

@@ -8,7 +8,7 @@ use super::{
     error::Error,
     layout::{Layout, Step},
     limits::Limits,
-    link::Side,
+    link::{Artifacts, Digests, Recorded, Side},
     name::StepName,
     predicates::ExpectedPredicate,
     rule::{Match, Rule},
@@ -25,6 +25,18 @@ pub enum Lint {
     /// What this step did has nothing to do with the final product, as far as the rules go: another product would do.
     #[error("step {:?} is not chained to the final product: no MATCH leads from there to what it recorded", .0.as_str())]
     Unchained(StepName),
+    /// A step has looked at what the bound step made, and that one may make another platform of it which nobody looks at.
+    #[error("step {:?}: {rule} lets it add platforms that {:?} has not looked at; DISALLOW {image}#* closes that", .step.as_str(), .later.as_str())]
+    UnseenPlatforms {
+        /// The step that the image is bound to.
+        step: StepName,
+        /// The rule for its products.
+        rule: Rule,
+        /// The step that looked at them.
+        later: StepName,
+        /// The name of the image.
+        image: String,
+    },
     /// A `MATCH` against the very list that it is applied to: it consumes whatever is there and compares nothing.
     #[error("{:?}, {side}: {rule} compares the list with itself, so that it proves nothing", .item.as_str())]
     MatchesItself {
@@ -132,8 +144,9 @@ pub fn lint(layout: &[u8], limits: &Limits) -> Result<Vec<Lint>, Error> {
     Ok(lints)
 }
 
-/// What is loose about a supply chain that was verified, as seen from the step that the product is bound to.
-pub fn loose(verified: &Verified, bound: &str) -> Vec<Lint> {
+/// What is loose about a supply chain that was verified, as seen from the step that the product is bound to. `image` is its
+/// name, where platforms of it are as good (`<image>#<os>/<arch>`).
+pub fn loose(verified: &Verified, bound: &str, image: Option<&str>, limits: &Limits) -> Vec<Lint> {
     let matched = |rules: &[RuleTrail]| -> Vec<String> {
         let consuming = rules.iter().filter(|trail| !trail.consumed.is_empty());
         consuming.filter_map(|trail| Some(trail.rule.as_match()?.step.clone())).collect()
@@ -160,7 +173,48 @@ pub fn loose(verified: &Verified, bound: &str) -> Vec<Lint> {
     {
         lints.push(Lint::OpenProducts(name.clone()));
     }
+    lints.extend(image.and_then(|image| unseen_platforms(verified, bound, image, limits)));
     lints
+}
+
+/// A later step judges the artifacts that it lists and no others: so no rule of it keeps the bound step from one more.
+fn unseen_platforms(verified: &Verified, bound: &str, image: &str, limits: &Limits) -> Option<Lint> {
+    /// Places that patterns are followed to.
+    const MOST: usize = 2000;
+    let (name, step) = verified.steps().get_key_value(bound)?;
+    let is_of_image =
+        |artifact: &str| artifact.strip_prefix(image).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
+    let looks = |trail: &RuleTrail| {
+        let from = trail.rule.as_match().filter(|rule| rule.step == bound && rule.side == Side::Products);
+        from.is_some() && trail.consumed.iter().any(is_of_image)
+    };
+    let after = verified.order().iter().skip_while(|other| *other != name).skip(1);
+    let later = after.filter_map(|other| Some((other, verified.steps().get(other)?)));
+    let mut later = later.filter(|(_, other)| other.material_rules.iter().chain(&other.product_rules).any(looks));
+    let (later, _) = later.next()?;
+
+    let is_plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let is_platform = |artifact: &str| {
+        let parts: Vec<&str> = artifact
+            .strip_prefix(image)
+            .and_then(|rest| rest.strip_prefix('#'))
+            .unwrap_or_default()
+            .split('/')
+            .collect();
+        matches!(parts.len(), 2 | 3) && parts.iter().all(|part| is_plain(part))
+    };
+    let patterns: Vec<&Fnmatch> = step.product_rules.iter().filter_map(|trail| trail.rule.pattern()).collect();
+    let platforms = Fnmatch::new(&format!("{image}#?*/?*")).told_apart(&patterns, is_platform, MOST).names;
+    platforms.into_iter().filter(|platform| !step.products.contains(platform)).find_map(|platform| {
+        let digest = Digests::from([("sha256".to_owned(), "00".repeat(32))]);
+        let recorded = Recorded { products: Artifacts::from([(platform.clone(), digest)]), ..Recorded::default() };
+        let said = BTreeMap::from([(name.as_str(), recorded)]);
+        let [_, products] = verified.suppose(name, &BTreeSet::from([platform.clone()]), &said, limits).ok()?;
+        let rule = products.iter().find(|trail| trail.consumed.contains(&platform))?.rule.clone();
+        Some(Lint::UnseenPlatforms { step: name.clone(), rule, later: later.clone(), image: image.to_owned() })
+    })
 }
 
 /// Everything that can be reached from `roots`.

@@ -46,7 +46,7 @@ mod verify;
 pub use artifacts::{NearMiss, RuleFailure};
 pub use attestation::{AttestationFile, is_attestation};
 pub use attributes::{AttributeFailure, AttributeProblem};
-pub use certificate::CertificateProblem;
+pub use certificate::{CertificateProblem, Issuer};
 pub use chain::{Inspected, InspectionProblem, Inspections, Inspector, LinkFile, Options, Sublayouts, SupplyChain};
 pub use envelope::{SignatureProblem, is_layout};
 pub use error::{Error, KeyProblem, ParameterProblem, Problem, Unclean};
@@ -59,7 +59,7 @@ pub use lint::{Lint, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use statement::{PredicateType, SharedPredicateType, Sought, Statements};
-pub use suppose::Supposed;
+pub use suppose::Unsaid;
 pub use verified::{
     AttributeTrail, KeyExpiry, RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep,
 };

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 
 use super::{
     attestation::Attestation,
+    certificate::Issuer,
     envelope::{Envelope, Payload, SignatureProblem, Signed},
     error::Error,
     frame::Frame,
     functionary::{Finding, FunctionaryFinding, Signer},
-    key::{LayoutKey, Persons},
+    key::{FunctionaryKey, LayoutKey, Persons},
     layout::{Layout, Step},
     name::{LinkName, StepName},
     statement::{PredicateType, Sought},
@@ -84,6 +85,10 @@ pub(super) struct SignedStep<'a> {
     pub findings: Vec<FunctionaryFinding>,
     /// The first key without which there are too few, if it expires.
     pub expiry: Option<KeyExpiry>,
+    /// The keys of those who are known by certificates.
+    pub certified: BTreeMap<KeyId, FunctionaryKey>,
+    /// Who could make more of these.
+    pub issuers: Vec<Issuer>,
 }
 
 pub(super) struct SignedFile {
@@ -108,8 +113,9 @@ pub(super) fn step<'a>(
         None => links(frame, readings, layout, step),
         Some(predicate_type) => statements(frame, layout, &By::all_of(step), predicate_type.as_str()),
     }?;
-    let Counted { files, findings, expiry } = counted;
-    Ok(SignedStep { step, predicate_type, predicates: Vec::new(), files, findings, expiry })
+    let Counted { files, findings, expiry, certified } = counted;
+    let issuers = layout.issuers.who_can_issue(&step.constraints, frame.now);
+    Ok(SignedStep { step, predicate_type, predicates: Vec::new(), files, findings, expiry, certified, issuers })
 }
 
 /// A file with an invalid signature is left out; one that cannot be read refuses the whole, as the reference does it.
@@ -196,6 +202,7 @@ fn by_certificate(
                 let payload = envelope.payload(&path, frame.limits)?;
                 hold(frame, &path, &payload)?;
                 count.add(&signer, keyid, Signed { expires: Some(ends), ..signed }, payload);
+                count.certified.insert(keyid.clone(), key.key().clone());
             }
         }
     }
@@ -278,6 +285,7 @@ struct Counted {
     findings: Vec<FunctionaryFinding>,
     /// The first key without which there are too few, if it expires.
     expiry: Option<KeyExpiry>,
+    certified: BTreeMap<KeyId, FunctionaryKey>,
 }
 
 /// The functionaries of a step, being counted.
@@ -291,6 +299,8 @@ struct Count<'a> {
     lasting: Lasting,
     /// Who was counted, and the first id that each signed under.
     counted: BTreeMap<Material, KeyId>,
+    /// The keys of those who are known by certificates.
+    certified: BTreeMap<KeyId, FunctionaryKey>,
 }
 
 impl<'a> Count<'a> {
@@ -304,6 +314,7 @@ impl<'a> Count<'a> {
             findings: Vec::new(),
             lasting: Lasting::default(),
             counted: BTreeMap::new(),
+            certified: BTreeMap::new(),
         }
     }
 
@@ -328,13 +339,13 @@ impl<'a> Count<'a> {
     }
 
     fn finish(self, sought: Option<Sought>) -> Result<Counted, Error> {
-        let Self { step, threshold, quorum, files, findings, lasting, .. } = self;
+        let Self { step, threshold, quorum, files, findings, lasting, certified, .. } = self;
         if !quorum.is_met() {
             let (step, threshold, verified) = (step.clone(), quorum.threshold(), quorum.count());
             return Err(Error::ThresholdNotMet { step, threshold, verified, sought, functionaries: findings });
         }
         let expiry = lasting.first_break(threshold, Some(step));
-        Ok(Counted { files, findings, expiry })
+        Ok(Counted { files, findings, expiry, certified })
     }
 }
 

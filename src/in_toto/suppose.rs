@@ -1,88 +1,143 @@
 //! What if some steps had recorded something else? For whoever asks what a stolen key is good for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::{
     artifacts::{self, Records},
+    chain::Options,
     effort::Effort,
+    envelope::Envelope,
     error::Error,
+    key::LayoutKey,
+    layout::{Layout, Step},
     limits::Limits,
-    link::{Recorded, Side},
+    link::{Artifacts, Chosen, Recorded, Side},
     name::StepName,
+    parameters,
     rule::Rule,
-    verified::{RuleTrail, Verified},
+    signed,
+    verified::{RuleTrail, Verified, VerifiedInspection, VerifiedPredicate, VerifiedStep},
+    verify::{authorised, verify_expiry, verify_issuers, verify_kind_outside},
 };
 
-/// A supply chain as it would be: its rules hold, and nobody signed it. Nothing is admitted by it, since a proof is made
-/// from what was signed and from nothing else.
-#[derive(Debug)]
-pub struct Supposed(Verified);
+/// A layout for which nobody has signed anything yet: every step and inspection has recorded nothing. Nothing is admitted
+/// by it, since a proof is made from what was signed and from nothing else.
+#[derive(Debug, Clone)]
+pub struct Unsaid(Verified);
 
-impl Supposed {
+impl Unsaid {
+    /// Reads a layout that would be taken, as it is verified before its links are looked at.
+    ///
+    /// # Errors
+    /// It would not.
+    pub fn of(
+        layout: &[u8],
+        keys: &[LayoutKey],
+        options: &Options,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let mut envelope = Envelope::parse(layout, "layout", limits.layout_bytes, limits)?;
+        let signers = signed::layout(&envelope, keys, options.layout_threshold, now)?;
+        let mut layout = envelope.layout("layout", limits)?;
+        verify_issuers(&layout, options)?;
+        verify_kind_outside(&layout, options)?;
+        verify_expiry(layout.expires, now)?;
+        if let Some(parameters) = &options.parameters {
+            parameters::substitute(&mut layout, parameters, options.raw_parameters, limits)?;
+        }
+        let steps = layout.steps.iter().map(|step| (step.name.clone(), unsaid(&layout, step, options, now)));
+        let inspections = layout.inspections.iter().map(|inspection| VerifiedInspection {
+            name: inspection.name.clone(),
+            run: inspection.run.clone(),
+            recorded: Recorded::default(),
+            material_rules: untried(&inspection.expected_materials),
+            product_rules: untried(&inspection.expected_products),
+        });
+        Ok(Self(Verified {
+            layout_signers: signers.ids,
+            layout_expires: layout.expires,
+            layouts_expire: layout.expires,
+            keys_expire: Vec::new(),
+            order: layout.steps.iter().map(|step| step.name.clone()).collect(),
+            steps: steps.collect(),
+            inspections: inspections.collect(),
+            skipped: Vec::new(),
+        }))
+    }
+
     /// As if it had been verified.
     pub(crate) fn as_verified(&self) -> &Verified {
         &self.0
     }
 }
 
-impl Verified {
-    /// The same layout, with what `recorded` says of some of its steps and inspections in the place of what was verified.
-    /// Sublayouts are left out: who may sign for a step may sign a link.
-    ///
-    /// # Errors
-    /// The first rule that would not hold.
-    pub fn suppose(&self, recorded: &BTreeMap<StepName, Recorded>, limits: &Limits) -> Result<Supposed, Error> {
-        let mut supposed = self.clone();
-        for (name, step) in &mut supposed.steps {
-            if let Some(Recorded { materials, products }) = recorded.get(name).cloned() {
-                (step.materials, step.products) = (materials, products);
-                step.sublayouts.clear();
-            }
-        }
-        for inspection in &mut supposed.inspections {
-            if let Some(recorded) = recorded.get(&inspection.name) {
-                inspection.recorded = recorded.clone();
-            }
-        }
-        let effort = Effort::new(limits);
-        let said: BTreeMap<StepName, Recorded> = supposed
-            .steps
-            .iter()
-            .map(|(name, step)| {
-                (name.clone(), Recorded { materials: step.materials.clone(), products: step.products.clone() })
-            })
-            .collect();
-        let mut records = Records::new(&effort, said.iter().map(|(name, recorded)| (name.as_str(), recorded)));
-        for name in &self.order {
-            let (Some(step), Some(recorded)) = (supposed.steps.get_mut(name), said.get(name)) else { continue };
-            step.material_rules = again(name, Side::Materials, &step.material_rules, recorded, &records)?;
-            step.product_rules = again(name, Side::Products, &step.product_rules, recorded, &records)?;
-        }
-        let carried_out: Vec<_> = supposed
-            .inspections
-            .iter()
-            .map(|inspection| (inspection.name.clone(), inspection.recorded.clone()))
-            .collect();
-        for (name, recorded) in &carried_out {
-            records.insert(name.as_str(), recorded);
-        }
-        for inspection in &mut supposed.inspections {
-            let (name, recorded) = (inspection.name.clone(), inspection.recorded.clone());
-            inspection.material_rules = again(&name, Side::Materials, &inspection.material_rules, &recorded, &records)?;
-            inspection.product_rules = again(&name, Side::Products, &inspection.product_rules, &recorded, &records)?;
-        }
-        Ok(Supposed(supposed))
+fn unsaid(layout: &Layout, step: &Step, options: &Options, now: Timestamp) -> VerifiedStep {
+    let predicates = step.predicates.iter().map(|expected| VerifiedPredicate {
+        predicate_type: expected.predicate_type.clone(),
+        threshold: expected.threshold.get(),
+        functionaries: Vec::new(),
+        attributes: Vec::new(),
+        authorised: authorised(layout, &expected.functionaries),
+        says_what_was_made: expected.is_transformational(),
+    });
+    VerifiedStep {
+        materials: Artifacts::new(),
+        products: Artifacts::new(),
+        predicate_type: if layout.is_over_predicates { None } else { options.statements.of(&step.name) },
+        predicates: predicates.collect(),
+        threshold: step.threshold.get(),
+        functionaries: Vec::new(),
+        findings: Vec::new(),
+        authorised: authorised(layout, &step.pubkeys),
+        certified: BTreeMap::new(),
+        issuers: layout.issuers.who_can_issue(&step.constraints, now),
+        material_rules: untried(&step.expected_materials),
+        product_rules: untried(&step.expected_products),
+        other_command: Vec::new(),
+        sublayouts: BTreeMap::new(),
     }
 }
 
-/// Applies the rules of a list once more. Of a list that held there is a trail for each of them.
-fn again(
-    name: &StepName,
-    side: Side,
-    trails: &[RuleTrail],
-    recorded: &Recorded,
-    records: &Records<'_>,
-) -> Result<Vec<RuleTrail>, Error> {
-    let rules: Vec<Rule> = trails.iter().map(|trail| trail.rule.clone()).collect();
-    artifacts::apply(name, side, &rules, recorded, records)
+fn untried(rules: &[Rule]) -> Vec<RuleTrail> {
+    let none = || Chosen::new(&Artifacts::new(), Vec::new());
+    rules.iter().map(|rule| RuleTrail { rule: rule.clone(), consumed: none() }).collect()
+}
+
+impl Verified {
+    /// The rules of a step or an inspection, for materials and for products.
+    pub fn rules(&self, item: &StepName) -> Option<[&[RuleTrail]; 2]> {
+        if let Some(step) = self.steps.get(item) {
+            return Some([&step.material_rules, &step.product_rules]);
+        }
+        let inspection = self.inspections.iter().find(|inspection| inspection.name == *item)?;
+        Some([&inspection.material_rules, &inspection.product_rules])
+    }
+
+    /// Applies the rules of a step or an inspection to what all are supposed to have recorded under some names and to
+    /// nothing else. A rule treats each name by itself, but for what a `MATCH` looks for under another one: so with all
+    /// names that lead to each other the rest of what was recorded does not matter.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn suppose(
+        &self,
+        item: &StepName,
+        names: &BTreeSet<String>,
+        said: &BTreeMap<&str, Recorded>,
+        limits: &Limits,
+    ) -> Result<[Vec<RuleTrail>; 2], Error> {
+        let (effort, nothing) = (Effort::new(limits), Recorded::default());
+        let records = Records::new(&effort, said.iter().map(|(name, recorded)| (*name, recorded)));
+        let recorded = said.get(item.as_str()).unwrap_or(&nothing);
+        let apply = |side, trails: &[RuleTrail]| {
+            let is_about_them = |rule: &&Rule| !matches!(rule, Rule::Require(name) if !names.contains(name));
+            let rules: Vec<Rule> = trails.iter().map(|trail| &trail.rule).filter(is_about_them).cloned().collect();
+            artifacts::apply(item, side, &rules, recorded, &records)
+        };
+        let [materials, products] = self.rules(item).unwrap_or_default();
+        Ok([apply(Side::Materials, materials)?, apply(Side::Products, products)?])
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
+    certificate::Issuer,
     functionary::FunctionaryFinding,
     key::FunctionaryKey,
     link::{Artifacts, Chosen, Recorded, Side},
@@ -123,6 +124,10 @@ pub struct VerifiedStep {
     pub findings: Vec<FunctionaryFinding>,
     /// The keys that may sign for this step.
     pub authorised: BTreeMap<KeyId, FunctionaryKey>,
+    /// The keys of those who signed and are known by certificates.
+    pub certified: BTreeMap<KeyId, FunctionaryKey>,
+    /// Whose certificates make functionaries of it.
+    pub issuers: Vec<Issuer>,
     /// What each rule for materials consumed, in order.
     pub material_rules: Vec<RuleTrail>,
     /// What each rule for products consumed, in order.
@@ -167,6 +172,10 @@ pub struct VerifiedPredicate {
     pub functionaries: Vec<KeyId>,
     /// The rules that hold for each of them, in order.
     pub attributes: Vec<AttributeTrail>,
+    /// The keys that may sign one.
+    pub authorised: BTreeMap<KeyId, FunctionaryKey>,
+    /// Whether it says what was made of what.
+    pub says_what_was_made: bool,
 }
 
 /// An attribute rule that holds.

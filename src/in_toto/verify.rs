@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use super::{
     artifacts::{self, Records},
     attestation,
+    certificate::Issuer,
     chain::{Inspected, InspectionProblem, Inspector, Options, SupplyChain},
     effort::Effort,
     envelope::{Envelope, Payload},
     error::Error,
     frame::{Frame, index},
     functionary::FunctionaryFinding,
+    key::FunctionaryKey,
     layout::{Inspection, Layout, Step},
     limits::Limits,
     link::{Artifacts, DigestsOf, Disagreement, Recorded, Side},
@@ -106,7 +108,7 @@ pub(super) fn verify_layout(
 }
 
 /// Functionaries are known by certificates only where that was asked for.
-fn verify_issuers(layout: &Layout, options: &Options) -> Result<(), Error> {
+pub(super) fn verify_issuers(layout: &Layout, options: &Options) -> Result<(), Error> {
     let by_certificate = !layout.issuers.is_empty() || layout.steps.iter().any(|step| !step.constraints.is_empty());
     if by_certificate && !options.certificates {
         return Err(Error::CertificatesDenied);
@@ -117,13 +119,21 @@ fn verify_issuers(layout: &Layout, options: &Options) -> Result<(), Error> {
 /// A layout over predicates is taken only where that was asked for, and in place of no link: who handed that in would
 /// choose what Statements have to say.
 fn verify_kind(layout: &Layout, frame: &Frame<'_, '_>) -> Result<(), Error> {
+    if layout.is_over_predicates && !frame.folder.is_empty() {
+        return Err(Error::PredicatesDenied);
+    }
+    verify_kind_outside(layout, frame.options)
+}
+
+/// The same of the outermost layout.
+pub(super) fn verify_kind_outside(layout: &Layout, options: &Options) -> Result<(), Error> {
     if !layout.is_over_predicates {
         return Ok(());
     }
-    if !frame.options.predicates || !frame.folder.is_empty() {
+    if !options.predicates {
         return Err(Error::PredicatesDenied);
     }
-    for (name, predicate_type) in frame.options.statements.steps() {
+    for (name, predicate_type) in options.statements.steps() {
         let step = layout.steps.iter().find(|step| step.name == *name);
         let mut types = step.iter().flat_map(|step| &step.predicates).map(|expected| expected.predicate_type.as_str());
         if !types.any(|expected| expected == predicate_type.as_str()) {
@@ -133,7 +143,7 @@ fn verify_kind(layout: &Layout, frame: &Frame<'_, '_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
+pub(super) fn verify_expiry(expires: Timestamp, now: Timestamp) -> Result<(), Error> {
     if expires <= now {
         return Err(Error::LayoutExpired { expires, now });
     }
@@ -148,6 +158,8 @@ struct Heard<'a> {
     testimonies: Vec<Testimony>,
     findings: Vec<FunctionaryFinding>,
     expiry: Option<KeyExpiry>,
+    certified: BTreeMap<KeyId, FunctionaryKey>,
+    issuers: Vec<Issuer>,
 }
 
 struct Testimony {
@@ -162,7 +174,7 @@ struct Testimony {
 
 /// Takes from each file what it says; a layout in place of a link is verified for that.
 fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) -> Result<Heard<'a>, Error> {
-    let SignedStep { step, predicate_type, predicates, files, findings, expiry } = signed;
+    let SignedStep { step, predicate_type, predicates, files, findings, expiry, certified, issuers } = signed;
     let has_products = true;
     let is_expected = |command: &[String]| step.expected_command.is_empty() || step.expected_command == command;
     let mut testimonies = Vec::new();
@@ -193,7 +205,7 @@ fn hear<'a>(frame: &mut Frame<'_, '_>, layout: &Layout, signed: SignedStep<'a>) 
             }
         });
     }
-    Ok(Heard { step, predicate_type, predicates, testimonies, findings, expiry })
+    Ok(Heard { step, predicate_type, predicates, testimonies, findings, expiry, certified, issuers })
 }
 
 /// A step with the one record on which its functionaries agree.
@@ -207,12 +219,14 @@ struct Agreed<'a> {
     other_command: Vec<KeyId>,
     sublayouts: BTreeMap<KeyId, Verified>,
     expiry: Option<KeyExpiry>,
+    certified: BTreeMap<KeyId, FunctionaryKey>,
+    issuers: Vec<Issuer>,
 }
 
 /// All valid links must agree, also those beyond the threshold: else the first one found would decide. Statements of
 /// several types about one step likewise (ITE-10): what they do not share belongs to another step.
 fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
-    let Heard { step, predicate_type, predicates, testimonies, findings, expiry } = heard;
+    let Heard { step, predicate_type, predicates, testimonies, findings, expiry, certified, issuers } = heard;
     let mut agreed = Agreed {
         step,
         predicate_type,
@@ -223,6 +237,8 @@ fn agree(heard: Heard<'_>) -> Result<Agreed<'_>, Error> {
         other_command: Vec::new(),
         sublayouts: BTreeMap::new(),
         expiry,
+        certified,
+        issuers,
     };
     let mut said: [Option<KeyId>; 2] = [None, None];
     for testimony in testimonies {
@@ -279,7 +295,6 @@ impl Agreed<'_> {
         material_rules: Vec<RuleTrail>,
         product_rules: Vec<RuleTrail>,
     ) -> (StepName, VerifiedStep) {
-        let signers = layout.keys.signers(&self.step.pubkeys).into_iter().flatten();
         let step = VerifiedStep {
             materials: self.recorded.materials,
             products: self.recorded.products,
@@ -288,7 +303,9 @@ impl Agreed<'_> {
             threshold: self.step.threshold.get(),
             functionaries: self.functionaries,
             findings: self.findings,
-            authorised: signers.map(|signer| (signer.named.clone(), signer.key.clone())).collect(),
+            authorised: authorised(layout, &self.step.pubkeys),
+            certified: self.certified,
+            issuers: self.issuers,
             material_rules,
             product_rules,
             other_command: self.other_command,
@@ -296,6 +313,12 @@ impl Agreed<'_> {
         };
         (self.step.name.clone(), step)
     }
+}
+
+/// The keys that may sign, by the ids under which they are named.
+pub(super) fn authorised(layout: &Layout, named: &[KeyId]) -> BTreeMap<KeyId, FunctionaryKey> {
+    let signers = layout.keys.signers(named).into_iter().flatten();
+    signers.map(|signer| (signer.named.clone(), signer.key.clone())).collect()
 }
 
 struct AllInspected<'a> {

@@ -1,6 +1,10 @@
 //! in-toto's patterns: python's `fnmatchcase`, in which `*` and `?` cross `/`.
 
+mod apart;
+
 use std::{collections::VecDeque, fmt};
+
+pub use apart::Apart;
 
 /// A pattern of an artifact rule (in-toto 4.3.3: "Unix shell-style wildcards", and the reference reads them as python's
 /// `fnmatch` does).

@@ -5,6 +5,6 @@ mod fnmatch;
 mod image;
 mod tuf;
 
-pub use fnmatch::Fnmatch;
+pub use fnmatch::{Apart, Fnmatch};
 pub use image::{ImagePattern, NamePattern, PatternError, Wildcard};
 pub use tuf::TufPattern;

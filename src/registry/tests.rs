@@ -123,6 +123,80 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(server.asked(), 1);
 }
 
+/// What a challenge says of a service is one value of the question for a token, and a token one value of a header.
+#[tokio::test]
+async fn a_challenge_and_a_token_bring_nothing_into_a_request_but_themselves() {
+    for service in [
+        "here&scope=repository:other:push",
+        "here%0d%0ax-evil: 1",
+        "here#",
+        "here HTTP/1.1",
+        "here\t,scope=evil",
+        "h\u{e4}re",
+    ] {
+        let behave = move |request: &Request, own: &str| match (request.uri().path(), brought(request)) {
+            ("/token", None) => {
+                let query = request.uri().query().unwrap();
+                let pairs: Vec<(&str, &str)> = query.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
+                let [("service", said), ("scope", "repository%3Ateam%2Fapp%3Apull")] = pairs[..] else {
+                    panic!("{query}")
+                };
+                assert!(said.starts_with('h') && !said.contains(['#', ' ']), "{query}");
+                assert!(request.headers().keys().all(|name| name.as_str() != "x-evil"));
+                "{\"token\": \"t0ken\"}".into_response()
+            }
+            (_, Some("Bearer t0ken")) => found(),
+            (_, Some(other)) => panic!("{other}"),
+            _ => {
+                let value = format!("Bearer realm=\"https://{own}/token\",service=\"{service}\"");
+                let value = axum::http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                (StatusCode::UNAUTHORIZED, [("www-authenticate", value)]).into_response()
+            }
+        };
+        let server = Server::start(behave).await;
+        let resolved = resolve(settings(&server)).await;
+        assert!(resolved.is_ok() == service.is_ascii(), "{service:?}: {resolved:?}");
+    }
+    for token in ["a\\r\\nx-evil: 1", "a\\nb", "a\\u0000", "a\\u007f"] {
+        let behave = move |request: &Request, own: &str| match request.uri().path() {
+            "/token" => format!("{{\"token\": \"{token}\"}}").into_response(),
+            _ => {
+                assert_eq!(brought(request), None);
+                challenge(format!("Bearer realm=\"https://{own}/token\""))
+            }
+        };
+        let error = resolve(settings(&Server::start(behave).await)).await.unwrap_err().to_string();
+        assert!(error.ends_with("gave no token"), "{token}: {error}");
+    }
+    // What it says of where tokens are comes into a message, and moves nothing there.
+    let server = Server::start(|_, _| challenge("Bearer realm=\"https://evil.example/\t\"".to_owned())).await;
+    assert!(matches!(resolve(settings(&server)).await, Err(RegistryFault::Tokens(_))));
+}
+
+/// Whoever names an image chooses a host, a path and a tag of the policy's grammar, and no line of a request.
+#[test]
+fn no_name_of_an_image_holds_what_ends_a_line_or_means_something_in_a_url() {
+    let registry = "registry.example/team/app";
+    for name in [
+        "registry.example/team/app:1\r\nx-evil: 1".to_owned(),
+        format!("{registry}\r\n:1"),
+        format!("{registry}:1%0d%0a"),
+        format!("{registry}:1\0"),
+        format!("{registry}: 1"),
+        format!("{registry}:1?x=1"),
+        format!("{registry}:1#x"),
+        "registry.example/team/../other:1".to_owned(),
+        "registry.example/team/%2e%2e/other:1".to_owned(),
+        "registry.example\r\n/team/app:1".to_owned(),
+        "registry.example@evil.example/team/app:1".to_owned(),
+        "r\u{e4}gistry.example/team/app:1".to_owned(),
+        format!("{registry}:\u{202e}1"),
+        format!("{registry}@sha256:{}", "g".repeat(64)),
+    ] {
+        assert!(crate::image::Reference::parse(&name).is_err(), "{name:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_comes_from_the_registry_itself_or_from_the_host_that_is_listed() {
     let behave = |request: &Request, realm: String| match (request.uri().path(), brought(request)) {

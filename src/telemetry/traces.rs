@@ -28,6 +28,9 @@ pub const TARGET: &str = "pratique::traces";
 /// How long the collector has for a batch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes of `tracestate` that are taken over, as many as the standard asks for at least (3.3.1.5): they go into every span.
+const MAX_STATE: usize = 512;
+
 /// Bytes of a collector's answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 
@@ -113,10 +116,19 @@ impl Traces {
 
 /// Puts a span into the trace that the head of a request names (W3C Trace Context), if it names one.
 pub fn join(span: &Span, headers: &http::HeaderMap) {
-    if span.is_disabled() || !headers.contains_key("traceparent") {
+    if span.is_disabled() {
         return;
     }
-    let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let mut parents = headers.get_all("traceparent").iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else { return };
+    let mut named = http::HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), parent.clone())]);
+    let mut states = headers.get_all("tracestate").iter();
+    if let (Some(state), None) = (states.next(), states.next())
+        && state.len() <= MAX_STATE
+    {
+        named.insert("tracestate", state.clone());
+    }
+    let context = TraceContextPropagator::new().extract(&HeaderExtractor(&named));
     if context.span().span_context().is_valid() {
         // It fails where nobody records.
         let _ = span.set_parent(context);
@@ -203,8 +215,11 @@ mod tests {
     async fn sent(headers: &[(&'static str, &'static str)], ratio: f64) -> Vec<(String, Vec<u8>)> {
         let (endpoint, received) = collector().await;
         let traces = Traces::new(&Collector { endpoint, ratio }, "replica", client()).unwrap();
-        let headers: HeaderMap =
-            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let headers = map;
         let subscriber = tracing_subscriber::registry().with(traces.layer());
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::debug_span!(target: TARGET, "review", code = "in-toto/threshold-not-met");
@@ -231,6 +246,28 @@ mod tests {
             assert!(holds(body, wanted), "{wanted:?}");
         }
         assert!(!holds(body, b"somebody"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_caller_says_of_its_trace_is_bounded_and_cannot_be_two_things() {
+        let long: &str =
+            Box::leak(["a", "b", "c"].map(|name| format!("{name}={}", "x".repeat(250))).join(",").into_boxed_str());
+        let many: &str = Box::leak(vec!["vendor=value"; 5000].join(",").into_boxed_str());
+        for state in [long, many] {
+            let received = sent(&[("traceparent", SAMPLED), ("tracestate", state)], 0.0).await;
+            let [(_, body)] = received.as_slice() else { panic!("{received:?}") };
+            assert!(holds(body, TRACE) && !holds(body, b"xxxx") && !holds(body, b"vendor") && body.len() < 4096);
+        }
+        let received = sent(&[("traceparent", SAMPLED), ("tracestate", "vendor=value")], 0.0).await;
+        assert!(holds(&received[0].1, b"vendor=value"));
+        // Of two traces neither is taken, and no other text is a trace.
+        for parents in
+            [&[SAMPLED, SAMPLED][..], &[""], &["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"]]
+        {
+            let headers: Vec<_> = parents.iter().map(|parent| ("traceparent", *parent)).collect();
+            let received = sent(&headers, 1.0).await;
+            assert!(received.len() == 1 && !holds(&received[0].1, TRACE), "{parents:?}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

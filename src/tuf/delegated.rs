@@ -223,14 +223,18 @@ impl Delegated {
     /// The roles to which the loaded ones delegate, and who may sign for them; of those with the same keys under one
     /// delegator only the first.
     pub fn delegations(&self, trusted: &Trusted) -> Vec<(RoleChain, Signers)> {
-        let loaded = self.sorted().into_keys().filter_map(|chain| Some((chain.clone(), self.at(trusted, chain)?)));
-        let top = (RoleChain::top(), trusted.targets.clone());
         let mut found = Vec::new();
-        for (chain, file) in std::iter::once(top).chain(loaded) {
+        for (chain, file) in self.held(trusted) {
             let delegated = file.delegations.iter().flat_map(|delegations| delegations.distinct_signers());
             found.extend(delegated.map(|(name, signers)| (chain.child(&name), signers)));
         }
         found
+    }
+
+    /// The roles that count under `trusted` and are held whole, the top-level one first.
+    pub(super) fn held(&self, trusted: &Trusted) -> Vec<(RoleChain, Arc<Verified<Targets>>)> {
+        let loaded = self.sorted().into_keys().filter_map(|chain| Some((chain.clone(), self.at(trusted, chain)?)));
+        std::iter::once((RoleChain::top(), trusted.targets.clone())).chain(loaded).collect()
     }
 
     /// Version and digest of the role at `chain`, if it and all above it count under `trusted`.

@@ -21,6 +21,7 @@ mod limits;
 mod lookup;
 mod metadata;
 mod name;
+mod overview;
 mod refresh;
 mod remembered;
 mod roots;

@@ -173,7 +173,7 @@ impl TargetPath {
 
 impl TargetPath {
     /// Whether the path, appended to a folder or a URL, stays below it.
-    pub(super) fn is_safe(&self) -> bool {
+    pub fn is_safe(&self) -> bool {
         self.0.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
             && !self.0.contains(|c: char| c == '\\' || c.is_control())
     }

@@ -118,9 +118,14 @@ impl Fixture {
     }
 
     pub(super) fn empty() -> Self {
+        Self::seeded("fixture")
+    }
+
+    /// One with other keys.
+    pub(super) fn seeded(seed: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let plan = Plan::default();
-        let keys = plan.keys_from_seed("fixture").unwrap();
+        let keys = plan.keys_from_seed(seed).unwrap();
         let mut publisher = Publisher::init(dir.path(), keys, &plan, now()).unwrap();
         publisher.commit().unwrap();
         let root = fs::read(dir.path().join("metadata/1.root.json")).unwrap();
@@ -207,6 +212,34 @@ impl Fixture {
         editor.draft_timestamp(timestamp, now() + SignedDuration::from_hours(24)).unwrap();
         editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
         editor.write().unwrap();
+        self.open_again();
+    }
+
+    /// Publishes a snapshot that lists a role without hashes, or a timestamp that lists the snapshot so.
+    pub(super) fn list_without_hashes(&mut self, role: &str) {
+        self.publisher.commit().unwrap();
+        let (mut editor, keys) = self.reopen();
+        let strip = |signed: &mut Value, name: String| {
+            let entry = signed["meta"][name].as_object_mut().unwrap();
+            entry.retain(|member, _| member == "version");
+        };
+        let snapshot = editor.version("snapshot").unwrap() + 1;
+        editor.draft_snapshot(snapshot, now() + SignedDuration::from_hours(48)).unwrap();
+        if role != "snapshot" {
+            strip(editor.edit("snapshot").unwrap(), format!("{role}.json"));
+        }
+        editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
+        let timestamp = editor.version("timestamp").unwrap() + 1;
+        editor.draft_timestamp(timestamp, now() + SignedDuration::from_hours(24)).unwrap();
+        if role == "snapshot" {
+            strip(editor.edit("timestamp").unwrap(), "snapshot.json".to_owned());
+        }
+        editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
+        editor.write().unwrap();
+        self.open_again();
+    }
+
+    fn open_again(&mut self) {
         // The one that is open holds the lock of the folder.
         let nowhere = self.dir.path().join("nowhere");
         self.publisher = Publisher::init(&nowhere, self.keys(), &Plan::default(), now()).unwrap();

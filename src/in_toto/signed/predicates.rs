@@ -1,5 +1,7 @@
 //! What a step is attested by in a layout over predicates.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{By, SignedFile, SignedStep, statements};
@@ -10,6 +12,7 @@ use crate::in_toto::{
     frame::Frame,
     layout::{Layout, Step},
     verified::{AttributeTrail, VerifiedPredicate},
+    verify::authorised,
 };
 
 /// Counts who signed for each type that a step names, and holds what they say against the rules (ITE-10, ITE-11).
@@ -21,6 +24,8 @@ pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a 
         files: Vec::new(),
         findings: Vec::new(),
         expiry: None,
+        certified: BTreeMap::new(),
+        issuers: Vec::new(),
     };
     for expected in &step.predicates {
         let by = By { step: &step.name, pubkeys: &expected.functionaries, threshold: expected.threshold };
@@ -53,6 +58,8 @@ pub(super) fn step<'a>(frame: &mut Frame<'_, '_>, layout: &'a Layout, step: &'a 
             threshold: expected.threshold.get(),
             functionaries: counted.files.iter().map(|file| file.keyid.clone()).collect(),
             attributes,
+            authorised: authorised(layout, &expected.functionaries),
+            says_what_was_made: expected.is_transformational(),
         });
         signed.files.extend(counted.files);
         signed.findings.extend(counted.findings);

@@ -65,7 +65,7 @@ fn a_match_of_a_list_with_itself_is_named() {
 fn loosened(bound: &str, change: impl FnOnce(&mut Chain)) -> Vec<String> {
     let mut chain = good();
     change(&mut chain);
-    loose(&chain.verify().unwrap(), bound).iter().map(ToString::to_string).collect()
+    loose(&chain.verify().unwrap(), bound, None, &Limits::default()).iter().map(ToString::to_string).collect()
 }
 
 #[test]

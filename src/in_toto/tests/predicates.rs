@@ -141,7 +141,7 @@ fn statements_of_the_expected_types_whose_rules_hold_are_verified() {
     assert_eq!(predicate.attributes.len(), 2);
     assert_eq!(predicate.attributes[0].rule, "predicate.result == 'PASSED'");
     assert!(predicate.attributes.iter().all(|trail| trail.no_claim.is_empty()));
-    assert_eq!(loose(&verified, "build"), []);
+    assert_eq!(loose(&verified, "build", None, &Limits::default()), []);
 }
 
 #[test]
@@ -521,5 +521,8 @@ fn lint_says_what_is_left_open() {
     assert_eq!(found, [single]);
     // Seen from a supply chain that was verified so: a Statement about something else did.
     let chain = laid_out(|layout| layout["steps"][1]["expectedMaterials"] = json!(["ALLOW app"]));
-    assert_eq!(loose(&chain.verify().unwrap(), "build"), [Lint::UnboundPredicate(StepName::parse("test").unwrap())]);
+    assert_eq!(
+        loose(&chain.verify().unwrap(), "build", None, &Limits::default()),
+        [Lint::UnboundPredicate(StepName::parse("test").unwrap())]
+    );
 }

@@ -1,5 +1,7 @@
 //! Against real sockets on the loopback interface and real folders.
 
+mod headers;
+
 use std::{
     future::Future,
     sync::{

@@ -188,6 +188,14 @@ pub(in crate::tuf) enum TargetList {
 }
 
 impl TargetList {
+    /// The paths of all that is listed.
+    pub(in crate::tuf) fn paths(&self) -> Vec<TargetPath> {
+        match self {
+            Self::Read(targets) => targets.keys().cloned().collect(),
+            Self::InPlace(listed) => listed.paths(),
+        }
+    }
+
     /// What is listed about `path`, if anything is.
     pub(in crate::tuf) fn get(&self, path: &TargetPath) -> Result<Option<Arc<TargetFile>>, Misshapen> {
         match self {

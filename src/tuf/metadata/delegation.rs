@@ -80,6 +80,13 @@ impl Delegations {
         }
     }
 
+    /// The patterns of all paths by which it delegates.
+    pub(in crate::tuf) fn patterns(&self) -> Vec<String> {
+        let Roles::Listed(listed) = &self.roles else { return Vec::new() };
+        let patterns = listed.patterns.iter().flat_map(|(_, patterns)| patterns);
+        patterns.map(|pattern| pattern.as_str().to_owned()).collect()
+    }
+
     /// The role of that name, whatever its paths are.
     pub(in crate::tuf) fn named(&self, name: &RoleName) -> Option<DelegatedRole> {
         match &self.roles {

@@ -249,6 +249,13 @@ impl ListedInPlace {
             .map_err(|error| error.within(&format!("[{:?}]", clipped(path.to_string()))))
     }
 
+    /// The paths of all that is listed.
+    pub(super) fn paths(&self) -> Vec<TargetPath> {
+        let names = self.targets.iter().filter_map(|place| self.part(place.name, place.name_end));
+        let texts = names.filter_map(|name| serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok());
+        texts.map(TargetPath::from).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.targets.len()

@@ -263,6 +263,16 @@ fn a_location_is_a_plain_url() {
         (wanted, "https://t.example?x=1", &format!("{at} \"https://t.example?x=1\" is not a location: {plain}")),
         (wanted, "https://t.example/a#b", &format!("{at} \"https://t.example/a#b\" is not a location: {plain}")),
         (wanted, "https://t.example/a b", &format!("{at} \"https://t.example/a b\" is not a location: {plain}")),
+        (
+            wanted,
+            "\"https://t.example/\\r\\nx-evil: 1\"",
+            &format!("{at} \"https://t.example/\\r\\nx-evil: 1\" is not a location: {plain}"),
+        ),
+        (
+            wanted,
+            "\"https://t.example\\r\\n\"",
+            &format!("{at} \"https://t.example\\r\\n\" is not a location: {plain}"),
+        ),
         (wanted, "https://", &format!("{at} \"https://\" is not a location: it names a host")),
         (wanted, "https:///x", &format!("{at} \"https:///x\" is not a location: it names a host")),
         (wanted, "https://t.example:0/", &format!("{at} \"https://t.example:0/\" is not a location: it names a host")),
@@ -359,6 +369,31 @@ fn a_registry_has_a_repository_for_each_kind_of_files_and_perhaps_another_host_f
     let text = WHOLE.replace(url, &format!("{url}    tokens: auth.example\n"));
     let meaningless = "policy.yaml:5:5: repositories.acme.tokens: means nothing beside a location that is no registry";
     assert_eq!(refusal(&text).to_string(), meaningless);
+}
+
+/// What a policy says goes into requests, and is printed: it ends no line of either.
+#[test]
+fn nothing_that_goes_into_a_request_has_a_line_of_its_own() {
+    let url = "    url: https://tuf.acme.example\n";
+    let oci = "    url: oci://r.example/acme/tuf\n";
+    for end in ["\\r\\nx-evil: 1", "\\n", "\\r", "\\0", " x", "\\u2028", "\\t"] {
+        for words in [
+            format!("    url: \"https://tuf.acme.example/a{end}\"\n"),
+            format!("    url: \"oci://r.example/acme/tuf{end}\"\n"),
+            format!("{url}    mirrors: [\"https://t.example{end}\"]\n"),
+            format!("{url}    redirects: [\"blobs.example{end}\"]\n"),
+            format!("{url}    proxy: \"http://proxy.example:3128{end}\"\n"),
+            format!("{oci}    tokens: \"auth.example{end}\"\n"),
+            format!("{url}    auth: {{secretRef: \"r{end}\"}}\n"),
+        ] {
+            let error = refusal(&WHOLE.replace(url, &words)).to_string();
+            assert!(error.contains("repositories.acme."), "{words}: {error}");
+            assert!(!error.contains(['\r', '\n', '\0', '\u{2028}']), "{words}: {error:?}");
+        }
+        let registry = format!("registries:\n  \"blobs.example{end}\": {{redirects: [cloud.example]}}\nrules:");
+        let error = refusal(&WHOLE.replacen("rules:", &registry, 1)).to_string();
+        assert!(!error.contains(['\r', '\n', '\0', '\u{2028}']), "{error:?}");
+    }
 }
 
 #[test]
