@@ -177,6 +177,11 @@ impl Repository {
         self.with_state(|state| state.failure.clone())
     }
 
+    /// Why there is nothing yet, where the disk is what is waited for.
+    pub fn disk_failure(&self) -> Option<Error> {
+        self.store.as_ref().and_then(|store| store.answers().err()).map(Error::Store)
+    }
+
     /// When a refresh last succeeded.
     pub fn succeeded_at(&self) -> Option<Timestamp> {
         self.with_state(|state| state.succeeded_at)

@@ -9,7 +9,7 @@
 //!
 //! The disk is a cache (trust.md §5): nothing read from it is believed before it is verified again, so what cannot be
 //! read counts as absent and is fetched anew. Writes are whole or not at all: a temporary file in the same folder,
-//! synced, renamed, and the folder synced.
+//! synced, renamed, and the folder synced. A disk that does not answer is given up (see `patience`).
 
 #![expect(clippy::disallowed_methods, reason = "the store is files")]
 
@@ -31,6 +31,9 @@ use crate::{
     tuf::{FileBytes, Limits, RoleName},
 };
 
+use self::patience::Patience;
+
+mod patience;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +42,7 @@ mod tests;
 pub struct Store {
     dir: Arc<Path>,
     targets: Arc<Targets>,
+    patience: Arc<Patience>,
 }
 
 /// How much of target files is kept. They are named by their content, so nothing ever takes the place of another.
@@ -55,7 +59,7 @@ struct Targets {
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 /// Why something was not stored. What cannot be *read* is no error, it is absent.
@@ -96,6 +100,10 @@ impl Error {
 /// Bytes of target files that a process keeps that lives long: of one repository, where the folder of all may have a few
 /// hundred mebibytes.
 const TARGETS: u64 = 64 << 20;
+/// For whoever can wait: as long as a refresh may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Less than a review may take.
+const REVIEW_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between two attempts at a lock that another process holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// The longest file name written; file systems end at 255 bytes.
@@ -125,15 +133,16 @@ impl Store {
     /// The store in a folder, which is made if it is missing.
     pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let dir: PathBuf = dir.into();
-        let store = Self { dir: dir.as_path().into(), targets: Arc::default() };
-        store.blocking(move |_| fs::create_dir_all(&dir).map_err(at(&dir))).await?;
+        let store = Self { dir: dir.as_path().into(), targets: Arc::default(), patience: Patience::of(PATIENCE) };
+        store.patiently(move |_| fs::create_dir_all(&dir).map_err(at(&dir))).await??;
         Ok(store)
     }
 
-    /// The same, with an end to what target files may take: for who can fetch again what went. A state into which a bundle
-    /// was imported is all there is.
+    /// The same for a process that lives long and is waited for: with an end to what target files may take, which are
+    /// fetched again when they went, and less patience with the disk. A state into which a bundle was imported is all
+    /// there is.
     pub fn bounded(self) -> Self {
-        self.keeping(TARGETS)
+        Self { patience: Patience::of(REVIEW_PATIENCE), ..self.keeping(TARGETS) }
     }
 
     fn keeping(self, kept: u64) -> Self {
@@ -145,10 +154,11 @@ impl Store {
     /// Waits until nobody else writes here, at most until `deadline`.
     pub async fn writer(&self, deadline: Instant) -> Result<Writer, Error> {
         loop {
-            let lock = self.blocking(|dir| lock(&dir.join(".lock"))).await?;
+            let lock = self.patiently(|dir| lock(&dir.join(".lock"))).await??;
             if let Some(lock) = lock {
-                self.blocking(sweep).await?;
-                return Ok(Writer { store: self.clone(), _lock: lock });
+                let writer = Writer { store: self.clone(), lock: Arc::new(lock) };
+                writer.write(sweep).await?;
+                return Ok(writer);
             }
             if Instant::now() >= deadline {
                 return Err(Error::Locked { path: self.dir.to_path_buf() });
@@ -198,7 +208,8 @@ impl Store {
             }
             Some(bytes)
         };
-        self.blocking(read_checked).await
+        // Whatever it is about, it can be fetched: a disk that does not answer has nothing.
+        self.patiently(read_checked).await.ok().flatten()
     }
 
     /// Keeps a target file under its content. Where that has a bound, those written longest ago go.
@@ -217,22 +228,8 @@ impl Store {
             targets.since.store(0, Ordering::Relaxed);
             prune(&dir.join("targets"), kept)
         };
-        self.blocking(put).await?;
+        self.patiently(put).await??;
         Ok(digest)
-    }
-
-    /// Runs what blocks where it may.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> T {
-        let dir = self.dir.clone();
-        match tokio::task::spawn_blocking(move || work(&dir)).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // Blocking tasks are cancelled only before they start, when the runtime goes down: nobody is left to
-                // see an answer.
-                Err(_) => std::future::pending().await,
-            },
-        }
     }
 }
 
@@ -240,27 +237,37 @@ impl Writer {
     /// Keeps the metadata file `name` (see [`file_name`]), the exact bytes that were received.
     pub async fn put(&self, name: &str, bytes: impl Into<FileBytes>) -> Result<(), Error> {
         let (name, bytes) = (metadata_name(name)?, bytes.into());
-        self.store.blocking(move |dir| write(&dir.join(name), &bytes)).await
+        self.write(move |dir| write(&dir.join(name), &bytes)).await
     }
 
     /// Keeps one root of the chain.
     pub async fn put_root(&self, version: u64, bytes: impl Into<FileBytes>) -> Result<(), Error> {
         let bytes = bytes.into();
-        self.store.blocking(move |dir| write(&dir.join(root_name(version)), &bytes)).await
+        self.write(move |dir| write(&dir.join(root_name(version)), &bytes)).await
     }
 
     /// Forgets a metadata file (TUF 5.3.11: fast-forward recovery). It may be absent already.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         let name = metadata_name(name)?;
-        self.store
-            .blocking(move |dir| {
-                let path = dir.join(name);
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                    removed => removed.and_then(|()| File::open(dir)?.sync_all()).map_err(at(&path)),
-                }
-            })
-            .await
+        self.write(move |dir| {
+            let path = dir.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                removed => removed.and_then(|()| File::open(dir)?.sync_all()).map_err(at(&path)),
+            }
+        })
+        .await
+    }
+
+    /// A change that is given up keeps the lock for as long as the disk may still make it.
+    async fn write(&self, work: impl FnOnce(&Path) -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+        let lock = self.lock.clone();
+        let locked = move |dir: &Path| {
+            let done = work(dir);
+            drop(lock);
+            done
+        };
+        self.store.patiently(locked).await?
     }
 }
 

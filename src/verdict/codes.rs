@@ -159,7 +159,7 @@ pub const CODES: &[CodeInfo] = &[
     misconfigured("internal/no-ca-certificates", "nothing says which certificate authorities to believe", "give the repository a caBundle, or name a bundle in SSL_CERT_FILE"),
     misconfigured("internal/root-unreadable", "the root of trust of a repository cannot be read", "give the webhook the right to read it: pratique doctor"),
     misconfigured("internal/server", "the server could not be started or stopped serving", "read the logs of the webhook"),
-    misconfigured("internal/store", "the folder of the cache cannot be used", "make room there, or correct its path and its permissions"),
+    misconfigured("internal/store", "the folder of the cache cannot be used", "make room there, correct its path and its permissions, or mend its disk"),
     misconfigured("internal/store-locked", "another process is writing to the folder of the cache", "give each process a folder of its own"),
     misconfigured("internal/unfinished-refresh", "a refresh was used before it had ended: a defect of pratique", "report it with the logs of the webhook"),
     misconfigured("internal/unjudged", "no verdict was reached for an image: a defect of pratique", "report it with the logs of the webhook"),

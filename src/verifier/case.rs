@@ -329,6 +329,11 @@ impl Case<'_> {
 
     pub(super) fn cause(&self, error: RepositoryError) -> Cause {
         let repository = self.repository.name().to_string();
+        // Who waits for the disk is not told to wait for the repository.
+        let error = match error {
+            RepositoryError::NotYet => self.repository.disk_failure().unwrap_or(RepositoryError::NotYet),
+            error => error,
+        };
         match error {
             RepositoryError::Tuf(error) => Cause::Tuf(error),
             RepositoryError::NotYet => Cause::Fetching { repository },

@@ -1,8 +1,12 @@
 //! What must hold under each fault of `docs/faults.md`: nothing unverified is admitted, the refusal says which fault it
 //! is, and what was broken works again without a restart when it is mended.
 
+mod disk;
 mod kills;
 mod machine;
+mod memory;
+mod partition;
 mod repository;
 mod server;
+mod several;
 mod table;

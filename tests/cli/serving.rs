@@ -51,8 +51,13 @@ impl Serving {
     /// The same, by a script that ends with `exec "$@"`, in namespaces of its own for users and mounts: what it mounts
     /// nobody else sees.
     pub(crate) fn in_namespaces(dir: &Path, script: &str, more: &[&str]) -> Self {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-euc", script, "sh", env!("CARGO_BIN_EXE_pratique")]);
+        Self::by_script(dir, &["unshare", "--map-root-user", "--mount"], script, more)
+    }
+
+    /// By a script that ends with `exec "$@"`, run by a command that replaces itself with it.
+    pub(crate) fn by_script(dir: &Path, before: &[&str], script: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(before[0]);
+        command.args(&before[1..]).args(["sh", "-euc", script, "sh", env!("CARGO_BIN_EXE_pratique")]);
         command.current_dir(dir).stdin(Stdio::null()).args(SERVE).args(more);
         Self::by(dir, &mut command)
     }
@@ -127,19 +132,19 @@ impl Serving {
     /// Asks about an image again and again, until the answer has these words; `admitted` stands for that it may run.
     /// Whatever was answered until then is not to admit it.
     pub(crate) async fn says(&self, image: &str, words: &str) -> Value {
-        let mut pause = tokio::time::interval(Duration::from_millis(50));
-        let mut last = Value::Null;
-        for _ in 0..1000 {
-            pause.tick().await;
-            last = self.review("/verify?timeout=10s", &pod(image)).await;
-            let admitted = last["allowed"] == true;
-            assert!(!admitted || words == "admitted", "not {words:?}: {last}");
-            let message = last["status"]["message"].as_str().unwrap_or_default();
-            if (admitted && words == "admitted") || message.contains(words) {
-                return last;
-            }
-        }
-        panic!("never {words:?}: {last}");
+        self.says_one_of(image, &[words]).await
+    }
+
+    /// The same with one of these words.
+    pub(crate) async fn says_one_of(&self, image: &str, words: &[&str]) -> Value {
+        until(words, async || {
+            let answer = self.review("/verify?timeout=10s", &pod(image)).await;
+            let admitted = answer["allowed"] == true;
+            assert!(!admitted || words.contains(&"admitted"), "not {words:?}: {answer}");
+            let message = answer["status"]["message"].as_str().unwrap_or_default();
+            if admitted || words.iter().any(|words| message.contains(words)) { Ok(answer) } else { Err(answer) }
+        })
+        .await
     }
 
     /// Waits until an image is admitted again, and says how long that took.
@@ -149,16 +154,63 @@ impl Serving {
         println!("{fault}: admitted {} ms after it was mended", began.elapsed().as_millis());
     }
 
+    /// Asks about an image that may be admitted until the answer has these words.
+    pub(crate) async fn becomes(&self, image: &str, words: &str) {
+        until(&[words], async || {
+            let answer = self.review("/verify?timeout=10s", &pod(image)).await;
+            let message = answer["status"]["message"].as_str().unwrap_or_default();
+            if message.contains(words) { Ok(()) } else { Err(answer) }
+        })
+        .await;
+    }
+
+    /// Waits until a page has these words.
+    pub(crate) async fn shows(&self, path: &str, words: &str) {
+        until(&[path, words], async || {
+            let page = self.page(path).await;
+            if page.contains(words) { Ok(()) } else { Err(page.into()) }
+        })
+        .await;
+    }
+
+    /// Waits until one more refresh of a repository has failed.
+    pub(crate) async fn fails_to_refresh(&self) {
+        let failed = async || {
+            let page = self.page("/metrics").await;
+            let failed = |line: &&str| line.contains("\"unavailable\"") || line.contains("\"refused\"");
+            let refreshes = page.lines().filter(|line| line.starts_with("pratique_repository_refreshes_total{"));
+            refreshes.filter(failed).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        let before = failed().await;
+        until(&["a refresh that fails"], async || if failed().await > before { Ok(()) } else { Err(Value::Null) })
+            .await;
+    }
+
     /// A page that everybody may read.
     pub(crate) async fn page(&self, path: &str) -> String {
         self.client.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
     }
 }
 
+/// Tries again until `attempt` succeeds, and fails the test with what came last when it never does.
+async fn until<T>(what: &[&str], mut attempt: impl AsyncFnMut() -> Result<T, Value>) -> T {
+    /// No wait in these tests takes a third of it on a machine of two cores.
+    const BOUND: Duration = Duration::from_secs(60);
+    let (began, mut pause) = (Instant::now(), tokio::time::interval(Duration::from_millis(50)));
+    loop {
+        pause.tick().await;
+        match attempt().await {
+            Ok(found) => return found,
+            Err(last) => assert!(began.elapsed() < BOUND, "never {what:?}: {last}"),
+        }
+    }
+}
+
 fn client(authority: &Path) -> Client {
     let tls = pratique::certs::client_config(&fs::read(authority).unwrap()).unwrap();
-    // Each request on a connection of its own, as whoever comes new has it.
-    Client::builder().no_proxy().pool_max_idle_per_host(0).tls_backend_preconfigured(tls).build().unwrap()
+    // Each request on a connection of its own, as whoever comes new has it. No API server ever waits this long.
+    let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(60));
+    client.tls_backend_preconfigured(tls).build().unwrap()
 }
 
 /// A review of a Pod with one image.

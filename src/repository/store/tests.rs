@@ -263,3 +263,29 @@ async fn a_state_of_the_command_line_keeps_all_target_files() {
         assert!(store.target(digest, 100).await.is_some());
     }
 }
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_given_up_and_asked_nothing_more_until_it_does() {
+    let (_dir, store) = store().await;
+    let digest = store.put_target(b"a layout").await.unwrap();
+    let impatient = Store { patience: Patience::of(Duration::from_millis(1)), ..store.clone() };
+    let writer = Writer { store: impatient.clone(), ..store.writer(later()).await.unwrap() };
+    let (answer, wait) = std::sync::mpsc::channel();
+    let hangs = move |_: &Path| wait.recv().map_err(|error| at(Path::new("."))(io::Error::other(error)));
+    let no_answer = Error::Io { path: store.dir.to_path_buf(), why: "the disk does not answer".to_owned() };
+    assert_eq!(writer.write(hangs).await, Err(no_answer.clone()));
+    assert_eq!(impatient.put_target(b"a link").await, Err(no_answer.clone()));
+    assert_eq!(impatient.target(digest, 99).await, None);
+    assert_eq!(impatient.writer(later()).await.unwrap_err(), no_answer);
+    // What it may still write is not to replace what somebody else writes meanwhile.
+    drop(writer);
+    assert!(matches!(store.writer(Instant::now()).await, Err(Error::Locked { .. })));
+    answer.send(()).unwrap();
+    store.writer(later()).await.unwrap();
+    let mut pause = tokio::time::interval(Duration::from_millis(1));
+    while impatient.answers().is_err() {
+        pause.tick().await;
+    }
+    let patient = Store { patience: store.patience.clone(), ..impatient };
+    assert_eq!(patient.target(digest, 99).await.unwrap(), b"a layout");
+}

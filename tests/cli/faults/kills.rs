@@ -21,14 +21,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A demonstration with a second version of its repository, in which the good image is revoked.
-struct Versions {
+pub(super) struct Versions {
     temp: tempfile::TempDir,
-    good: String,
-    server: Server,
+    pub(super) good: String,
+    pub(super) server: Server,
 }
 
 impl Versions {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let good = demo(temp.path());
         let dir = temp.path();
@@ -41,12 +41,12 @@ impl Versions {
         Self { temp, good, server }
     }
 
-    fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         self.temp.path()
     }
 
     /// The good image is judged by this version, `first` or `kept/repository`.
-    fn verify(&self, version: &str, state: &str) -> Ran {
+    pub(super) fn verify(&self, version: &str, state: &str) -> Ran {
         self.server.serves(&self.dir().join(version));
         self.server.becomes(Fault::None);
         run(self.dir(), &["verify", "--policy", "kept/served.yaml", "--state", state, &self.good])
@@ -67,7 +67,7 @@ impl Versions {
 }
 
 #[track_caller]
-fn says(ran: &Ran, code: i32, words: &str) {
+pub(super) fn says(ran: &Ran, code: i32, words: &str) {
     assert!(ran.code == Some(code) && ran.out.contains(words), "{words}: {ran:?}");
 }
 

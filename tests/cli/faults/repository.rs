@@ -1,10 +1,8 @@
 //! The repository, and the way there.
 
-use std::{net::SocketAddr, path::Path};
-
 use serde_json::Value;
 
-use super::server::{Fault, Server, policy};
+use super::server::{Fault, Server, Tls, policy};
 use crate::serving::{Serving, demo_of_both};
 
 fn message(response: &Value) -> &str {
@@ -128,48 +126,19 @@ async fn a_name_that_does_not_resolve_is_an_outage_until_it_does() {
     serving.says(&bad, "[evidence/not-bound]").await;
 }
 
-/// A certificate for 127.0.0.1 until this year, and its key.
-fn certificate(dir: &Path, authority: &(rcgen::CertificateParams, rcgen::KeyPair), until: i32) -> (String, String) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
-    params.not_after = rcgen::date_time_ymd(until, 1, 1);
-    let issuer = rcgen::Issuer::from_params(&authority.0, &authority.1);
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    std::fs::write(dir.join("kept/repository.crt"), certificate.pem()).unwrap();
-    (certificate.pem(), key.serialize_pem())
-}
-
 #[tokio::test]
 async fn a_repository_whose_certificate_expired_is_not_believed_until_it_has_another() {
     let temp = tempfile::tempdir().unwrap();
     let (good, bad) = demo_of_both(temp.path());
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = (params, rcgen::KeyPair::generate().unwrap());
-    let pem = authority.0.self_signed(&authority.1).unwrap().pem();
-    std::fs::write(temp.path().join("kept/acme.ca.pem"), pem).unwrap();
-
-    let (chain, key) = certificate(temp.path(), &authority, 2001);
-    let tls = axum_server::tls_rustls::RustlsConfig::from_pem(chain.into(), key.into()).await.unwrap();
-    let folder = temp.path().join("kept/repository");
-    let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
-        let path = request.uri().path().trim_start_matches('/');
-        let path = percent_encoding::percent_decode_str(path).decode_utf8().unwrap().into_owned();
-        std::future::ready(std::fs::read(folder.join(path)).map_err(|_| axum::http::StatusCode::NOT_FOUND))
-    });
-    let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("https://{}\n    caBundle: acme.ca.pem", listener.local_addr().unwrap());
-    let server = axum_server::from_tcp_rustls(listener, tls.clone()).unwrap();
-    tokio::spawn(server.serve(app.into_make_service()));
-
+    let tls = Tls::new();
+    std::fs::write(temp.path().join("kept/acme.ca.pem"), tls.authority()).unwrap();
+    let server = Server::with_tls(&temp.path().join("kept/repository"), tls.expired());
+    let url = format!("{}\n    caBundle: acme.ca.pem", server.url);
     let policy = policy(temp.path(), "expired", &url);
     let serving = Serving::with(temp.path(), &["--policy", &policy]);
     let answer = serving.says(&good, "[tuf/unreachable]").await;
     assert!(message(&answer).contains("expired"), "{answer}");
-    let (chain, key) = certificate(temp.path(), &authority, 2999);
-    tls.reload_from_pem(chain.into(), key.into()).await.unwrap();
+    server.shows(tls.good());
     serving.recovers("expired certificate", &good).await;
     serving.says(&bad, "[evidence/not-bound]").await;
 }

@@ -2,11 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{BufRead as _, BufReader, Read, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
 };
+
+use jiff::{SignedDuration, Timestamp};
+use pratique::certs::{Certificate, Resolver, issue::Authority, server_config};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,23 +50,54 @@ struct State {
     folder: PathBuf,
     fault: Fault,
     asked: usize,
+    /// With which certificate, where it speaks TLS.
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Server {
     /// One that serves a folder, so far without a fault.
     pub(super) fn start(folder: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = State { folder: folder.to_owned(), fault: Fault::None, asked: 0 };
+        Self::at("127.0.0.1", folder)
+    }
+
+    /// The same at another address of this machine.
+    pub(super) fn at(address: &str, folder: &Path) -> Self {
+        Self::listening((address, "http"), folder, None)
+    }
+
+    /// The same over TLS.
+    pub(super) fn with_tls(folder: &Path, tls: Arc<ServerConfig>) -> Self {
+        Self::listening(("127.0.0.1", "https"), folder, Some(tls))
+    }
+
+    fn listening((address, scheme): (&str, &str), folder: &Path, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let state = State { folder: folder.to_owned(), fault: Fault::None, asked: 0, tls };
         let server = Self { url, shared: Arc::new((Mutex::new(state), Condvar::new())) };
         let accepting = server.clone();
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let server = accepting.clone();
-                std::thread::spawn(move || server.talk(&stream));
+                std::thread::spawn(move || match server.tls() {
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls.clone()).unwrap();
+                        server.talk(StreamOwned::new(connection, stream), Some(&tls));
+                    }
+                    None => server.talk(stream, None),
+                });
             }
         });
         server
+    }
+
+    /// From now on it shows another certificate, and ends the connections that saw the one before.
+    pub(super) fn shows(&self, tls: Arc<ServerConfig>) {
+        self.change(|state| state.tls = Some(tls));
+    }
+
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.shared.0.lock().unwrap().tls.clone()
     }
 
     /// From now on this is wrong with it.
@@ -104,10 +139,20 @@ impl Server {
         drop(changed.wait_while(state.lock().unwrap(), |state| state.fault == fault).unwrap());
     }
 
-    fn talk(&self, mut stream: &TcpStream) {
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-        while let Some(request) = lines.next() {
+    fn talk(&self, stream: impl Read + Write, tls: Option<&Arc<ServerConfig>>) {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut lines = reader.by_ref().lines().map_while(Result::ok);
+            let Some(request) = lines.next() else { return };
             while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let is_same = match (tls, &self.tls()) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+                _ => true,
+            };
+            if !is_same {
+                return;
+            }
+            let stream = reader.get_mut();
             let path = request.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
             let (fault, number, file) = {
                 let mut state = self.shared.0.lock().unwrap();
@@ -154,6 +199,49 @@ impl Server {
             }
         }
     }
+}
+
+/// An authority for servers of this machine.
+pub(super) struct Tls(Authority);
+
+impl Tls {
+    pub(super) fn new() -> Self {
+        Self(Authority::generate("repository", begin(), SignedDuration::from_hours(100 * YEAR)).unwrap())
+    }
+
+    /// What a client has to believe.
+    pub(super) fn authority(&self) -> &str {
+        self.0.certificate()
+    }
+
+    /// A certificate that is good now.
+    pub(super) fn good(&self) -> Arc<ServerConfig> {
+        self.config(99 * YEAR)
+    }
+
+    /// One that expired in 2001.
+    pub(super) fn expired(&self) -> Arc<ServerConfig> {
+        self.config(YEAR)
+    }
+
+    fn config(&self, hours: i64) -> Arc<ServerConfig> {
+        let pair = self.0.issue(&["127.0.0.1".to_owned()], begin(), SignedDuration::from_hours(hours)).unwrap();
+        let certificate = Certificate::parse(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+        let resolver = Resolver::default();
+        resolver.replace(certificate, begin()).unwrap();
+        let mut config = ServerConfig::clone(&server_config(Arc::new(resolver)).unwrap());
+        // No more is spoken here.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}
+
+/// Hours of one.
+const YEAR: i64 = 365 * 24;
+
+/// When certificates begin here.
+fn begin() -> Timestamp {
+    "2000-01-01T00:00:00Z".parse().unwrap()
 }
 
 /// The demonstration's policy for a repository at this place, refreshed every second, in a file of this name.
