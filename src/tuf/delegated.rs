@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -48,9 +49,9 @@ impl Standing {
         Self(LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1))
     }
 
-    /// Never zero.
-    pub fn number(self) -> u64 {
-        self.0
+    /// None for roles that were never said to be of a set.
+    pub fn number(self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0)
     }
 }
 

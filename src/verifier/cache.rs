@@ -67,12 +67,12 @@ impl Entry {
     pub(super) fn rests_on(&self, generation: &Generation) -> bool {
         // Before the roles are looked at: what is replaced meanwhile has another.
         let standing = generation.standing().number();
-        if self.rested.load(Ordering::Relaxed) == standing {
+        if standing.is_some() && NonZeroU64::new(self.rested.load(Ordering::Relaxed)) == standing {
             return true;
         }
         let rests = self.is_in(generation);
-        if rests {
-            self.rested.store(standing, Ordering::Relaxed);
+        if let Some(standing) = standing.filter(|_| rests) {
+            self.rested.store(standing.get(), Ordering::Relaxed);
         }
         rests
     }
