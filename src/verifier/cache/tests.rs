@@ -156,7 +156,10 @@ async fn judge(verifier: &Verifier, world: &World, reference: &str, now: Timesta
 async fn remembered() -> (Folder, World, Verifier) {
     let (folder, verifier) = (Folder::new(), Verifier::default());
     let world = folder.world("", "").await;
-    assert_eq!(judge(&verifier, &world, &folder.image(), now()).await, "proof");
+    // Twice: what was found to rest on the set once is not looked at again while that is the same.
+    for _ in 0..2 {
+        assert_eq!(judge(&verifier, &world, &folder.image(), now()).await, "proof");
+    }
     folder.lose_files();
     (folder, world, verifier)
 }
