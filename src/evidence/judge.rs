@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Error, Limits, Name, Proof, Requirement, Subject, View,
-    binding::{Bound, bind},
+    binding::{Bound, bind, platform_of},
     collect::{Collected, collect},
     inspection::{Inspect, Stage, manifest_of},
     layout::{LayoutEvidence, layout_evidence},
@@ -216,9 +216,12 @@ pub(super) fn supply_chain(
     // Otherwise platforms are not taken for the image.
     let product = &requirement.product;
     let by_name = product.name.is_none() && product.predicate_type.is_none() && product.inspection.is_none();
-    let image_name = subject.name.repository().filter(|_| by_name).map(|_| subject.name.as_str());
+    let image = subject.name.as_str();
+    let is_platform = |other: &str| platform_of(other, image).is_some();
+    let with_platforms = in_toto::WithPlatforms { image, is_platform: &is_platform };
+    let with_platforms = subject.name.repository().filter(|_| by_name).map(|_| with_platforms);
     let made_by = MadeBy {
-        loose: in_toto::loose(&verified, &bound.step, image_name, &walk.limits.in_toto),
+        loose: in_toto::loose(&verified, &bound.step, with_platforms, &walk.limits.in_toto),
         layout,
         layout_chain: assembled.evidence.layout.chain,
         layout_keys: assembled.layout.key_paths,

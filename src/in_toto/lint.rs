@@ -144,9 +144,17 @@ pub fn lint(layout: &[u8], limits: &Limits) -> Result<Vec<Lint>, Error> {
     Ok(lints)
 }
 
-/// What is loose about a supply chain that was verified, as seen from the step that the product is bound to. `image` is its
-/// name, where platforms of it are as good (`<image>#<os>/<arch>`).
-pub fn loose(verified: &Verified, bound: &str, image: Option<&str>, limits: &Limits) -> Vec<Lint> {
+/// A name under which an image is recorded, where platforms of it are as good.
+#[derive(Clone, Copy)]
+pub struct WithPlatforms<'a> {
+    /// The name.
+    pub image: &'a str,
+    /// Whether another name is that of a platform of it, which begins with the name and a `#`.
+    pub is_platform: &'a dyn Fn(&str) -> bool,
+}
+
+/// What is loose about a supply chain that was verified, as seen from the step that the product is bound to.
+pub fn loose(verified: &Verified, bound: &str, image: Option<WithPlatforms<'_>>, limits: &Limits) -> Vec<Lint> {
     let matched = |rules: &[RuleTrail]| -> Vec<String> {
         let consuming = rules.iter().filter(|trail| !trail.consumed.is_empty());
         consuming.filter_map(|trail| Some(trail.rule.as_match()?.step.clone())).collect()
@@ -178,9 +186,10 @@ pub fn loose(verified: &Verified, bound: &str, image: Option<&str>, limits: &Lim
 }
 
 /// A later step judges the artifacts that it lists and no others: so no rule of it keeps the bound step from one more.
-fn unseen_platforms(verified: &Verified, bound: &str, image: &str, limits: &Limits) -> Option<Lint> {
+fn unseen_platforms(verified: &Verified, bound: &str, named: WithPlatforms<'_>, limits: &Limits) -> Option<Lint> {
     /// Places that patterns are followed to.
     const MOST: usize = 2000;
+    let WithPlatforms { image, is_platform } = named;
     let (name, step) = verified.steps().get_key_value(bound)?;
     let is_of_image =
         |artifact: &str| artifact.strip_prefix(image).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
@@ -193,18 +202,6 @@ fn unseen_platforms(verified: &Verified, bound: &str, image: &str, limits: &Limi
     let mut later = later.filter(|(_, other)| other.material_rules.iter().chain(&other.product_rules).any(looks));
     let (later, _) = later.next()?;
 
-    let is_plain = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    };
-    let is_platform = |artifact: &str| {
-        let parts: Vec<&str> = artifact
-            .strip_prefix(image)
-            .and_then(|rest| rest.strip_prefix('#'))
-            .unwrap_or_default()
-            .split('/')
-            .collect();
-        matches!(parts.len(), 2 | 3) && parts.iter().all(|part| is_plain(part))
-    };
     let patterns: Vec<&Fnmatch> = step.product_rules.iter().filter_map(|trail| trail.rule.pattern()).collect();
     let platforms = Fnmatch::new(&format!("{image}#?*/?*")).told_apart(&patterns, is_platform, MOST).names;
     platforms.into_iter().filter(|platform| !step.products.contains(platform)).find_map(|platform| {

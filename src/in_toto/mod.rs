@@ -55,7 +55,7 @@ pub use key::{FunctionaryKey, LayoutKey, LayoutKeyError};
 pub use layout::Inspection;
 pub use limits::Limits;
 pub use link::{Artifacts, Chosen, Digests, DigestsOf, Disagreement, Recorded, Side};
-pub use lint::{Lint, lint, loose};
+pub use lint::{Lint, WithPlatforms, lint, loose};
 pub use name::{LinkName, StepName};
 pub use rule::{Match, Rule};
 pub use statement::{PredicateType, SharedPredicateType, Sought, Statements};

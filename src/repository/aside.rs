@@ -5,6 +5,7 @@ use std::{io, sync::LazyLock, thread::available_parallelism};
 use tokio::{
     runtime::{Builder, Handle, Runtime, RuntimeFlavor},
     sync::{Semaphore, SemaphorePermit},
+    task::JoinError,
     time::{Instant, timeout_at},
 };
 
@@ -21,17 +22,17 @@ fn processors() -> usize {
     available_parallelism().map_or(1, Into::into)
 }
 
-/// Leave to work something out.
-pub(super) struct Turn(#[expect(dead_code, reason = "held until it is dropped")] SemaphorePermit<'static>);
-
 /// Waits until few enough others work something out; `None` at the deadline.
-pub(super) async fn turn(deadline: Instant) -> Option<Turn> {
+pub(super) async fn turn(deadline: Instant) -> Option<SemaphorePermit<'static>> {
     // Nobody closes it.
-    timeout_at(deadline, AT_A_TIME.acquire()).await.ok()?.ok().map(Turn)
+    timeout_at(deadline, AT_A_TIME.acquire()).await.ok()?.ok()
 }
 
 /// Works something out elsewhere. It goes on to its end, whether or not somebody still waits.
-pub(super) async fn aside<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn aside<T: Send + 'static>(
+    turn: SemaphorePermit<'static>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let threads = match &*THREADS {
         // A runtime of one thread, as in tests whose clock does not run, has nothing that could go on meanwhile.
         Ok(threads) if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread => threads,
@@ -41,11 +42,16 @@ pub(super) async fn aside<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> 
         let _turn = turn;
         work()
     };
-    match threads.spawn(work).await {
+    done(threads.spawn(work).await).await
+}
+
+/// What a task came to that was done on another thread; a panic goes on in whoever waited for it.
+pub(super) async fn done<T>(ended: Result<T, JoinError>) -> T {
+    match ended {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // It is cancelled only when the process goes down: nobody is left to see an answer.
+            // Nobody cancels one but the runtime that goes down: nobody is left to see an answer.
             Err(_) => std::future::pending().await,
         },
     }

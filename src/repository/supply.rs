@@ -82,17 +82,6 @@ impl Repository {
     /// The same on this very thread, for what looks up a few targets and verifies nothing large.
     pub async fn look<T>(
         &self,
-        generation: &Arc<Generation>,
-        now: Timestamp,
-        deadline: Instant,
-        look: impl Fn(View<'_>) -> Progress<T>,
-    ) -> Result<Judgement<T>, Error> {
-        self.look_with(None, generation, now, deadline, look).await
-    }
-
-    /// The same, where layers of images come from somewhere.
-    pub async fn look_with<T>(
-        &self,
         source: Option<&dyn Layers>,
         generation: &Arc<Generation>,
         now: Timestamp,
@@ -366,7 +355,7 @@ mod tests {
             judged.set(judged.get() + 1);
             Progress::<()>::Needs(Vec::new())
         };
-        let ended = repository.look(&generation, now, Instant::now(), judge).await;
+        let ended = repository.look(None, &generation, now, Instant::now(), judge).await;
         assert_eq!((ended.unwrap_err(), judged.get()), (Error::NotYet, 1));
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,18 +39,21 @@ pub struct Delegated {
 }
 
 /// What has this in common with another is as it was: roles may have come, but none was replaced, and the set is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing(u64);
 
 impl Standing {
-    fn another() -> Self {
+    /// Never zero.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Another one than all before.
+impl Default for Standing {
+    fn default() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1))
-    }
-
-    /// None for roles that were never said to be of a set.
-    pub fn number(self) -> Option<NonZeroU64> {
-        NonZeroU64::new(self.0)
     }
 }
 
@@ -133,7 +135,7 @@ impl Delegated {
         let part = Arc::make_mut(&mut self.parts).entry(part_of(&visit.chain)).or_default();
         let replaced = Arc::make_mut(part).insert(visit.chain.clone(), entry);
         if replaced.as_ref().is_some_and(|replaced| replaced.visit != visit) {
-            self.standing = Standing::another();
+            self.standing = Standing::default();
         }
         if replaced.is_none() {
             self.len = self.len.saturating_add(1);
@@ -193,7 +195,7 @@ impl Delegated {
     /// The roles to be looked up in another set from now on.
     #[must_use]
     pub fn under_another(self) -> Self {
-        Self { standing: Standing::another(), ..self }
+        Self { standing: Standing::default(), ..self }
     }
 
     /// Lets go of the roles that can no longer count under `trusted`.

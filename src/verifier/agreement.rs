@@ -139,7 +139,7 @@ impl Case<'_> {
     ) -> Result<(Opinion, Timestamp), Cause> {
         let agrees =
             |view: View<'_>| agrees(subject, relied, by.as_str(), self.requirement, view, self.now, self.limits);
-        let judged = self.repository.look(generation, self.now, self.deadline, agrees).await;
+        let judged = self.repository.look(None, generation, self.now, self.deadline, agrees).await;
         let judgement = judged.map_err(|error| self.cause(error))?;
         let until = judgement.basis.valid_until();
         judgement.outcome.map(|said| (said, until)).map_err(|error| self.explained(error))

@@ -46,7 +46,7 @@ pub(super) struct Entry {
     pub(super) outcome: Result<Arc<Proof>, Box<evidence::Error>>,
     pub(super) layout: Option<TargetPath>,
     basis: Basis,
-    /// The number of the [`Standing`](crate::tuf::Standing) in which it was last found to rest on what there is.
+    /// The number of the [`Standing`](crate::tuf::Standing) in which it was last found to rest on what there is, or zero.
     rested: AtomicU64,
 }
 
@@ -67,12 +67,12 @@ impl Entry {
     pub(super) fn rests_on(&self, generation: &Generation) -> bool {
         // Before the roles are looked at: what is replaced meanwhile has another.
         let standing = generation.standing().number();
-        if standing.is_some() && NonZeroU64::new(self.rested.load(Ordering::Relaxed)) == standing {
+        if self.rested.load(Ordering::Relaxed) == standing {
             return true;
         }
         let rests = self.is_in(generation);
-        if let Some(standing) = standing.filter(|_| rests) {
-            self.rested.store(standing.get(), Ordering::Relaxed);
+        if rests {
+            self.rested.store(standing, Ordering::Relaxed);
         }
         rests
     }
@@ -119,8 +119,8 @@ impl Entry {
 }
 
 /// How images that were judged lately came about: those of one pipeline hold it once.
-#[derive(Debug, Clone, Default)]
-struct MadeBefore(Arc<Mutex<VecDeque<Arc<MadeBy>>>>);
+#[derive(Debug, Default)]
+struct MadeBefore(Mutex<VecDeque<Arc<MadeBy>>>);
 
 /// Ways in which images came about that are looked through.
 const MADE_BEFORE: usize = 64;
@@ -143,19 +143,19 @@ type Flight = Shared<BoxFuture<'static, Result<Arc<Entry>, RepositoryError>>>;
 /// Verdicts by [`Key`], and the judgements that are under way: one for all reviews that wait for it.
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    remembered: Remembered,
+    remembered: Arc<Remembered>,
     flights: Arc<Mutex<HashMap<Key, Flight>>>,
     budgets: Budgets,
 }
 
 /// Verdicts of substance: positive and negative look-ups, each in a cache of their own (`trust.md` §6).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Remembered {
-    known: Arc<Cache<Key, Arc<Entry>>>,
-    unknown: Arc<Cache<Key, Arc<Entry>>>,
+    known: Cache<Key, Arc<Entry>>,
+    unknown: Cache<Key, Arc<Entry>>,
     made_before: MadeBefore,
     /// How many there are in both, as of the last that came in: reviews do not lock all of it to learn that.
-    count: Arc<AtomicUsize>,
+    count: AtomicUsize,
 }
 
 /// Why there is no judgement.
@@ -172,12 +172,12 @@ pub(super) enum NoEntry {
 impl Verdicts {
     pub(super) fn new(budget: Budget) -> Self {
         let remembered = Remembered {
-            known: Arc::new(Cache::new(CAPACITY)),
-            unknown: Arc::new(Cache::new(UNKNOWN_CAPACITY)),
+            known: Cache::new(CAPACITY),
+            unknown: Cache::new(UNKNOWN_CAPACITY),
             made_before: MadeBefore::default(),
-            count: Arc::default(),
+            count: AtomicUsize::default(),
         };
-        Self { remembered, flights: Arc::default(), budgets: Budgets::new(budget) }
+        Self { remembered: Arc::new(remembered), flights: Arc::default(), budgets: Budgets::new(budget) }
     }
 
     /// How many verdicts are remembered.
@@ -188,7 +188,7 @@ impl Verdicts {
     /// A verdict that still holds. Hits never wait behind misses.
     pub(super) fn get(&self, key: &Key, generation: &Generation, now: Timestamp) -> Option<Arc<Entry>> {
         let holds = |entry: &Arc<Entry>| entry.holds(generation, now);
-        let Remembered { known, unknown, .. } = &self.remembered;
+        let Remembered { known, unknown, .. } = &*self.remembered;
         known.get(key).filter(holds).or_else(|| unknown.get(key).filter(holds))
     }
 

@@ -284,7 +284,7 @@ impl Case<'_> {
             evidence::survey(&subject, self.requirement, View { commands, ..view }, self.now, self.limits)
         };
         let layers = self.layers.as_deref();
-        let looked = self.repository.look_with(layers, &generation, self.now, self.deadline, look).await;
+        let looked = self.repository.look(layers, &generation, self.now, self.deadline, look).await;
         looked.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }
 
@@ -315,7 +315,7 @@ impl Case<'_> {
             return self.digest_in_registry(&reference.repository, &tag).await;
         }
         let resolve = |view: View<'_>| resolve_tag(name, &tag, self.requirement, view, self.now, self.limits);
-        let judgement = self.repository.look(generation, self.now, self.deadline, resolve).await;
+        let judgement = self.repository.look(None, generation, self.now, self.deadline, resolve).await;
         judgement.map_err(|error| self.cause(error))?.outcome.map_err(|error| self.explained(error))
     }
 

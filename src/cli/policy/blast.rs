@@ -214,7 +214,7 @@ impl Asking<'_> {
         }
         let (repository, generation) = self.generation(&requirement.repository)?;
         let stranger = evidence::stranger_to(subject.digest);
-        let found = repository.look(&generation, self.now, self.deadline, |view| {
+        let found = repository.look(None, &generation, self.now, self.deadline, |view| {
             evidence::rivals(subject, stranger, requirement, view, self.now, &self.limits)
         });
         let rivals = found.await?.outcome?;
@@ -262,7 +262,7 @@ impl Asking<'_> {
         subject: &Subject,
     ) -> anyhow::Result<Result<Proof, evidence::Error>> {
         let (repository, generation) = self.generation(&requirement.repository)?;
-        let judged = repository.look(&generation, self.now, self.deadline, |view| {
+        let judged = repository.look(None, &generation, self.now, self.deadline, |view| {
             evidence::judge(subject, requirement, view, self.now, &self.limits)
         });
         Ok(judged.await?.outcome)
@@ -279,7 +279,7 @@ impl Asking<'_> {
         let (repository, _) = self.generation(name)?;
         let stranger: Sha256 = evidence::stranger_to(subject.digest);
         let found = repository
-            .look(&generation, self.now, self.deadline, |view| {
+            .look(None, &generation, self.now, self.deadline, |view| {
                 evidence::reach(subject, stranger, evidence, requirement, view, self.now, &self.limits)
             })
             .await?;

@@ -205,13 +205,7 @@ impl Fixture {
     }
 
     fn publish(&mut self, editor: &mut Editor, keys: &KeyRing) {
-        let snapshot = editor.version("snapshot").unwrap() + 1;
-        editor.draft_snapshot(snapshot, now() + SignedDuration::from_hours(48)).unwrap();
-        editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
-        let timestamp = editor.version("timestamp").unwrap() + 1;
-        editor.draft_timestamp(timestamp, now() + SignedDuration::from_hours(24)).unwrap();
-        editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
-        editor.write().unwrap();
+        renew(editor, keys);
         self.open_again();
     }
 
@@ -417,4 +411,15 @@ pub(super) fn subject(repository: &str, digest: Sha256) -> Subject {
 
 pub(super) fn chains(names: &[&str]) -> BTreeSet<crate::tuf::RoleChain> {
     names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// Signs a snapshot and a timestamp of what an editor holds, and writes all of it.
+pub(super) fn renew(editor: &mut Editor, keys: &KeyRing) {
+    let snapshot = editor.version("snapshot").unwrap() + 1;
+    editor.draft_snapshot(snapshot, now() + SignedDuration::from_hours(48)).unwrap();
+    editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
+    let timestamp = editor.version("timestamp").unwrap() + 1;
+    editor.draft_timestamp(timestamp, now() + SignedDuration::from_hours(24)).unwrap();
+    editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
+    editor.write().unwrap();
 }

@@ -1041,13 +1041,7 @@ fn copy_to(director: &Fixture, scene: &Scene, path: &TargetPath) -> tempfile::Te
     editor.set_version("images", version).unwrap();
     let keys = crate::publish::Plan::default().keys_from_seed("director").unwrap();
     editor.sign("images", &keys.made_for("images")).unwrap();
-    let snapshot = editor.version("snapshot").unwrap() + 1;
-    editor.draft_snapshot(snapshot, now() + SignedDuration::from_hours(48)).unwrap();
-    editor.sign("snapshot", &keys.made_for("snapshot")).unwrap();
-    let timestamp = editor.version("timestamp").unwrap() + 1;
-    editor.draft_timestamp(timestamp, now() + SignedDuration::from_hours(24)).unwrap();
-    editor.sign("timestamp", &keys.made_for("timestamp")).unwrap();
-    editor.write().unwrap();
+    renew(&mut editor, &keys);
     assert_eq!(scene.image.digest, Sha256::of(&manifest("1.0")));
     temp
 }

@@ -9,7 +9,7 @@ use crate::{
         inspection::BuiltIn,
         requirement::{Platforms, ProductFrom},
     },
-    in_toto::{Rule, RuleTrail, StepName, Verified},
+    in_toto::{Artifacts, Rule, RuleTrail, StepName, Verified},
     pattern::Fnmatch,
 };
 
@@ -111,11 +111,9 @@ struct Shape {
 /// A manifest whose configuration is new, or an index with a manifest that is. Layers may be those that were there: whoever
 /// writes the configuration says what runs.
 fn shapes(verified: &Verified, name: &str, platforms: &BTreeSet<String>, wanted: &BTreeSet<String>) -> Vec<Shape> {
-    let mut found: Option<BTreeSet<String>> = None;
-    inspected(verified, &mut found);
     let index = |children: BTreeSet<String>, inspected| Shape { is_index: true, children, inspected };
     let manifest = |inspected| Shape { is_index: false, children: BTreeSet::new(), inspected };
-    let Some(found) = found else {
+    let Some(found) = inspected(verified) else {
         // Nobody looks, and what the rule asks of an index the bound step has to say.
         return vec![manifest(BTreeMap::new()), index(wanted.clone(), BTreeMap::new())];
     };
@@ -156,16 +154,15 @@ fn shapes(verified: &Verified, name: &str, platforms: &BTreeSet<String>, wanted:
 }
 
 /// What inspections of the image have recorded; none where there are no such inspections.
-fn inspected(verified: &Verified, found: &mut Option<BTreeSet<String>>) {
-    for inspection in verified.inspections() {
+fn inspected(verified: &Verified) -> Option<BTreeSet<String>> {
+    let mut found: Option<BTreeSet<String>> = None;
+    for inspection in all(verified).iter().flat_map(|layout| layout.inspections()) {
         if BuiltIn::of(&inspection.run) == Some(BuiltIn::Image) {
             let names = inspection.recorded.materials.names().map(str::to_owned);
             found.get_or_insert_default().extend(names);
         }
     }
-    for sublayout in verified.steps().values().flat_map(|step| step.sublayouts.values()) {
-        inspected(sublayout, found);
-    }
+    found
 }
 
 /// Names that make a difference to the rules of a layout.
@@ -186,18 +183,15 @@ impl Names<'_> {
         if let Platforms::These(wanted) = &requirement.platforms {
             platforms.extend(wanted.iter().map(|platform| format!("{name}#{platform}")));
         }
-        recorded(self.verified, &mut |name| {
-            if is_platform(name) {
-                platforms.insert(name.to_owned());
-            }
-        });
+        let recorded = recorded(self.verified).flat_map(|artifacts| artifacts.names());
+        platforms.extend(recorded.filter(|name| is_platform(name)).map(str::to_owned));
         platforms.extend(self.apart(&Fnmatch::new(&format!("{name}#?*/?*")), is_platform));
         platforms
     }
 
     fn apart(&mut self, among: &Fnmatch, usable: impl Fn(&str) -> bool) -> Vec<String> {
         let mut patterns: Vec<Fnmatch> = Vec::new();
-        trails(self.verified, &mut |trail| {
+        for trail in trails(self.verified) {
             let pattern = match &trail.rule {
                 Rule::Match(rule) if !rule.source.is_empty() => {
                     let folder = rule.source.trim_end_matches('/');
@@ -207,29 +201,32 @@ impl Names<'_> {
                 rule => rule.pattern().cloned(),
             };
             patterns.extend(pattern.filter(|pattern| !patterns.contains(pattern)));
-        });
+        }
         let apart = among.told_apart(&patterns.iter().collect::<Vec<_>>(), usable, MAX_PLACES);
         self.is_cut |= apart.is_cut;
         apart.names
     }
 }
 
-/// All rules of a layout and its sublayouts.
-pub(super) fn trails<'a>(verified: &'a Verified, tell: &mut impl FnMut(&'a RuleTrail)) {
-    let items = verified.order().iter().chain(verified.inspections().iter().map(|inspection| &inspection.name));
-    items.filter_map(|item| verified.rules(item)).flatten().flatten().for_each(&mut *tell);
-    for sublayout in verified.steps().values().flat_map(|step| step.sublayouts.values()) {
-        trails(sublayout, tell);
-    }
+/// A layout and its sublayouts, and theirs.
+pub(super) fn all(verified: &Verified) -> Vec<&Verified> {
+    let sublayouts = verified.steps().values().flat_map(|step| step.sublayouts.values());
+    std::iter::once(verified).chain(sublayouts.flat_map(all)).collect()
 }
 
-/// All names that somebody has recorded.
-pub(super) fn recorded<'a>(verified: &'a Verified, tell: &mut impl FnMut(&'a str)) {
-    for step in verified.steps().values() {
-        step.materials.names().chain(step.products.names()).for_each(&mut *tell);
-        step.sublayouts.values().for_each(|sublayout| recorded(sublayout, tell));
-    }
-    for inspection in verified.inspections() {
-        inspection.recorded.materials.names().chain(inspection.recorded.products.names()).for_each(&mut *tell);
-    }
+/// All rules of a layout and its sublayouts.
+pub(super) fn trails(verified: &Verified) -> impl Iterator<Item = &RuleTrail> {
+    all(verified).into_iter().flat_map(|layout| {
+        let items = layout.order().iter().chain(layout.inspections().iter().map(|inspection| &inspection.name));
+        items.filter_map(|item| layout.rules(item)).flatten().flatten()
+    })
+}
+
+/// All that somebody has recorded: materials and products.
+pub(super) fn recorded(verified: &Verified) -> impl Iterator<Item = &Artifacts> {
+    all(verified).into_iter().flat_map(|layout| {
+        let steps = layout.steps().values().flat_map(|step| [&step.materials, &step.products]);
+        let inspected = layout.inspections().iter().map(|inspection| &inspection.recorded);
+        steps.chain(inspected.flat_map(|recorded| [&recorded.materials, &recorded.products]))
+    })
 }

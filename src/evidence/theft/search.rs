@@ -64,21 +64,18 @@ impl Search<'_> {
 
 /// All names that a `MATCH` can lead to from this one, or from which one leads here.
 fn leading_to_each_other(verified: &Verified, name: &str) -> BTreeSet<String> {
-    let mut renaming: Vec<&Match> = Vec::new();
-    trails(verified, &mut |trail| match &trail.rule {
-        Rule::Match(rule) if !rule.source.is_empty() || !rule.destination.is_empty() => renaming.push(rule),
-        _ => {}
-    });
+    let renames = |rule: &&Match| !rule.source.is_empty() || !rule.destination.is_empty();
+    let renaming: Vec<&Match> = trails(verified).filter_map(|trail| trail.rule.as_match()).filter(renames).collect();
     let mut names = BTreeSet::from([name.to_owned()]);
     while names.len() <= MAX_NAMES && !renaming.is_empty() {
         let mut more: BTreeSet<String> =
             names.iter().flat_map(|name| renaming.iter().filter_map(|rule| rule.looks_for(name))).collect();
-        recorded(verified, &mut |other| {
+        let leads_here = |other: &&str| {
             let mut wanted = renaming.iter().filter_map(|rule| rule.looks_for(other));
-            if wanted.any(|name| names.contains(&name)) {
-                more.insert(other.to_owned());
-            }
-        });
+            wanted.any(|name| names.contains(&name))
+        };
+        let recorded = recorded(verified).flat_map(|artifacts| artifacts.names());
+        more.extend(recorded.filter(leads_here).map(str::to_owned));
         let before = names.len();
         names.extend(more);
         if names.len() == before {
@@ -102,24 +99,15 @@ struct Group<'a> {
 impl<'a> Group<'a> {
     fn new(search: &'a Search<'a>, case: &'a Case, image: &'a str, set: &'a BTreeSet<String>) -> Self {
         let new = |label: &str| Digests::from([("sha256".to_owned(), Sha256::of(label.as_bytes()).to_string())]);
-        let values = vec![new("an image that nobody made"), new("something else that nobody made")];
-        let mut group = Self { search, case, image, set, names: set.iter().collect(), values };
-        group.know(search.plan.verified);
-        group
-    }
-
-    fn know(&mut self, verified: &Verified) {
-        let steps = verified.steps().values().flat_map(|step| [&step.materials, &step.products]);
-        let recorded = verified.inspections().iter().map(|inspection| &inspection.recorded);
-        let inspected = recorded.flat_map(|recorded| [&recorded.materials, &recorded.products]);
-        for artifacts in steps.chain(inspected) {
-            for name in &self.names {
+        let mut values = vec![new("an image that nobody made"), new("something else that nobody made")];
+        let names: Vec<&String> = set.iter().collect();
+        for artifacts in recorded(search.plan.verified) {
+            for name in &names {
                 let known = artifacts.get(name).map(DigestsOf::to_map);
-                self.values.extend(known.filter(|known| !self.values.contains(known)));
+                values.extend(known.filter(|known| !values.contains(known)));
             }
         }
-        let sublayouts = verified.steps().values().flat_map(|step| step.sublayouts.values());
-        sublayouts.for_each(|sublayout| self.know(sublayout));
+        Self { search, case, image, set, names, values }
     }
 
     /// What was signed.

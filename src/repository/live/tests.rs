@@ -109,7 +109,7 @@ async fn a_judgement_that_never_has_enough_is_given_up() {
     let generation = folder.client.refresh(now()).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let asked = std::cell::Cell::new(0);
-    let judged = folder.client.look(&generation, now(), deadline, |_| {
+    let judged = folder.client.look(None, &generation, now(), deadline, |_| {
         asked.set(asked.get() + 1);
         Progress::<()>::Needs(Vec::<Need>::new())
     });

@@ -14,11 +14,12 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinError, JoinHandle, spawn_blocking},
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
 use super::{Error, Store};
+use crate::repository::aside::done;
 
 /// How long the disk has to answer, and how many answers it owes for longer.
 #[derive(Debug)]
@@ -108,17 +109,5 @@ impl Store {
 
     fn no_answer(&self) -> Error {
         Error::Io { path: self.dir.to_path_buf(), why: "the disk does not answer".to_owned() }
-    }
-}
-
-async fn done<T>(ended: Result<T, JoinError>) -> T {
-    match ended {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking tasks are cancelled only before they start, when the runtime goes down: nobody is left to see an
-            // answer.
-            Err(_) => std::future::pending().await,
-        },
     }
 }

@@ -341,11 +341,11 @@ async fn whoever_joins_a_judgement_under_way_pays_nothing() {
 #[tokio::test]
 async fn images_that_nobody_lists_do_not_push_out_verdicts() {
     let (_folder, world, verifier) = remembered().await;
-    let before = verifier.verdicts.remembered.known.clone();
+    let before = &verifier.verdicts.remembered.known;
     let stranger = format!("{NAME}@sha256:{}", Sha256::of(b"stranger"));
     assert_eq!(judge(&verifier, &world, &stranger, now()).await, "image/unknown");
     assert_eq!(before.len(), 1);
-    let unknown = verifier.verdicts.remembered.unknown.clone();
+    let unknown = &verifier.verdicts.remembered.unknown;
     assert_eq!(unknown.len(), 1);
     assert_eq!(verifier.remembered(), 2);
 }
