@@ -101,7 +101,8 @@ impl Story {
 
     fn installs(&self) {
         let installed = self.helm.apply("install", &self.values());
-        assert_eq!((installed.code, installed.stderr.as_str()), (Some(0), ""), "{}", self.state());
+        let state = || format!("{}{}", installed.stderr, self.state());
+        assert_eq!((installed.code, installed.stderr.as_str()), (Some(0), ""), "{}", state());
         let deployment = self.own.json("deployment/pratique");
         assert_eq!(deployment["status"]["readyReplicas"], 3, "{}", self.state());
         // `pratique doctor`, as a Pod.

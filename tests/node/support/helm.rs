@@ -34,16 +34,25 @@ impl Helm {
         Self { helm: Kubectl::new(&program, &machine.directory, &kubeconfig).namespace(NAMESPACE), values }
     }
 
-    /// `install` or `upgrade`, perhaps with options, with these values; waits until all is ready.
+    /// `install` or `upgrade`, perhaps with options, with these values; waits until all is ready. Of stderr it gives what
+    /// helm and the API server say to whoever runs it.
     pub(crate) fn apply(&self, command: &str, values: &Value) -> Output {
         fs::write(&self.values, values.to_string()).unwrap();
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pratique");
         let (chart, values) = (chart.display(), self.values.display());
-        self.helm.run(&format!("{command} {RELEASE} {chart} --values {values} --wait --timeout 4m"))
+        let mut output = self.helm.run(&format!("{command} {RELEASE} {chart} --values {values} --wait --timeout 4m"));
+        output.stderr = output.stderr.split_inclusive('\n').filter(|line| !is_of_a_watch(line)).collect();
+        output
     }
 
     /// Another command about the release.
     pub(crate) fn run(&self, command: &str) -> Output {
         self.helm.run(&format!("{command} --timeout 4m"))
     }
+}
+
+/// Whether client-go logs how a watch ended. helm ends its watches when all is ready, and what one of them reads at that
+/// moment becomes an error in the log now and then: `"Warning: watch ended with error" … context canceled`.
+fn is_of_a_watch(line: &str) -> bool {
+    line.starts_with(['I', 'W', 'E']) && line.contains(" reflector.go:")
 }
