@@ -187,8 +187,8 @@ pub fn loose(verified: &Verified, bound: &str, image: Option<WithPlatforms<'_>>,
 
 /// A later step judges the artifacts that it lists and no others: so no rule of it keeps the bound step from one more.
 fn unseen_platforms(verified: &Verified, bound: &str, named: WithPlatforms<'_>, limits: &Limits) -> Option<Lint> {
-    /// Places that patterns are followed to.
-    const MOST: usize = 2000;
+    /// Looks at patterns: some milliseconds. Where rules are as usual it takes fewer than ten thousand.
+    const MOST: usize = 100_000;
     let WithPlatforms { image, is_platform } = named;
     let (name, step) = verified.steps().get_key_value(bound)?;
     let is_of_image =

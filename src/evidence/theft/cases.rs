@@ -13,8 +13,8 @@ use crate::{
     pattern::Fnmatch,
 };
 
-/// Places that patterns are followed to.
-const MAX_PLACES: usize = 20_000;
+/// Looks at patterns: half a second.
+const MAX_LOOKS: usize = 5_000_000;
 
 /// Another digest of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Names<'_> {
             };
             patterns.extend(pattern.filter(|pattern| !patterns.contains(pattern)));
         }
-        let apart = among.told_apart(&patterns.iter().collect::<Vec<_>>(), usable, MAX_PLACES);
+        let apart = among.told_apart(&patterns.iter().collect::<Vec<_>>(), usable, MAX_LOOKS);
         self.is_cut |= apart.is_cut;
         apart.names
     }

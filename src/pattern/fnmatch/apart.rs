@@ -9,7 +9,7 @@ use super::{Fnmatch, Token};
 pub struct Apart {
     /// One name for each way in which the patterns answer, the shortest that is usable.
     pub names: Vec<String>,
-    /// Whether there were more places to go to than are looked at.
+    /// Whether there was more to look at than may be.
     pub is_cut: bool,
 }
 
@@ -18,18 +18,31 @@ type Places = Vec<BTreeSet<usize>>;
 
 impl Fnmatch {
     /// For each way in which `patterns` can answer to a `usable` name that fits this pattern, one such name. All of them are
-    /// walked through at once, character by character, to at most so many places.
+    /// walked through at once, character by character. A look is at one place of one pattern, with one character; at most so
+    /// many are taken.
     pub fn told_apart(&self, patterns: &[&Self], usable: impl Fn(&str) -> bool, most: usize) -> Apart {
+        let mut found = BTreeMap::new();
+        let is_cut = self.walk(patterns, usable, Looks(most), &mut found).is_none();
+        Apart { names: found.into_values().collect(), is_cut }
+    }
+
+    /// Nothing where there was more to look at than may be.
+    fn walk(
+        &self,
+        patterns: &[&Self],
+        usable: impl Fn(&str) -> bool,
+        mut looks: Looks,
+        found: &mut BTreeMap<Vec<bool>, String>,
+    ) -> Option<()> {
         let all: Vec<Vec<Token>> = std::iter::once(self).chain(patterns.iter().copied()).map(Self::whole).collect();
-        let alphabet = alphabet(&all);
+        let alphabet = alphabet(&all, &mut looks)?;
         let mut start: Places = all.iter().map(|tokens| settled(tokens, BTreeSet::from([0]))).collect();
         // There is one way through what every name begins with.
         for c in self.prefix.chars() {
-            start = all.iter().zip(&start).map(|(tokens, places)| step(tokens, places, c)).collect();
+            start = looks.step(&all, &start, c)?;
         }
         let mut seen = BTreeSet::from([start.clone()]);
         let mut next = VecDeque::from([(start, self.prefix.clone())]);
-        let (mut found, mut is_cut): (BTreeMap<Vec<bool>, String>, bool) = (BTreeMap::new(), false);
         while let Some((places, name)) = next.pop_front() {
             let answers: Vec<bool> =
                 all.iter().zip(&places).map(|(tokens, places)| places.contains(&tokens.len())).collect();
@@ -37,20 +50,14 @@ impl Fnmatch {
                 found.insert(answers, name.clone());
             }
             for c in &alphabet {
-                let after: Places = all.iter().zip(&places).map(|(tokens, places)| step(tokens, places, *c)).collect();
+                let after = looks.step(&all, &places, *c)?;
                 let is_dead = after.first().is_none_or(BTreeSet::is_empty);
-                if is_dead || !seen.insert(after.clone()) {
-                    continue;
+                if !is_dead && seen.insert(after.clone()) {
+                    next.push_back((after, format!("{name}{c}")));
                 }
-                if seen.len() > most {
-                    is_cut = true;
-                    next.clear();
-                    break;
-                }
-                next.push_back((after, format!("{name}{c}")));
             }
         }
-        Apart { names: found.into_values().collect(), is_cut }
+        Some(())
     }
 
     fn whole(&self) -> Vec<Token> {
@@ -58,15 +65,56 @@ impl Fnmatch {
     }
 }
 
-/// One character for all that no token tells apart, letters first.
-fn alphabet(all: &[Vec<Token>]) -> Vec<char> {
-    let literals = all.iter().flatten().filter_map(|token| if let Token::Literal(c) = token { Some(*c) } else { None });
-    let ordinary = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("._-/#:@".chars()).chain(' '..='~');
-    let mut known: BTreeMap<Vec<bool>, char> = BTreeMap::new();
-    for c in ordinary.chain(literals) {
-        known.entry(all.iter().flatten().map(|token| token.fits(c)).collect()).or_insert(c);
+/// How many looks may still be taken.
+struct Looks(usize);
+
+impl Looks {
+    fn take(&mut self, count: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(count)?;
+        Some(())
     }
-    known.into_values().collect()
+
+    fn step(&mut self, all: &[Vec<Token>], places: &Places, c: char) -> Option<Places> {
+        for (tokens, places) in all.iter().zip(places) {
+            // Each pattern takes one, also when it has come to an end.
+            self.take(1)?;
+            places.iter().filter_map(|place| tokens.get(*place)).try_for_each(|token| self.take(cost(token)))?;
+        }
+        Some(all.iter().zip(places).map(|(tokens, places)| step(tokens, places, c)).collect())
+    }
+}
+
+/// How many looks a token takes: one for each range of a class.
+fn cost(token: &Token) -> usize {
+    if let Token::Class { ranges, .. } = token { ranges.len().saturating_add(1) } else { 1 }
+}
+
+/// One character for all that no token tells apart, letters first.
+fn alphabet(all: &[Vec<Token>], looks: &mut Looks) -> Option<Vec<char>> {
+    let mut tokens: Vec<&Token> = Vec::new();
+    let (mut literals, mut costs) = (BTreeSet::new(), 0_usize);
+    for token in all.iter().flatten() {
+        looks.take(1)?;
+        match token {
+            Token::Literal(c) => _ = literals.insert(*c),
+            other => {
+                looks.take(costs)?;
+                if !tokens.contains(&other) {
+                    costs = costs.saturating_add(cost(other));
+                    tokens.push(other);
+                }
+            }
+        }
+    }
+    let ordinary = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("._-/#:@".chars()).chain(' '..='~');
+    let mut known: BTreeMap<(Option<char>, Vec<bool>), char> = BTreeMap::new();
+    for c in ordinary.chain(literals.iter().copied()) {
+        looks.take(costs)?;
+        // A literal tells its character from all others.
+        let own = literals.contains(&c).then_some(c);
+        known.entry((own, tokens.iter().map(|token| token.fits(c)).collect())).or_insert(c);
+    }
+    Some(known.into_values().collect())
 }
 
 fn step(tokens: &[Token], places: &BTreeSet<usize>, c: char) -> BTreeSet<usize> {
@@ -95,7 +143,7 @@ mod tests {
 
     fn apart(among: &str, patterns: &[&str]) -> Vec<String> {
         let patterns: Vec<Fnmatch> = patterns.iter().map(|text| Fnmatch::new(text)).collect();
-        let apart = Fnmatch::new(among).told_apart(&patterns.iter().collect::<Vec<_>>(), |_| true, 10_000);
+        let apart = Fnmatch::new(among).told_apart(&patterns.iter().collect::<Vec<_>>(), |_| true, 100_000);
         assert!(!apart.is_cut);
         // Each answers otherwise than the others, and is what was asked for.
         let answers: BTreeSet<Vec<bool>> =
@@ -119,9 +167,18 @@ mod tests {
     #[test]
     fn what_is_not_usable_is_passed_over_and_what_is_too_much_is_cut() {
         let all = Fnmatch::new("*");
-        let apart = all.told_apart(&[], |name| name.len() > 2, 10_000);
+        let apart = all.told_apart(&[], |name| name.len() > 2, 100_000);
         assert!(apart.names.is_empty() && !apart.is_cut, "the same place by a shorter name");
-        let patterns: Vec<Fnmatch> = (0..8).map(|n| Fnmatch::new(&format!("*{n}???????????"))).collect();
-        assert!(all.told_apart(&patterns.iter().collect::<Vec<_>>(), |_| true, 1000).is_cut);
+        let is_cut = |patterns: &[String]| {
+            let patterns: Vec<Fnmatch> = patterns.iter().map(|text| Fnmatch::new(text)).collect();
+            all.told_apart(&patterns.iter().collect::<Vec<_>>(), |_| true, 100_000).is_cut
+        };
+        assert!(is_cut(&(0..8).map(|n| format!("*{n}???????????")).collect::<Vec<_>>()), "places");
+        // What comes before any name is looked at is counted, too.
+        let characters: String = ('\u{4e00}'..='\u{9fff}').collect();
+        assert!(is_cut(&[characters.repeat(50)]), "characters");
+        let classes = characters.chars().map(|c| format!("[{c}]")).collect::<String>();
+        assert!(is_cut(&[classes]), "classes");
+        assert!(is_cut(&[format!("*[{characters}]*[!{characters}]")]), "ranges");
     }
 }
