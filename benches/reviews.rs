@@ -23,7 +23,7 @@ use support::{
 };
 
 /// How many images the Pod has.
-const IMAGES: [usize; 2] = [1, 10];
+const IMAGES: [usize; 3] = [1, 10, 100];
 
 /// That of the program.
 #[global_allocator]
@@ -36,7 +36,7 @@ fn main() {
 /// All verdicts are known: what nearly every review is like.
 #[divan::bench(args = IMAGES, min_time = 1, max_time = 3)]
 fn warm_in_process(bencher: Bencher<'_, '_>, images: usize) {
-    let (chain, runtime) = (Chain::publish(), support::runtime());
+    let (chain, runtime) = (Chain::publish(images), support::runtime());
     let body = review::of_pod(&chain.references(images));
     let entries = Entries::of(runtime.block_on(chain.world()));
     let admitted = runtime.block_on(entries.admitted(&body));
@@ -46,7 +46,7 @@ fn warm_in_process(bencher: Bencher<'_, '_>, images: usize) {
 /// The same, called as the API server does: HTTP/2 over TLS, on a connection that stays open.
 #[divan::bench(args = IMAGES, min_time = 1, max_time = 3)]
 fn warm_over_tls(bencher: Bencher<'_, '_>, images: usize) {
-    let (chain, runtime) = (Chain::publish(), support::runtime());
+    let (chain, runtime) = (Chain::publish(images), support::runtime());
     let body = review::of_pod(&chain.references(images));
     let server = runtime.block_on(Running::start(runtime.block_on(chain.world())));
     // Whoever calls is another process: it does not share the server's threads.
@@ -60,7 +60,7 @@ fn warm_over_tls(bencher: Bencher<'_, '_>, images: usize) {
 /// The repository is in memory, the verdicts are not: files are fetched, in-toto is verified.
 #[divan::bench(args = IMAGES, min_time = 1, max_time = 3)]
 fn judgement_in_process(bencher: Bencher<'_, '_>, images: usize) {
-    let (chain, runtime) = (Chain::publish(), support::runtime());
+    let (chain, runtime) = (Chain::publish(images), support::runtime());
     let body = review::of_pod(&chain.references(images));
     let world = runtime.block_on(chain.world());
     let admitted = runtime.block_on(Entries::of(world.clone()).admitted(&body));
@@ -72,7 +72,7 @@ fn judgement_in_process(bencher: Bencher<'_, '_>, images: usize) {
 /// Nothing is known but the first root, and there is no state: the first review of a new replica.
 #[divan::bench(args = IMAGES, min_time = 1, max_time = 3)]
 fn cold_in_process(bencher: Bencher<'_, '_>, images: usize) {
-    let (chain, runtime) = (Chain::publish(), support::runtime());
+    let (chain, runtime) = (Chain::publish(images), support::runtime());
     let body = review::of_pod(&chain.references(images));
     let fresh = || Entries::of(runtime.block_on(chain.world()));
     let admitted = runtime.block_on(fresh().admitted(&body));

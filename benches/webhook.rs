@@ -1,6 +1,6 @@
 //! `webhook make FOLDER SHAPE…` publishes a project and a policy that verifies its images; `webhook load URL FOLDER …`
-//! sends reviews about them to whatever listens there, and says how long each took; `webhook pods URL FOLDER TOKEN NAMESPACE …`
-//! has an API server create Pods of them.
+//! sends reviews about them to whatever listens there, and says how long each took; `webhook inside FOLDER …` calls the entries
+//! in its own process; `webhook pods URL FOLDER TOKEN NAMESPACE …` has an API server create Pods of them.
 //!
 //! `benches/webhook/run` measures `pratique serve` with it, beside a webhook that does nothing. It is a process of its own,
 //! as the API server is.
@@ -9,10 +9,15 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a benchmark reads files and the clock, and fails by panicking"
 )]
 #![expect(dead_code, reason = "the other benchmark of reviews calls more of what is shared")]
 
+#[path = "webhook/inside.rs"]
+mod inside;
+#[path = "webhook/kinds.rs"]
+mod kinds;
 #[path = "webhook/load.rs"]
 mod load;
 #[path = "webhook/pods.rs"]
@@ -21,9 +26,8 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use load::{Load, Version};
+use load::{Expected, Load, Times, Version};
 use pods::Pods;
 use pratique::certs::{gather_randomness, issue::Authority};
 use serde_json::json;
@@ -42,13 +46,29 @@ fn main() {
             fs::write(Path::new(folder).join("policy.yaml"), chain::policy(url, rules.parse().unwrap())).unwrap();
         }
         ["load", url, folder, options @ ..] => load(url, Path::new(folder), &words(options)),
+        ["inside", options @ ..] => {
+            let words = words(options);
+            let word = |name: &str, otherwise: usize| words.get(name).copied().unwrap_or(otherwise);
+            report(inside::closed_loop(word("images", 1), word("callers", 1), word("milliseconds", 1000) as u64));
+        }
         ["pods", url, folder, token, namespace, options @ ..] => {
             let words = words(options);
             let word = |name: &str, otherwise: usize| words.get(name).copied().unwrap_or(otherwise);
             let (url, token, namespace) = (*url, *token, *namespace);
             let [url, token, namespace] = [url, token, namespace].map(str::to_owned);
             let pods = Pods { url, token, namespace, is_dry: word("dry", 1) == 1, connections: word("connections", 1) };
-            let times = pods.create(Path::new(folder), word("milliseconds", 1000) as u64);
+            let images = images(Path::new(folder));
+            let times = match words.get("pods") {
+                // A Pod for each image, once.
+                Some(count) => {
+                    let images: Vec<_> = images.into_iter().skip(word("from", 0)).take(*count).collect();
+                    pods.create_each(Path::new(folder), &images)
+                }
+                None => {
+                    let repeated = review::images_of(&images, word("images", 1));
+                    pods.create(Path::new(folder), &repeated, word("milliseconds", 1000) as u64)
+                }
+            };
             println!("{}", json!({"each": times.each, "seconds": times.wall.as_secs_f64()}));
         }
         _ => println!("benches/webhook/run measures the webhook with this"),
@@ -91,37 +111,45 @@ fn make(folder: &Path, words: &BTreeMap<&str, usize>) {
     fs::write(folder.join("tls/tls.key"), &pair.key).unwrap();
 }
 
-/// Sends reviews and prints what came of it, as JSON: times in nanoseconds.
+fn images(folder: &Path) -> Vec<String> {
+    fs::read_to_string(folder.join("images")).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Sends reviews and prints what came of it.
 fn load(url: &str, folder: &Path, words: &BTreeMap<&str, usize>) {
     // What is measured is the webhook: the first request of this process is not to wait for its own randomness.
     gather_randomness();
     let word = |name: &str, otherwise: usize| words.get(name).copied().unwrap_or(otherwise);
-    let references = fs::read_to_string(folder.join("images")).unwrap();
-    let references: Vec<String> = references.lines().map(str::to_owned).collect();
+    let references = images(folder);
     let version = if word("http", 2) == 1 { Version::Http1 } else { Version::Http2 };
+    let (path, body, expected) = kinds::review_of(word("kind", 0), &review::images_of(&references, word("images", 1)));
     let load = Load {
-        url: format!("{url}{}", review::PATH),
+        url: format!("{url}{path}"),
         authority: fs::read(folder.join("tls/ca.crt")).unwrap(),
         version,
         connections: word("connections", 1),
-        is_null: word("null", 0) == 1,
+        is_connected_anew: word("anew", 0) == 1,
+        // One that does nothing says of no image why it is admitted.
+        expected: if word("null", 0) == 1 { Expected::Allowed } else { expected },
     };
     let times = match words.get("milliseconds") {
-        // One Pod over and over. What one Pod names is limited to 64 different images.
-        Some(milliseconds) => {
-            let images = word("images", 1);
-            let distinct = references.len().min(64);
-            let images = references.iter().take(distinct).cycle().skip(word("from", 0)).take(images).cloned();
-            load.closed_loop(&review::of_pod(&images.collect::<Vec<_>>()), *milliseconds as u64)
-        }
-        // A Pod for each image, once; or so many of one.
+        // One Pod over and over.
+        Some(milliseconds) => load.closed_loop(&body, *milliseconds as u64),
+        // Pods of different images, once; or so many of one.
         None => {
-            let pods = word("pods", references.len());
-            let images = references.iter().skip(word("from", 0)).take(word("distinct", pods)).cycle().take(pods);
-            let bodies: Vec<Bytes> = images.map(|image| review::of_pod(std::slice::from_ref(image))).collect();
-            load.each(bodies)
+            let (pods, containers) = (word("pods", references.len()), word("images", 1));
+            let each = containers.min(review::DISTINCT);
+            let images = references.iter().skip(word("from", 0)).take(word("distinct", pods) * each).cycle();
+            let images: Vec<_> = images.take(pods * each).cloned().collect();
+            let bodies = images.chunks(each).map(|images| review::of_pod(&review::images_of(images, containers)));
+            load.each(bodies.collect())
         }
     };
+    report(times);
+}
+
+/// Prints times as JSON, in nanoseconds.
+fn report(times: Times) {
     let mut each = times.each;
     each.sort_unstable();
     let at = |share: f64| {

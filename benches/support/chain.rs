@@ -20,6 +20,8 @@ use pratique::{
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use super::review;
+
 const NAME: &str = "registry.example/team/app";
 const SEED: &str = "benchmark";
 const LEVELS: [u8; 32] = [11; 32];
@@ -65,16 +67,17 @@ struct Functionaries {
 
 impl Chain {
     /// Publishes everything anew.
-    pub(crate) fn publish() -> Self {
+    pub(crate) fn publish(images: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let digests = publish(&folder.path().join("repository"), &Shape::default());
+        let shape = Shape { images: images.clamp(Shape::default().images, review::DISTINCT), ..Shape::default() };
+        let digests = publish(&folder.path().join("repository"), &shape);
         Self { folder, digests }
     }
 
-    /// References to `count` of the images, each to another one.
+    /// The images of a Pod with `count` containers.
     pub(crate) fn references(&self, count: usize) -> Vec<String> {
-        assert!(count <= self.digests.len(), "{count} images wanted, {} published", self.digests.len());
-        self.digests.iter().take(count).map(|digest| reference(*digest)).collect()
+        let images: Vec<_> = self.digests.iter().map(|digest| reference(*digest)).collect();
+        review::images_of(&images, count)
     }
 
     /// A policy in force that has not contacted the repository yet and keeps no state.

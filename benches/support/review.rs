@@ -6,6 +6,14 @@ use serde_json::{Map, Value, json};
 /// Where it is sent to.
 pub(crate) const PATH: &str = "/verify?timeout=10s";
 
+/// How many different images one object may name.
+pub(crate) const DISTINCT: usize = 64;
+
+/// The images of a Pod with so many containers: as many different ones as it may name.
+pub(crate) fn images_of(images: &[String], count: usize) -> Vec<String> {
+    images.iter().take(DISTINCT).cycle().take(count).cloned().collect()
+}
+
 /// A Pod with one container for each image, with the fields that the API server and its built-in plugins add.
 pub(crate) fn of_pod(images: &[String]) -> Bytes {
     let name = "app-6d4cf56db6-x7k2p";

@@ -23,7 +23,11 @@ import measure
 
 BEGIN, END = "<!-- benches/webhook/run: API server -->", "<!-- until here -->"
 TOKEN = "of-the-benchmark"
-CLIENTS = (1, 8)
+CLIENTS = (1, 8, 32)
+# Dry runs of Pods of so many images, and Pods that are created.
+KINDS = [(True, images, clients) for images in (1, 10, 100) for clients in CLIENTS] + [(False, 1, clients) for clients in CLIENTS]
+# Images of a project that no Pod has named before, of its 64.
+UNKNOWN = 63
 
 
 class ApiServer:
@@ -132,11 +136,15 @@ class Case:
         self.name, self.namespace, self.process, self.folder = name, namespace, process, None
         self.each, self.seconds, self.cpu = {}, {}, {}
 
-    def run(self, bench, api, folder, dry, clients, milliseconds):
-        key = (dry, clients)
+    def takes(self, kind):
+        """Pods of several images are for those who verify alone: the others have one to show."""
+        return kind[1] == 1 or self.namespace in ("prod-none", "prod-null", "prod-pratique")
+
+    def run(self, bench, api, folder, key, milliseconds):
+        dry, images, clients = key
         before = self.process.cpu() if self.process else 0
         said = json.loads(bench.client("pods", api.url, self.folder or folder, TOKEN, self.namespace, f"dry={int(dry)}",
-                                       f"connections={clients}", f"milliseconds={milliseconds}"))
+                                       f"images={images}", f"connections={clients}", f"milliseconds={milliseconds}"))
         self.each.setdefault(key, []).extend(said["each"])
         self.seconds[key] = self.seconds.get(key, 0) + said["seconds"]
         self.cpu[key] = self.cpu.get(key, 0) + (self.process.cpu() - before if self.process else 0)
@@ -176,15 +184,18 @@ def through(bench, args):
             cases.append(peer.case(Case))
         # The API server acts on its configurations a moment after it took them.
         for case in cases:
-            case.run(bench, api, folder, True, 8, 1000)
+            for kind in ((True, 1, 8), (True, 100, 1)):
+                if case.takes(kind):
+                    case.run(bench, api, folder, kind, 1000)
             case.each, case.seconds, case.cpu = {}, {}, {}
         milliseconds = int(args.seconds * 1000)
         for _ in range(args.rounds):
-            for dry in (True, False):
-                for clients in CLIENTS:
-                    for case in cases:
-                        case.run(bench, api, folder, dry, clients, milliseconds)
+            for kind in KINDS:
+                for case in cases:
+                    if case.takes(kind):
+                        case.run(bench, api, folder, kind, milliseconds)
         report(bench, cases, args)
+        unknown(bench, api, folder, files, cases[:2], args.rounds)
         if peer:
             peer.report()
             peer.end()
@@ -192,28 +203,65 @@ def through(bench, args):
 
 def report(bench, cases, args):
     rows = []
-    for dry in (True, False):
-        for clients in CLIENTS:
-            key = (dry, clients)
-            floor = cases[0].at(key, 0.5)
-            for case in cases:
-                count = len(case.each[key])
-                adds = f"{case.at(key, 0.5) - floor:.2f}" if case.process else ""
-                cpu = f"{case.cpu[key] / count * 1000:.3f}" if case.process else ""
-                rows.append(["dry run" if dry else "create", clients, case.name,
-                             *(f"{case.at(key, share):.2f}" for share in (0.5, 0.9, 0.99)), f"{count / case.seconds[key]:,.0f}", adds, cpu])
-    bench.table(["request", "clients", "webhook", "p50 ms", "p90 ms", "p99 ms", "Pods/s", "adds at p50, ms",
+    for key in KINDS:
+        dry, images, clients = key
+        floor = cases[0].at(key, 0.5)
+        for case in filter(lambda case: case.takes(key), cases):
+            count = len(case.each[key])
+            adds = f"{case.at(key, 0.5) - floor:.2f}" if case.process else ""
+            cpu = f"{case.cpu[key] / count * 1000:.3f}" if case.process else ""
+            rows.append(["dry run" if dry else "create", images, clients, case.name,
+                         *(f"{case.at(key, share):.2f}" for share in (0.5, 0.9, 0.99)), f"{count / case.seconds[key]:,.0f}", adds, cpu])
+    bench.table(["request", "images", "clients", "webhook", "p50 ms", "p90 ms", "p99 ms", "Pods/s", "adds at p50, ms",
                  "its CPU s per 1,000"], rows)
     said = []
     for without, with_it, what in ((1, 2, "to verify"), (3, 4, "to verify and to pin")):
-        times = [[case.at(key, 0.5) for case in (cases[0], cases[without], cases[with_it])] for key in cases[0].each]
+        chosen = [cases[0], cases[without], cases[with_it]]
+        times = [[case.at(key, 0.5) for case in chosen] for key in KINDS if all(case.takes(key) for case in chosen)]
         ratios = [ours / null for _, null, ours in times]
         added = [(ours - none) / (null - none) for none, null, ours in times if null > none]
-        said.append(f"{what} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), and of what it adds "
-                    f"{statistics.median(added):.2f} ({min(added):.2f} to {max(added):.2f})")
-    bench.say(f"A request with Pratique takes, by one with the webhook that does nothing, at p50 and the median of the four kinds of "
+        said.append(f"{what}, in {len(times)} kinds of request, {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+                    f"and of what it adds {statistics.median(added):.2f} ({min(added):.2f} to {max(added):.2f})")
+    bench.say(f"A request with Pratique takes, by one with the webhook that does nothing, at p50 and the median of the kinds of "
               f"request: {'; '.join(said)}. {args.rounds} rounds of {args.seconds:g} s for each line, by turns.")
     bench.say()
+
+
+def unknown(bench, api, folder, files, others, rounds):
+    """Pods of images that were not judged before: each round has a webhook that has judged none of them."""
+    validating, _ = configurations(api)
+    each = {case.name: [] for case in others} | {"pratique": []}
+
+    def measured(name, namespace):
+        said = bench.client("pods", api.url, folder, TOKEN, namespace, "dry=1", "from=1", f"pods={UNKNOWN}")
+        each[name] += json.loads(said)["each"]
+
+    for number in range(rounds):
+        namespace = f"prod-unknown-{number}"
+        api.namespace(namespace)
+        with measure.Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as webhook:
+            api.install(namespace, webhook.port, [validating])
+            # Once the API server asks about it, the one image is known to it.
+            warm = Case("pratique", namespace, webhook)
+            webhook.wait(lambda: asked(webhook, lambda: warm.run(bench, api, folder, (True, 1, 1), 100)), 60)
+            for case in others:
+                measured(case.name, case.namespace)
+            measured("pratique", namespace)
+    rows = []
+    for name, times in each.items():
+        times.sort()
+        rows.append([name, *(measure.ms(times[min(len(times) - 1, int(len(times) * share))]) for share in (0.5, 0.9, 0.99))])
+    bench.say(f"Dry runs of Pods of images that were not judged before, one after another; {rounds} times {UNKNOWN} images, its repository "
+              "over HTTP:")
+    bench.say()
+    bench.table(["webhook", "p50 ms", "p90 ms", "p99 ms"], rows)
+
+
+def asked(webhook, attempt):
+    """Fails until an attempt has the webhook asked."""
+    attempt()
+    if 'pratique_http_answers_total{path="/verify",status="200"}' not in webhook.ask("metrics"):
+        raise OSError("the API server does not ask it yet")
 
 
 def main():

@@ -26,7 +26,7 @@ pub(crate) enum Version {
 }
 
 /// Who sends what where.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Load {
     /// Where reviews are sent to.
     pub(crate) url: String,
@@ -36,8 +36,21 @@ pub(crate) struct Load {
     pub(crate) version: Version,
     /// Over how many connections at once.
     pub(crate) connections: usize,
-    /// Whether the server says of no image why it is admitted.
-    pub(crate) is_null: bool,
+    /// Whether each review has a connection of its own.
+    pub(crate) is_connected_anew: bool,
+    /// What it has to answer.
+    pub(crate) expected: Expected,
+}
+
+/// What an answer has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Images were verified.
+    Admitted,
+    /// It may be, for whatever reason.
+    Allowed,
+    /// It may not.
+    Refused,
 }
 
 /// How long it took.
@@ -56,13 +69,14 @@ impl Load {
             let clients = self.connect(body).await;
             let first = clients.first().unwrap();
             let expected = self.admission(post(first, &self.url, body).await);
-            let question = Arc::new((self.url.clone(), body.clone(), expected));
+            let question = Arc::new((self.clone(), body.clone(), expected));
             again_and_again(clients, milliseconds, move |client| {
                 let question = question.clone();
                 async move {
-                    let (url, body, expected) = &*question;
+                    let (load, body, expected) = &*question;
+                    let client = if load.is_connected_anew { load.client() } else { client };
                     let asked = Instant::now();
-                    let answer = post(&client, url, body).await;
+                    let answer = post(&client, &load.url, body).await;
                     let took = asked.elapsed();
                     assert!(answer == *expected, "another answer: {}", String::from_utf8_lossy(&answer));
                     took
@@ -107,13 +121,14 @@ impl Load {
         clients
     }
 
-    /// The same answer, if it admits.
+    /// The same answer, if it is as expected.
     fn admission(&self, answer: Bytes) -> Bytes {
-        if self.is_null {
-            let read: Value = serde_json::from_slice(&answer).unwrap();
-            assert_eq!(read.pointer("/response/allowed"), Some(&Value::Bool(true)), "{read:#}");
-        } else {
+        if self.expected == Expected::Admitted {
             Admitted::parse(answer.clone());
+        } else {
+            let read: Value = serde_json::from_slice(&answer).unwrap();
+            let is_allowed = self.expected == Expected::Allowed;
+            assert_eq!(read.pointer("/response/allowed"), Some(&Value::Bool(is_allowed)), "{read:#}");
         }
         answer
     }
@@ -133,10 +148,10 @@ pub(crate) fn client(authority: &[u8], version: Version) -> Client {
 }
 
 /// Has every client ask, the next time when the last is answered, for so long. `ask` says how long it took.
-pub(crate) async fn again_and_again<F: Future<Output = Duration> + Send>(
-    clients: Vec<Client>,
+pub(crate) async fn again_and_again<C: Clone + Send + 'static, F: Future<Output = Duration> + Send>(
+    clients: Vec<C>,
     milliseconds: u64,
-    ask: impl Fn(Client) -> F + Clone + Send + 'static,
+    ask: impl Fn(C) -> F + Clone + Send + 'static,
 ) -> Times {
     let (began, mut callers) = (Instant::now(), JoinSet::new());
     let until = began + Duration::from_millis(milliseconds);

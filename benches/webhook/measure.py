@@ -8,6 +8,7 @@ BUILT is a folder for what is made. CLIENT is the benchmark `webhook`, SERVERS t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -110,6 +111,18 @@ class Bench:
             raise SystemExit(f"{words}: {ran.stderr[-2000:]}")
         return ran.stdout
 
+    @contextlib.contextmanager
+    def started(self, *words):
+        """A client that is ended with the block."""
+        child = subprocess.Popen([self.program, *(str(word) for word in words)], stdout=subprocess.DEVNULL)
+        try:
+            yield
+            if child.poll() is not None:
+                raise SystemExit(f"{words} ended before what was measured beside it")
+        finally:
+            child.kill()
+            child.wait()
+
     def project(self, name, **shape):
         """A folder with a repository; made anew when it is about to expire."""
         folder = self.built / name
@@ -151,10 +164,19 @@ def ms(nanoseconds):
     return f"{nanoseconds / 1e6:.2f}"
 
 
+def figures(got):
+    """The cells that most tables have."""
+    return [*(ms(got[share]) for share in ("p50", "p90", "p99")), f"{got['per_second']:,.0f}"]
+
+
 def warm(bench):
-    """Reviews of images that are known, over TLS."""
+    """Reviews of images that are known: in the process of the caller, and over TLS."""
     folder = bench.project("hundred", images=64)
-    rows, ratios = [], []
+    rows = []
+    for images in IMAGES:
+        for callers in CONNECTIONS:
+            got = json.loads(bench.client("inside", f"images={images}", f"callers={callers}", f"milliseconds={bench.milliseconds}"))
+            rows.append(["in process", images, callers, "pratique", *figures(got), ""])
     with bench.files(folder) as files, bench.null(folder) as null:
         with Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as ours:
             bench.load(ours, folder, connections=8)
@@ -164,16 +186,41 @@ def warm(bench):
                     for name, server in (("null webhook", null), ("pratique", ours)):
                         got = bench.load(server, folder, http=http, images=images, connections=connections,
                                          milliseconds=bench.milliseconds)
-                        rows.append([{1: "1.1", 2: "2"}[http], images, connections, name, ms(got["p50"]), ms(got["p90"]), ms(got["p99"]),
-                                     f"{got['per_second']:,.0f}", f"{got['cpu'] / got['reviews'] * 1000:.3f}"])
+                        rows.append([f"HTTP/{http}" if http == 2 else "HTTP/1.1", images, connections, name, *figures(got),
+                                     f"{got['cpu'] / got['reviews'] * 1000:.3f}"])
             more = requests(files) - asked
             memory = [f"{server.memory():.0f} MiB" for server in (null, ours)]
-    bench.say("### Warm reviews over TLS")
+    bench.say("### Warm reviews")
     bench.say()
-    bench.table(["HTTP", "images", "connections", "server", "p50 ms", "p90 ms", "p99 ms", "reviews/s",
+    bench.table(["how it is called", "images", "at once", "server", "p50 ms", "p90 ms", "p99 ms", "reviews/s",
                  "CPU s per 1,000"], rows)
     bench.say(f"Requests to the TUF repository meanwhile: {more}. Resident afterwards: null webhook {memory[0]}, "
               f"pratique {memory[1]}.")
+    bench.say()
+
+
+def kinds(bench):
+    """Reviews of other kinds, of one image, over TLS."""
+    folder = bench.project("hundred", images=64)
+    rows = []
+    with bench.files(folder) as files, bench.null(folder) as null, Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as ours:
+        bench.load(ours, folder, pods=1)
+        asked = requests(files)
+        for kind, what in enumerate(KINDS):
+            for connections in (1, 8):
+                for name, server in (("null webhook", null), ("pratique", ours)):
+                    got = bench.load(server, folder, kind=kind, connections=connections, milliseconds=bench.milliseconds)
+                    rows.append([what, connections, name, *figures(got), f"{got['cpu'] / got['reviews'] * 1000:.3f}"])
+        more = requests(files) - asked
+        for connections in (1, 8):
+            for name, server in (("null webhook", null), ("pratique", ours)):
+                got = bench.load(server, folder, anew=1, connections=connections, milliseconds=bench.milliseconds)
+                rows.append(["a Pod of a known image, each over a new connection", connections, name, *figures(got),
+                             f"{got['cpu'] / got['reviews'] * 1000:.3f}"])
+    bench.say("### Other kinds of reviews")
+    bench.say()
+    bench.table(["a review of", "at once", "server", "p50 ms", "p90 ms", "p99 ms", "reviews/s", "CPU s per 1,000"], rows)
+    bench.say(f"Requests to the TUF repository meanwhile: {more}.")
     bench.say()
 
 
@@ -197,9 +244,35 @@ def start(bench):
 
 
 def cold(bench):
-    """Images that were not judged before, one at a time, and many Pods of one."""
-    rows = []
-    folder = bench.project("large", **LARGE)
+    """Images that were not judged before."""
+    bench.say("### Images that were not judged before")
+    bench.say()
+    several(bench)
+    one_by_one(bench)
+    beside(bench)
+    storm(bench)
+
+
+def several(bench):
+    """By how many there are in a Pod, and how many Pods come at once."""
+    folder, rows, begin = bench.project(MANY[0], **MANY[1]), [], 1
+    with Webhook(bench, folder) as ours:
+        bench.load(ours, folder, pods=1)
+        # Together they name fewer images than there are, each once.
+        for images, pods in ((1, 400), (10, 64), (100, 32)):
+            for connections in CONNECTIONS:
+                got = bench.load(ours, folder, **{"from": begin, "pods": pods, "images": images, "connections": connections})
+                begin += pods * min(images, 64)
+                rows.append([images, connections, *figures(got), f"{got['cpu'] / got['reviews'] * 1000:.1f}"])
+    bench.say("Over TLS, in a repository of 10,000 images in 16,384 bins, in a folder. Nobody has asked about these images before; 100 are 64 "
+              "different ones:")
+    bench.say()
+    bench.table(["images", "at once", "p50 ms", "p90 ms", "p99 ms", "reviews/s", "CPU ms a review"], rows)
+
+
+def one_by_one(bench):
+    """In a repository of 100,000 targets."""
+    folder, rows = bench.project("large", **LARGE), []
     with Webhook(bench, folder) as ours:
         bench.load(ours, folder, pods=1)
         for from_ in range(1, 64, 9):
@@ -207,11 +280,30 @@ def cold(bench):
             got = bench.load(ours, folder, **{"from": from_, "pods": 9, "connections": 1})
             rows.append((got["p50"] / 1e6, (ours.cpu() - began) / 9 * 1000))
     wall, cpu = (statistics.median(column) for column in zip(*rows))
-    bench.say("### Images that were not judged before")
-    bench.say()
     bench.say(f"In a repository of 100,000 targets in 16,384 bins, in a folder: {wall:.1f} ms a review, {cpu:.1f} ms of CPU, with "
               "the bins of the image and its links that have to be read.")
     bench.say()
+
+
+def beside(bench):
+    """How long a review of a known image waits for those."""
+    folder = bench.project(MANY[0], **MANY[1])
+    with Webhook(bench, folder) as ours:
+        bench.load(ours, folder, pods=1)
+        rows = [["nothing", *figures(bench.load(ours, folder, milliseconds=bench.milliseconds))]]
+        for begin, connections in ((1, 1), (4000, 8)):
+            # More than are judged in that time.
+            others = [f"from={begin}", "pods=5000", f"connections={connections}"]
+            with bench.started("load", f"https://127.0.0.1:{ours.port}", folder, *others):
+                got = bench.load(ours, folder, milliseconds=bench.milliseconds)
+            rows.append([f"images that were not judged before, {connections} at once", *figures(got)])
+    bench.say("A review of a known image, and what else is judged meanwhile:")
+    bench.say()
+    bench.table(["meanwhile", "p50 ms", "p90 ms", "p99 ms", "reviews/s"], rows)
+
+
+def storm(bench):
+    """Many Pods of one image."""
     folder = bench.project("hundred", images=64)
     with bench.files(folder) as files, Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as ours:
         bench.load(ours, folder, pods=1)
@@ -219,8 +311,8 @@ def cold(bench):
         bench.load(ours, folder, **{"from": 1, "pods": 1})
         one = requests(files) - asked
         got = bench.load(ours, folder, **{"from": 2, "distinct": 1, "pods": 1000, "connections": 32})
-        storm = requests(files) - asked - one
-    bench.say(f"1,000 Pods of one image that was not judged before, 32 at a time, its repository over HTTP: {storm} requests to the "
+        more = requests(files) - asked - one
+    bench.say(f"1,000 Pods of one image that was not judged before, 32 at a time, its repository over HTTP: {more} requests to the "
               f"repository, where one Pod of another image takes {one}; all are answered in {got['seconds'] * 1000:.0f} ms, p99 "
               f"{ms(got['p99'])} ms.")
     bench.say()
@@ -233,7 +325,7 @@ def memory(bench):
     images(bench, {
         "1 in one role": ("hundred", 1, {"images": 64}),
         "1,000 in one role": ("thousand", 1000, {"images": 1000}),
-        "10,000 in 16,384 bins": ("many", 10000, {"images": 10000, "bins": 16384}),
+        "10,000 in 16,384 bins": (MANY[0], 10000, MANY[1]),
     })
 
 
@@ -292,8 +384,12 @@ def write(page, begin, end, lines):
     page.write_text(f"{before}{begin}\n" + "\n".join(lines).rstrip() + f"\n{end}{after}")
 
 
+MANY = ("many", {"images": 10000, "bins": 16384})
 LARGE = {"images": 64, "others": 99675, "bins": 16384}
-SECTIONS = {"warm": warm, "start": start, "cold": cold, "memory": memory, "growth": growth}
+# As benches/webhook/kinds.rs numbers them.
+KINDS = ("a Pod of a known image", "a Pod that is refused: nothing lists its image", "an update of a Pod without another image",
+         "a Deployment of a known image", "a Pod, by the webhook that pins tags; it has a digest")
+SECTIONS = {"warm": warm, "kinds": kinds, "start": start, "cold": cold, "memory": memory, "growth": growth}
 # Written by itself, so that it stays when the others are measured again.
 APART = {"capacity": capacity}
 

@@ -28,10 +28,9 @@ pub(crate) struct Pods {
 
 impl Pods {
     /// Creates the same Pod under new names on every connection, the next when the last is there, for so long.
-    pub(crate) fn create(&self, folder: &Path, milliseconds: u64) -> Times {
+    pub(crate) fn create(&self, folder: &Path, images: &[String], milliseconds: u64) -> Times {
         let authority = fs::read(folder.join("tls/ca.crt")).unwrap();
-        let image = fs::read_to_string(folder.join("images")).unwrap().lines().next().unwrap().to_owned();
-        let body = pod(image);
+        let body = pod(images);
         caller().block_on(async {
             let clients: Vec<Client> = (0..self.connections).map(|_| client(&authority, Version::Http2)).collect();
             for client in &clients {
@@ -53,6 +52,21 @@ impl Pods {
         })
     }
 
+    /// Creates a Pod for each image, once, one after another.
+    pub(crate) fn create_each(&self, folder: &Path, images: &[String]) -> Times {
+        let client = client(&fs::read(folder.join("tls/ca.crt")).unwrap(), Version::Http2);
+        let bodies = images.iter().map(|image| pod(std::slice::from_ref(image)));
+        let (began, mut each) = (Instant::now(), Vec::new());
+        caller().block_on(async {
+            for body in bodies {
+                let asked = Instant::now();
+                self.post(&client, &body).await;
+                each.push(asked.elapsed().as_nanos() as u64);
+            }
+        });
+        Times { each, wall: began.elapsed() }
+    }
+
     async fn post(&self, client: &Client, body: &Bytes) {
         let dry = if self.is_dry { "?dryRun=All" } else { "" };
         let url = format!("{}/api/v1/namespaces/{}/pods{dry}", self.url, self.namespace);
@@ -65,8 +79,8 @@ impl Pods {
 }
 
 /// As the controller of a ReplicaSet sends it.
-fn pod(image: String) -> Bytes {
-    let review: Value = serde_json::from_slice(&review::of_pod(&[image])).unwrap();
+fn pod(images: &[String]) -> Bytes {
+    let review: Value = serde_json::from_slice(&review::of_pod(images)).unwrap();
     let spec = review.pointer("/request/object/spec").unwrap();
     let metadata = json!({
         "generateName": "app-6d4cf56db6-",
