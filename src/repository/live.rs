@@ -4,17 +4,17 @@ mod attempt;
 mod lapsed;
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 pub use self::lapsed::Lapsed;
 use super::{
+    generation::Generation,
     layers::NoLayer,
     memory::{Alerts, Shared, equivocation},
     mirrors,
@@ -22,8 +22,8 @@ use super::{
     transport::{Mirror, Transport},
 };
 use crate::{
-    evidence::{NoSeparation, RepositoryName, separation},
-    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, Role, RoleChain, Settings, Standing, Stored, Trusted},
+    evidence::RepositoryName,
+    tuf::{self, Delegated, Limits, Notice, Persist, Refresh, Role, Settings, Stored, Trusted},
 };
 
 /// A refresh that a review asks for comes no sooner than this after the one before it.
@@ -55,40 +55,6 @@ struct State {
     /// What the last refresh, which failed for the lack of something fresh, leaves to go on with.
     lapsed: Option<Lapsed>,
     alerts: Alerts,
-}
-
-/// One immutable trusted set, and what of its delegated roles is loaded.
-#[derive(Debug)]
-pub struct Generation {
-    pub(super) trusted: Trusted,
-    pub(super) roles: ArcSwap<Delegated>,
-    pub(super) loading: tokio::sync::Mutex<()>,
-}
-
-impl Generation {
-    pub(super) fn new(trusted: Trusted, roles: Delegated) -> Self {
-        Self { trusted, roles: ArcSwap::from_pointee(roles.under_another()), loading: tokio::sync::Mutex::new(()) }
-    }
-
-    /// Root, timestamp, snapshot and top-level targets.
-    pub fn trusted(&self) -> &Trusted {
-        &self.trusted
-    }
-
-    /// The delegated roles that are loaded now.
-    pub fn roles(&self) -> Arc<Delegated> {
-        self.roles.load_full()
-    }
-
-    /// While this is the same, a role that was found in this set is found in it unchanged.
-    pub fn standing(&self) -> Standing {
-        self.roles.load().standing()
-    }
-
-    /// T1: where a key that is online also meets the threshold of a role that may sign layouts.
-    pub fn separation(&self, layout_roles: &BTreeSet<RoleChain>) -> BTreeSet<NoSeparation> {
-        separation(&self.trusted, &self.roles(), layout_roles)
-    }
 }
 
 /// Why a repository has nothing to judge by.

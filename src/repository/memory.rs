@@ -17,7 +17,10 @@ use tokio::sync::watch;
 
 pub(super) use self::decide::equivocation;
 use self::decide::{Decision, decide};
-use super::live::{Error, Generation, Repository};
+use super::{
+    generation::Generation,
+    live::{Error, Repository},
+};
 use crate::tuf::{self, Delegated, MemoryFault, Remembered, Stored, Trusted, codec::CodecError};
 
 /// Where what is remembered of one repository is kept.

@@ -9,6 +9,7 @@ mod aside;
 mod background;
 pub mod bundle;
 pub mod credentials;
+mod generation;
 pub mod layers;
 mod live;
 pub mod memory;
@@ -17,4 +18,5 @@ pub mod store;
 mod supply;
 pub mod transport;
 
-pub use live::{Error as RepositoryError, Generation, Lapsed, Repository};
+pub use generation::Generation;
+pub use live::{Error as RepositoryError, Lapsed, Repository};

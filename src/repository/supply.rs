@@ -7,8 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     aside::{aside, turn},
+    generation::Generation,
     layers::Layers,
-    live::{Error, Generation, Repository},
+    live::{Error, Repository},
 };
 use crate::{
     evidence::{Judgement, Need, Progress, RepositoryName, View},
@@ -16,7 +17,7 @@ use crate::{
         Descriptor,
         layer::{Layer, LayerFault},
     },
-    tuf::{self, Delegated, Lookup, RoleRequest, TargetFile, TargetPath},
+    tuf::{self, Delegated, LoadedRole, Lookup, RoleRequest, TargetFile, TargetPath},
 };
 
 /// Rounds of "needs, fetch, judge again" that one judgement may take: delegations deep times lists of lists.
@@ -31,6 +32,8 @@ struct Evidence {
     repository: RepositoryName,
     generation: Arc<Generation>,
     roles: Arc<Delegated>,
+    /// The roles that were read for it. Else those of many judgements at once would push each other out.
+    loaded: Vec<LoadedRole>,
     files: BTreeMap<TargetPath, Arc<[u8]>>,
     layers: BTreeMap<Descriptor, Result<Arc<Layer>, LayerFault>>,
 }
@@ -105,6 +108,7 @@ impl Repository {
             repository: self.name.clone(),
             generation: generation.clone(),
             roles: generation.roles(),
+            loaded: Vec::new(),
             files: BTreeMap::new(),
             layers: BTreeMap::new(),
         }
@@ -129,8 +133,9 @@ impl Repository {
             self.load_roles(generation, roles, now, deadline),
             futures::future::try_join_all(targets.iter().map(|target| self.file(generation, target, deadline))),
         );
-        let ((), bodies) = fetched.await?;
-        evidence.roles = generation.roles();
+        let (loaded, bodies) = fetched.await?;
+        evidence.loaded.extend(loaded);
+        evidence.roles = with(generation.roles(), &evidence.loaded);
         evidence.files.extend(targets.iter().map(|target| target.path.clone()).zip(bodies));
         if wanted.is_empty() {
             return Ok(deadline);
@@ -158,9 +163,10 @@ impl Repository {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Lookup, Error> {
+        let mut loaded = Vec::new();
         for _ in 0..MAX_ROUNDS {
-            match generation.trusted.lookup(&generation.roles(), path, now)? {
-                Lookup::Needs(request) => self.load_roles(generation, vec![*request], now, deadline).await?,
+            match generation.trusted.lookup(&with(generation.roles(), &loaded), path, now)? {
+                Lookup::Needs(request) => loaded.push(self.load_role(generation, &request, now, deadline).await?),
                 found => return Ok(found),
             }
         }
@@ -173,39 +179,47 @@ impl Repository {
         requests: Vec<RoleRequest>,
         now: Timestamp,
         deadline: Instant,
-    ) -> Result<(), Error> {
-        if requests.is_empty() {
-            return Ok(());
+    ) -> Result<Vec<LoadedRole>, Error> {
+        let loads = requests.iter().map(|request| self.load_role(generation, request, now, deadline));
+        futures::future::try_join_all(loads).await
+    }
+
+    /// One delegated role, read once for all reviews that want it at the same time.
+    async fn load_role(
+        &self,
+        generation: &Generation,
+        request: &RoleRequest,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<LoadedRole, Error> {
+        let _alone = generation.alone(request, deadline).await?;
+        if let Some(loaded) = generation.roles().loaded(request) {
+            return Ok(loaded);
         }
-        // One at a time for all reviews: whoever waited finds the role loaded.
-        let alone = timeout_at(deadline, generation.loading.lock()).await;
-        let _alone = alone.map_err(|_| Error::NotYet)?;
-        for request in requests {
-            let mut roles = Delegated::clone(&generation.roles());
-            if roles.holds(&request) {
-                continue;
-            }
-            let cached = match &self.store {
-                Some(store) => store.metadata(&request.file_name, request.fetch.max_bytes).await,
-                None => None,
-            };
-            let supplied =
-                cached.is_some_and(|bytes| roles.supply(&generation.trusted, &request, &held(bytes), now).is_ok());
-            if !supplied {
-                let verify = |bytes: Vec<u8>| {
-                    let bytes = held(bytes);
-                    roles.supply(&generation.trusted, &request, &bytes, now).map(|()| bytes)
-                };
-                let fetched =
-                    self.transport.fetch_verified(&request.fetch, deadline, verify, |cause| request.failed(cause));
-                let bytes = fetched.await?;
+        let cached = match &self.store {
+            Some(store) => store.metadata(&request.file_name, request.fetch.max_bytes).await,
+            None => None,
+        };
+        let verify = |bytes: Vec<u8>| {
+            let bytes = held(bytes);
+            request.verify(&generation.trusted, &bytes, now).map(|role| (role, bytes))
+        };
+        let role = match cached.map(verify) {
+            Some(Ok((role, _))) => role,
+            _ => {
+                let failed = |cause| request.failed(cause);
+                let (role, bytes) = self.transport.fetch_verified(&request.fetch, deadline, verify, failed).await?;
                 if let Some(store) = &self.store {
+                    // Who finds the folder locked looks again after a pause; here it is known when it is free.
+                    let writing = timeout_at(deadline, generation.writing.lock()).await;
+                    let _writing = writing.map_err(|_| Error::NotYet)?;
                     store.writer(deadline).await?.put(&request.file_name, bytes).await?;
                 }
+                role
             }
-            generation.roles.store(Arc::new(roles));
-        }
-        Ok(())
+        };
+        generation.add(&role);
+        Ok(role)
     }
 
     /// One target file, verified by all its hashes and its length (TUF 5.7).
@@ -238,6 +252,16 @@ impl Repository {
         }
         Ok(bytes.into())
     }
+}
+
+/// The roles with those that were let go meanwhile.
+fn with(roles: Arc<Delegated>, loaded: &[LoadedRole]) -> Arc<Delegated> {
+    if loaded.iter().all(|role| roles.has(role)) {
+        return roles;
+    }
+    let mut roles = Arc::unwrap_or_clone(roles);
+    loaded.iter().for_each(|role| roles.add_back(role));
+    Arc::new(roles)
 }
 
 /// Bytes that are held for long: whoever reads files and answers takes more memory than they need.
@@ -362,8 +386,11 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_beyond_their_deadline_for_a_role_that_another_review_fetches() {
         let (_temp, repository, generation, now) = read().await;
-        let _another = generation.loading.lock().await;
         let path = TargetPath::from("registry.example/team/app:1.0".to_owned());
+        let Lookup::Needs(request) = generation.trusted.lookup(&generation.roles(), &path, now).unwrap() else {
+            panic!("it lacks nothing");
+        };
+        let _another = generation.alone(&request, Instant::now()).await.unwrap();
         let deadline = Instant::now() + Duration::from_millis(20);
         let lookup = repository.lookup(&generation, &path, now, deadline);
         let answer = tokio::time::timeout(Duration::from_secs(20), lookup).await.expect("it still waits");

@@ -14,6 +14,7 @@ use super::{
     Error, FetchError, FetchRequest,
     check::{role_request, verify_targets},
     error::What,
+    limits::Limits,
     lookup::{Loaded, Visit},
     metadata::{DelegatedRole, MetaFile, Targets},
     name::{Role, RoleChain},
@@ -74,7 +75,15 @@ impl Entry {
     fn is_whole_leaf(&self) -> bool {
         self.whole.as_ref().is_some_and(|file| file.delegations.is_none())
     }
+
+    fn is_the_same(&self, other: &Self) -> bool {
+        self.delegator == other.delegator && self.listed == other.listed && self.visit == other.visit
+    }
 }
+
+/// A delegated role that was verified and is held whole.
+#[derive(Debug, Clone)]
+pub struct LoadedRole(Entry);
 
 /// A delegated role that a lookup needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +100,28 @@ pub struct RoleRequest {
 }
 
 impl RoleRequest {
+    /// The role, if these bytes are what the lookup under `trusted` asked for.
+    ///
+    /// # Errors
+    /// They are not: TUF 5.6.2 to 5.6.5, for a delegated role (5.6.7).
+    pub fn verify(&self, trusted: &Trusted, bytes: &FileBytes, now: Timestamp) -> Result<LoadedRole, Error> {
+        let (delegator_chain, delegator) = &self.delegator;
+        let authority = Authority {
+            role: &Role::Targets(delegator_chain.clone()),
+            version: delegator.version,
+            keys: &self.role.keys,
+            signers: &self.role.signers,
+        };
+        let role = Role::Targets(self.chain.clone());
+        let file = verify_targets(&role, bytes, &self.listed, authority, now, &trusted.settings)?;
+        Ok(LoadedRole(Entry {
+            delegator: delegator.sha256,
+            listed: self.listed.clone(),
+            visit: Arc::new(Visit::of(self.chain.clone(), &file)),
+            whole: Some(Arc::new(file)),
+        }))
+    }
+
     /// The error that a failed fetch of this role is. It ends the lookup: a role that cannot be read is not absent.
     pub fn failed(&self, cause: FetchError) -> Error {
         Error::fetching(What::Role(Role::Targets(self.chain.clone())), cause)
@@ -107,27 +138,29 @@ impl Delegated {
         bytes: &FileBytes,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let (delegator_chain, delegator) = &request.delegator;
-        let authority = Authority {
-            role: &Role::Targets(delegator_chain.clone()),
-            version: delegator.version,
-            keys: &request.role.keys,
-            signers: &request.role.signers,
-        };
-        let role = Role::Targets(request.chain.clone());
-        let file = verify_targets(&role, bytes, &request.listed, authority, now, &trusted.settings)?;
-        let entry = Entry {
-            delegator: delegator.sha256,
-            listed: request.listed.clone(),
-            visit: Arc::new(Visit::of(request.chain.clone(), &file)),
-            whole: Some(Arc::new(file)),
-        };
+        self.add(request.verify(trusted, bytes, now)?, &trusted.settings.limits);
+        Ok(())
+    }
+
+    /// Keeps a role that was verified.
+    pub fn add(&mut self, LoadedRole(entry): LoadedRole, limits: &Limits) {
         // Before it is there: it is needed now.
         if entry.is_whole_leaf() {
-            self.make_room(trusted.settings.limits.leaf_roles);
+            self.make_room(limits.leaf_roles);
         }
         self.insert(entry);
-        Ok(())
+    }
+
+    /// Whether this role is held whole, or another one in its place.
+    pub fn has(&self, LoadedRole(entry): &LoadedRole) -> bool {
+        self.get(&entry.visit.chain).is_some_and(|held| held.whole.is_some() || !held.is_the_same(entry))
+    }
+
+    /// Holds this role whole again, if nothing else has come in its place.
+    pub fn add_back(&mut self, role: &LoadedRole) {
+        if !self.has(role) {
+            self.insert(role.0.clone());
+        }
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -170,11 +203,11 @@ impl Delegated {
         self.parts.values().flat_map(|part| part.iter()).collect()
     }
 
-    /// Whether the role that a lookup needed has been loaded since.
-    pub fn holds(&self, request: &RoleRequest) -> bool {
-        self.get(&request.chain)
-            .filter(|entry| entry.whole.is_some())
-            .is_some_and(|entry| entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed)
+    /// The role that a lookup needed, if it has been loaded since.
+    pub fn loaded(&self, request: &RoleRequest) -> Option<LoadedRole> {
+        let entry = self.get(&request.chain).filter(|entry| entry.whole.is_some())?;
+        let is_it = entry.delegator == request.delegator.1.sha256 && entry.listed == request.listed;
+        is_it.then(|| LoadedRole(entry.clone()))
     }
 
     /// How many roles are held, whole or not.

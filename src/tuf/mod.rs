@@ -31,7 +31,7 @@ mod verify;
 mod workflow;
 
 pub use current::root_version;
-pub use delegated::{Delegated, RoleRequest, Standing};
+pub use delegated::{Delegated, LoadedRole, RoleRequest, Standing};
 pub use error::{Error, What};
 pub use fetch::{FetchError, FetchRequest};
 pub use limits::{Floors, Limits, Settings};

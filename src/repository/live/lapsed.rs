@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Error, Generation, Repository, same_files};
+use super::{Error, Repository, same_files};
+use crate::repository::Generation;
 use crate::tuf::{self, Delegated, Role, Stored, Trusted};
 
 /// All that was ever verified of a repository, where nothing fresh can be had and nothing else speaks against it

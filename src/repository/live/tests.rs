@@ -2,19 +2,29 @@
 
 mod disk;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use jiff::SignedDuration;
 
 use super::*;
 use crate::{
-    evidence::{Need, Progress},
-    publish::{Document, NewFile, Plan, Publisher, Side, SigningKey},
+    evidence::{Need, Progress, View},
+    publish::{Bins, Document, NewFile, NewRole, Plan, Publisher, Side, SigningKey, metadata::Scope},
     repository::transport::{Access, Locations},
+    tuf::{Lookup, TargetPath},
 };
 
 fn now() -> Timestamp {
     "2030-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn client(url: &reqwest::Url, root: Vec<u8>, settings: Settings) -> Repository {
+    let transport = Transport::open(&Locations::below(url.as_str()), &Access::default()).unwrap();
+    Repository::new("acme".parse().unwrap(), root, settings, transport, None).unwrap()
 }
 
 /// A repository in a folder, and a client of it without a disk.
@@ -33,9 +43,7 @@ impl Folder {
         publisher.commit().unwrap();
         let root = fs::read(temp.path().join("metadata/1.root.json")).unwrap();
         let url = reqwest::Url::from_directory_path(temp.path()).unwrap();
-        let transport = Transport::open(&Locations::below(url.as_str()), &Access::default()).unwrap();
-        let name = "acme".parse().unwrap();
-        let client = Repository::new(name, root.clone(), Settings::default(), transport, None).unwrap();
+        let client = client(&url, root.clone(), Settings::default());
         Self { temp, root, client }
     }
 
@@ -244,6 +252,96 @@ async fn roles_that_count_no_longer_are_let_go_with_the_set() {
     assert_eq!(loaded().await, (1, 1), "it has not changed");
     folder.publish(|publisher| publisher.renew("images").unwrap());
     assert_eq!(loaded().await, (0, 1));
+}
+
+/// Bins, and a client that holds one of them whole.
+async fn of_bins() -> (Folder, Repository, Arc<Generation>) {
+    let folder = Folder::new();
+    folder.publish(|publisher| {
+        let bin = NewRole {
+            name: "bin".to_owned(),
+            parent: "images".to_owned(),
+            scope: Scope::everything(),
+            terminating: true,
+            threshold: 1,
+            validity: SignedDuration::from_hours(24),
+        };
+        let key = SigningKey::ed25519_from_seed([1; 32]);
+        publisher.delegate_bins(&bin, Bins::HashPrefixes(16), Side::Online, vec![key]).unwrap();
+    });
+    let settings = Settings { limits: Limits { leaf_roles: 1, ..Limits::default() }, ..Settings::default() };
+    let url = reqwest::Url::from_directory_path(folder.temp.path()).unwrap();
+    let client = client(&url, folder.root.clone(), settings);
+    let generation = client.refresh(now()).await.unwrap();
+    (folder, client, generation)
+}
+
+/// What a search for these paths lacks.
+fn lacking(view: &View<'_>, paths: &[TargetPath]) -> Vec<Need> {
+    let sought = paths.iter().map(|path| view.trusted.lookup(view.roles, path, now()).unwrap());
+    sought
+        .filter_map(|sought| if let Lookup::Needs(request) = sought { Some(Need::Role(request)) } else { None })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_read_for_a_judgement_stays_with_it_though_others_push_it_out() {
+    let (_folder, client, generation) = of_bins().await;
+    let paths: Vec<TargetPath> = (0..100).map(|number| format!("file-{number}").into()).collect();
+    let rounds = std::cell::RefCell::new(Vec::new());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let looked = client.look(None, &generation, now(), deadline, |view| {
+        let needs = lacking(&view, &paths);
+        rounds.borrow_mut().push(needs.len());
+        Progress::<()>::Needs(needs)
+    });
+    assert_eq!(looked.await.unwrap_err().code(), "internal/failure", "it never ends");
+    // The role that delegates to the bins, then the bins.
+    let rounds = rounds.into_inner();
+    assert!(rounds.starts_with(&[100, 100, 0]) && rounds.iter().sum::<usize>() == 200, "{rounds:?}");
+    assert_eq!(generation.roles().len(), 17, "each was read once, and is known to all");
+    let whole = |path| matches!(generation.trusted.lookup(&generation.roles(), path, now()), Ok(Lookup::Absent { .. }));
+    assert!(!paths.iter().all(whole), "one of them is held whole");
+}
+
+/// A web server over a repository, which answers to nobody who asks for bins before so many others have asked, too. It
+/// counts who asks for them.
+fn together(folder: &Folder, others: usize) -> (reqwest::Url, Arc<AtomicUsize>) {
+    let (root, asked) = (folder.temp.path().to_owned(), Arc::new(AtomicUsize::new(0)));
+    let (counted, barrier) = (asked.clone(), Arc::new(tokio::sync::Barrier::new(others + 1)));
+    let answer = move |request: axum::extract::Request| {
+        let (path, counted, barrier) = (request.uri().path().to_owned(), counted.clone(), barrier.clone());
+        let file = fs::read(root.join(path.trim_start_matches('/')));
+        async move {
+            if path.contains(".bin-") {
+                counted.fetch_add(1, Ordering::SeqCst);
+                barrier.wait().await;
+            }
+            file.map_err(|_| axum::http::StatusCode::NOT_FOUND)
+        }
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let app = axum::Router::new().fallback(answer).into_make_service();
+    tokio::spawn(axum_server::from_tcp(listener).unwrap().serve(app));
+    (url, asked)
+}
+
+#[tokio::test]
+async fn roles_are_read_side_by_side_and_each_once_for_all_who_want_it() {
+    let (folder, ..) = of_bins().await;
+    let (url, asked) = together(&folder, 2);
+    let client = client(&url, folder.root.clone(), Settings::default());
+    let generation = client.refresh(now()).await.unwrap();
+    // Whose bins are of three locks.
+    let paths = ["a", "c", "d"].map(TargetPath::from);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let all = (0..5).flat_map(|_| &paths).map(|path| client.lookup(&generation, path, now(), deadline));
+    for found in futures::future::join_all(all).await {
+        assert!(matches!(found, Ok(Lookup::Absent { .. })), "{found:?}");
+    }
+    assert_eq!((asked.load(Ordering::SeqCst), generation.roles().len()), (3, 4));
 }
 
 #[tokio::test]
