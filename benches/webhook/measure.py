@@ -136,9 +136,9 @@ class Bench:
         port = free_port()
         return Process([self.servers, "null", f"127.0.0.1:{port}", folder / "tls"], port, folder / "null.log")
 
-    def files(self, folder):
+    def files(self, folder, kind="files"):
         port = free_port()
-        return Process([self.servers, "files", f"127.0.0.1:{port}", folder / "repository"], port, folder / "files.log")
+        return Process([self.servers, kind, f"127.0.0.1:{port}", folder / "repository"], port, folder / "files.log")
 
     def load(self, server, folder, **options):
         options["null"] = int(not isinstance(server, Webhook))
@@ -248,6 +248,7 @@ def cold(bench):
     bench.say("### Images that were not judged before")
     bench.say()
     several(bench)
+    far(bench)
     one_by_one(bench)
     beside(bench)
     storm(bench)
@@ -255,19 +256,36 @@ def cold(bench):
 
 def several(bench):
     """By how many there are in a Pod, and how many Pods come at once."""
-    folder, rows, begin = bench.project(MANY[0], **MANY[1]), [], 1
+    folder = bench.project(MANY[0], **MANY[1])
     with Webhook(bench, folder) as ours:
-        bench.load(ours, folder, pods=1)
-        # Together they name fewer images than there are, each once.
-        for images, pods in ((1, 400), (10, 64), (100, 32)):
-            for connections in CONNECTIONS:
-                got = bench.load(ours, folder, **{"from": begin, "pods": pods, "images": images, "connections": connections})
-                begin += pods * min(images, 64)
-                rows.append([images, connections, *figures(got), f"{got['cpu'] / got['reviews'] * 1000:.1f}"])
+        # Together they name fewer images than there are.
+        rows = unknown(bench, folder, ours, ((1, 400), (10, 64), (100, 32)), CONNECTIONS)
     bench.say("Over TLS, in a repository of 10,000 images in 16,384 bins, in a folder. Nobody has asked about these images before; 100 are 64 "
               "different ones:")
     bench.say()
     bench.table(["images", "at once", "p50 ms", "p90 ms", "p99 ms", "reviews/s", "CPU ms a review"], rows)
+
+
+def far(bench):
+    """The same where each file takes a while."""
+    folder = bench.project(MANY[0], **MANY[1])
+    with bench.files(folder, "far") as files, Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as ours:
+        rows = unknown(bench, folder, ours, ((1, 64), (10, 32)), (1, 8))
+    bench.say("The same over HTTP, from a server that answers after 20 ms:")
+    bench.say()
+    bench.table(["images", "at once", "p50 ms", "p90 ms", "p99 ms", "reviews/s", "CPU ms a review"], rows)
+
+
+def unknown(bench, folder, ours, kinds, connections):
+    """Rows about images of which each is named once."""
+    rows, begin = [], 1
+    bench.load(ours, folder, pods=1)
+    for images, pods in kinds:
+        for at_once in connections:
+            got = bench.load(ours, folder, **{"from": begin, "pods": pods, "images": images, "connections": at_once})
+            begin += pods * min(images, 64)
+            rows.append([images, at_once, *figures(got), f"{got['cpu'] / got['reviews'] * 1000:.1f}"])
+    return rows
 
 
 def one_by_one(bench):

@@ -3,6 +3,7 @@
 //
 //	servers null ADDRESS TLS-DIR
 //	servers files ADDRESS DIR
+//	servers far ADDRESS DIR
 //	servers registry ADDRESS DIR
 package main
 
@@ -18,7 +19,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
+
+// What a round trip to a server that is far away takes.
+const far = 20 * time.Millisecond
 
 // As little of a review as a webhook can do with.
 type review struct {
@@ -69,6 +74,14 @@ func counting(files http.Handler) http.Handler {
 	})
 }
 
+// Each answer comes as late as if its server were far away.
+func late(files http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(far)
+		files.ServeHTTP(w, r)
+	})
+}
+
 // A registry of images that reads only: DIR/v2/… as it is asked for, and what a manifest is from itself.
 func registry(dir string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +114,7 @@ func registry(dir string) http.Handler {
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: servers null ADDRESS TLS-DIR | servers files ADDRESS DIR | servers registry ADDRESS DIR")
+		fmt.Fprintln(os.Stderr, "usage: servers null ADDRESS TLS-DIR | servers files|far|registry ADDRESS DIR")
 		os.Exit(2)
 	}
 	address, dir := os.Args[2], os.Args[3]
@@ -111,6 +124,8 @@ func main() {
 		log.Fatal(server.ListenAndServeTLS(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")))
 	case "files":
 		log.Fatal(http.ListenAndServe(address, counting(http.FileServer(http.Dir(dir)))))
+	case "far":
+		log.Fatal(http.ListenAndServe(address, counting(late(http.FileServer(http.Dir(dir))))))
 	case "registry":
 		log.Fatal(http.ListenAndServe(address, counting(registry(dir))))
 	default:
