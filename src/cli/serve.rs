@@ -12,7 +12,7 @@ use super::wiring::{self, Wired, namespaced, told_to_stop};
 use crate::{
     admission::CustomKind,
     certs::{Resolver, gather_randomness, server_config},
-    cluster::digests,
+    cluster::{connect, digests},
     server::{Health, Limits, NEXT_PATIENCE, Part, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
     verifier::{Budget, Verifier},
@@ -99,7 +99,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         let (namespace, name) = namespaced(digests)?;
         let client = match client {
             Some(client) => client,
-            None => kube::Client::try_default().await.context("the API server")?,
+            None => connect::client().await.context("the API server")?,
         };
         let verifier = verifier.clone();
         tasks.push(tokio::spawn(async move {

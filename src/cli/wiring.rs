@@ -22,7 +22,7 @@ use super::now;
 use crate::{
     cluster::{
         access::Access,
-        clock,
+        clock, connect,
         events::{Event, Events, Kind},
         memory::Objects,
         policies::{InForce, Keeper, Place},
@@ -189,7 +189,7 @@ async fn follow_policy(
         tasks.push(tokio::spawn(keeper.follow_file(LOOK, now)));
         return Ok((policies, Roots::Folder(args.roots.clone().unwrap_or(beside)), None));
     };
-    let client = kube::Client::try_default().await.context("the API server")?;
+    let client = connect::client().await.context("the API server")?;
     let (namespace, name) = namespaced(config_map)?;
     let (events, writer) = Events::new(client.clone(), &args.instance, metrics.clone());
     tasks.push(tokio::spawn(writer.run(now)));
