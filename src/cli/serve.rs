@@ -77,7 +77,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let resolver = Arc::new(Resolver::default());
     let certificate = certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?;
-    let Wired { world, mut tasks, cluster, client, changed: _ } = args.source.follow(&health, &metrics).await?;
+    let Wired { world, lack, mut tasks, cluster, client, changed: _ } = args.source.follow(&health, &metrics).await?;
     tasks.push(certificate);
 
     let settings = Settings { listen: args.listen, observe: args.health_listen, limits: Limits::default() };
@@ -108,8 +108,17 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     }
     let custom_kinds = args.custom_kinds.clone();
     let next_patience = NEXT_PATIENCE;
-    let webhook =
-        Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, next_patience, cluster });
+    let webhook = Arc::new(Webhook {
+        world,
+        lack,
+        verifier,
+        metrics,
+        pin,
+        custom_kinds,
+        policy_configmap,
+        next_patience,
+        cluster,
+    });
     let ended = server.run(webhook.entries(&settings.limits), stop).await;
     tasks.iter().for_each(JoinHandle::abort);
     if let Some(traces) = traces {

@@ -67,10 +67,7 @@ fn packets_that_are_lost_between_the_api_server_and_the_webhook_are_an_outage_un
         }
         scope.spawn(|| edit(&without_rules(&policy)));
         // Ours: the ConfigMap that is watched, what replicas remember together, and the clock.
-        logs(
-            &replica,
-            &["what replicas remember together could not be read or written", "the API server does not answer"],
-        );
+        logs(&replica, &["what replicas remember together could not be read or written", "trust/unread"]);
         logs(&replica, &["the policy cannot be watched", "timed out"]);
         logs(&replica, &["the API server's clock cannot be read"]);
     });
