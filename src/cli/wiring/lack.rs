@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_disk_is_refused_for_by_its_own_code_and_all_else_by_that_of_the_policy() {
-        let repository = RepositoryName::parse("acme").unwrap();
+        let repository: RepositoryName = "acme".parse().unwrap();
         let why = || "Permission denied (os error 13)".to_owned();
         let error = store::Error::Io { path: "/state/acme".into(), why: why() };
         let lack = Lack::from(Unbuilt::Store { repository: repository.clone(), error });

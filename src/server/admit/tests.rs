@@ -256,7 +256,9 @@ fn a_reference_of_a_megabyte_or_in_disguise_does_not_go_into_the_log_as_it_is() 
     let log = Log::default();
     let written = log.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || unset().tell(&request, Entry::Verify, &no_policy(&image_use)));
+    let webhook = unset();
+    let verdict = webhook.no_policy(&image_use);
+    tracing::subscriber::with_default(subscriber, || webhook.tell(&request, Entry::Verify, &verdict));
     let written = written.0.lock().unwrap();
     let line = std::str::from_utf8(&written).unwrap();
     assert!(line.contains("decided") && line.contains("202e"), "{line}");
