@@ -58,6 +58,7 @@ pub(crate) fn router(world: Arc<World>, metrics: Arc<Metrics>, limits: &Limits) 
     let world = Arc::new(ArcSwapOption::new(Some(world)));
     let webhook = Webhook {
         world,
+        lack: Arc::default(),
         verifier: Arc::new(Verifier::default()),
         metrics,
         pin: Pin::Pods,

@@ -17,6 +17,7 @@ use super::verify::local_world;
 use crate::{
     admission::LivePod,
     audit::{Auditor, Finding, Inventory, Report, pods},
+    cluster::connect,
     forecast::{Ending, Outlook, Supposing},
     verdict::{AdmittedBy, Class, Verdict, sanitise},
 };
@@ -82,7 +83,7 @@ pub fn run(args: Args, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<u8
         let pods = match &args.file {
             Some(file) => read_pods(file)?,
             None => {
-                let client = kube::Client::try_default().await.context("the API server")?;
+                let client = connect::client().await.context("the API server")?;
                 pods::list(client, args.namespace.as_deref()).await.context("the Pods of the cluster")?
             }
         };

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 use crate::{
     certs::client_config,
-    cluster::doctor::{Facts, Finding, Installation, Level, examine, gather},
+    cluster::{
+        connect,
+        doctor::{Facts, Finding, Installation, Level, examine, gather},
+    },
     verdict::sanitise_lines,
 };
 
@@ -49,7 +52,7 @@ enum Format {
 pub fn run(args: &Args, now: Timestamp, out: &mut impl Write) -> anyhow::Result<u8> {
     let installation = Installation { namespace: args.place.namespace.clone(), name: args.place.name.clone() };
     let findings = super::runtime()?.block_on(async {
-        let client = kube::Client::try_default().await.context("the API server")?;
+        let client = connect::client().await.context("the API server")?;
         let facts = gather(&client, &installation, now).await?;
         let mut findings = examine(&facts, &installation);
         findings.push(answers(&facts, &installation).await);

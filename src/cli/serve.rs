@@ -12,7 +12,7 @@ use super::wiring::{self, Wired, namespaced, told_to_stop};
 use crate::{
     admission::CustomKind,
     certs::{Resolver, gather_randomness, server_config},
-    cluster::digests,
+    cluster::{connect, digests},
     server::{Health, Limits, NEXT_PATIENCE, Part, Pin, Server, Settings, Webhook},
     telemetry::Metrics,
     verifier::{Budget, Verifier},
@@ -77,7 +77,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let resolver = Arc::new(Resolver::default());
     let certificate = certificate::look_after(&args.certificate, &resolver, &health, &metrics).await?;
-    let Wired { world, mut tasks, cluster, client, changed: _ } = args.source.follow(&health, &metrics).await?;
+    let Wired { world, lack, mut tasks, cluster, client, changed: _ } = args.source.follow(&health, &metrics).await?;
     tasks.push(certificate);
 
     let settings = Settings { listen: args.listen, observe: args.health_listen, limits: Limits::default() };
@@ -99,7 +99,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         let (namespace, name) = namespaced(digests)?;
         let client = match client {
             Some(client) => client,
-            None => kube::Client::try_default().await.context("the API server")?,
+            None => connect::client().await.context("the API server")?,
         };
         let verifier = verifier.clone();
         tasks.push(tokio::spawn(async move {
@@ -108,8 +108,17 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     }
     let custom_kinds = args.custom_kinds.clone();
     let next_patience = NEXT_PATIENCE;
-    let webhook =
-        Arc::new(Webhook { world, verifier, metrics, pin, custom_kinds, policy_configmap, next_patience, cluster });
+    let webhook = Arc::new(Webhook {
+        world,
+        lack,
+        verifier,
+        metrics,
+        pin,
+        custom_kinds,
+        policy_configmap,
+        next_patience,
+        cluster,
+    });
     let ended = server.run(webhook.entries(&settings.limits), stop).await;
     tasks.iter().for_each(JoinHandle::abort);
     if let Some(traces) = traces {

@@ -61,7 +61,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let observer = Observer::bind(args.health_listen, Limits::default(), health.clone(), metrics.clone()).await?;
     tracing::info!(address = %observer.address(), "listening");
 
-    let Wired { world, changed, mut tasks, cluster: _, client: _ } = args.source.follow(&health, &metrics).await?;
+    let Wired { world, lack: _, changed, mut tasks, cluster: _, client: _ } =
+        args.source.follow(&health, &metrics).await?;
     let pods = Arc::new(Pods::new(args.except_namespace.iter().cloned().collect()));
     tasks.push(tokio::spawn(pods.clone().follow(client.clone())));
     let wrote = |object| {

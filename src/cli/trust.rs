@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     cluster::{
+        connect,
         memory::{Objects, ObjectsOf},
         roots::Roots,
         secrets::InNamespace,
@@ -102,7 +103,7 @@ struct Installation {
 
 impl Installation {
     async fn open(source: &Source) -> anyhow::Result<Self> {
-        let client = Client::try_default().await.context("the API server")?;
+        let client = connect::client().await.context("the API server")?;
         let Place { namespace, name } = &source.place;
         let (policy, files) = match &source.policy {
             Some(path) => {

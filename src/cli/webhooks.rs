@@ -7,7 +7,10 @@ use std::{fs, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 
 use super::wiring::namespaced;
-use crate::cluster::configurations::{Configurations, available, remove};
+use crate::cluster::{
+    configurations::{Configurations, available, remove},
+    connect,
+};
 
 /// What is to be done.
 #[derive(Debug, clap::Subcommand)]
@@ -67,5 +70,5 @@ async fn apply(args: &Apply) -> anyhow::Result<()> {
 }
 
 async fn client() -> anyhow::Result<kube::Client> {
-    kube::Client::try_default().await.context("the API server")
+    connect::client().await.context("the API server")
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission::{KINDS, KnownKind},
+    cluster::connect,
     verdict::sanitise,
 };
 
@@ -40,7 +41,7 @@ async fn ask(args: &Args, out: &mut impl Write) -> anyhow::Result<u8> {
     let (kind, name) = parse(&args.workload)?;
     let config = Config::infer().await.context("the API server")?;
     let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("the API server")?;
+    let client = connect::client_of(config).context("the API server")?;
     let resource =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(kind.group, kind.version, kind.kind), kind.resource);
     let workload = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource).get(name).await?;

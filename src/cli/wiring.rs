@@ -1,5 +1,6 @@
 //! What the commands that stay have in common: the policy, its repositories, and the signal to stop.
 
+mod lack;
 mod separation;
 
 use std::{
@@ -18,11 +19,12 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::lack::Lack;
 use super::now;
 use crate::{
     cluster::{
         access::Access,
-        clock,
+        clock, connect,
         events::{Event, Events, Kind},
         memory::Objects,
         policies::{InForce, Keeper, Place},
@@ -35,6 +37,7 @@ use crate::{
     server::{Cluster, Health, POLICY_KEY, Part},
     telemetry::{self, Metrics, metrics::LoadOutcome, traces::Traces},
     tuf,
+    verdict::Cause,
     verifier::{World, named_files},
 };
 
@@ -95,6 +98,8 @@ type Policies = InForce<Policy, policy::Error>;
 pub(super) struct Wired {
     /// The policy in force; none until there has been a good one.
     pub(super) world: Arc<ArcSwapOption<World>>,
+    /// Why there is none, as far as that is known.
+    pub(super) lack: Arc<ArcSwapOption<Cause>>,
     /// Rung when another policy is in force, and after each refresh of a repository.
     pub(super) changed: Arc<Notify>,
     /// The API server, where the policy comes from one.
@@ -135,7 +140,8 @@ impl Args {
             };
             tasks.push(tokio::spawn(clock::follow(client.clone(), now, told)));
         }
-        let (world, changed) = (Arc::new(ArcSwapOption::empty()), Arc::new(Notify::new()));
+        let (world, lack) = (Arc::new(ArcSwapOption::empty()), Arc::new(ArcSwapOption::empty()));
+        let changed = Arc::new(Notify::new());
         let builder = Builder {
             policies,
             roots,
@@ -144,6 +150,7 @@ impl Args {
             events,
             state: self.state.clone(),
             world: world.clone(),
+            lack: lack.clone(),
             changed: changed.clone(),
             health: health.clone(),
             metrics: metrics.clone(),
@@ -151,7 +158,7 @@ impl Args {
             trying: None,
         };
         tasks.push(tokio::spawn(builder.run()));
-        Ok(Wired { world, changed, cluster, client, tasks })
+        Ok(Wired { world, lack, changed, cluster, client, tasks })
     }
 }
 
@@ -189,7 +196,7 @@ async fn follow_policy(
         tasks.push(tokio::spawn(keeper.follow_file(LOOK, now)));
         return Ok((policies, Roots::Folder(args.roots.clone().unwrap_or(beside)), None));
     };
-    let client = kube::Client::try_default().await.context("the API server")?;
+    let client = connect::client().await.context("the API server")?;
     let (namespace, name) = namespaced(config_map)?;
     let (events, writer) = Events::new(client.clone(), &args.instance, metrics.clone());
     tasks.push(tokio::spawn(writer.run(now)));
@@ -236,6 +243,7 @@ struct Builder {
     events: Option<(Events, ObjectReference)>,
     state: Option<PathBuf>,
     world: Arc<ArcSwapOption<World>>,
+    lack: Arc<ArcSwapOption<Cause>>,
     changed: Arc<Notify>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -278,12 +286,12 @@ impl Builder {
         }
     }
 
-    async fn build(&self, policy: Arc<Policy>, current: Option<&World>) -> anyhow::Result<World> {
+    async fn build(&self, policy: Arc<Policy>, current: Option<&World>) -> Result<World, Lack> {
         let memories = self.memories.as_ref();
         if let Some(objects) = memories {
             for name in policy.repositories().keys() {
                 let known = objects.repository(name.as_str()).check().await;
-                known.map_err(|error| anyhow::anyhow!("[{}] repository {name}: {error}", error.code()))?;
+                known.map_err(|error| Lack::of_memory(name, &error))?;
             }
         }
         let mut files = BTreeMap::new();
@@ -344,12 +352,13 @@ impl Builder {
         }
     }
 
-    fn keep(&self, error: &anyhow::Error, kept: bool) {
+    fn keep(&self, error: &Lack, kept: bool) {
         let outcome = if kept { LoadOutcome::Kept } else { LoadOutcome::Missing };
         self.metrics.policy_loaded(outcome, now());
         tracing::error!(%error, kept, "the new policy cannot be put in force");
         if !kept {
             self.health.waiting(Part::Policy, error.to_string());
+            self.lack.store(Some(Arc::new(error.cause())));
         }
         if let Some((events, regarding)) = &self.events {
             events.write(Event {

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use kube::Client;
 
 use super::one;
+use crate::telemetry::causes;
 
 /// The key with the images, one a line, in order: `registry.example/team/app@sha256:…`.
 pub const KEY: &str = "digests";
@@ -20,7 +21,9 @@ pub async fn follow(client: Client, namespace: &str, name: &str, take: impl Fn(&
                 let list = map.and_then(|map| map.data?.remove(KEY)).unwrap_or_default();
                 take(&list);
             }
-            Err(error) => tracing::warn!(config_map = name, %error, "the digests in use cannot be watched"),
+            Err(error) => {
+                tracing::warn!(config_map = name, error = causes(&error), "the digests in use cannot be watched")
+            }
         }
     }
 }

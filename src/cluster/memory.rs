@@ -42,7 +42,7 @@ use crate::{
         memory::{Alert, Join, Kept, Memories, Memory, MemoryError},
         transport::between,
     },
-    telemetry::sanitise,
+    telemetry::{causes, sanitise},
     tuf::{
         Remembered,
         codec::{self, CodecError, Encoded, Head},
@@ -244,7 +244,11 @@ impl ObjectsOf {
                 let changed = match change {
                     Ok(map) => !map.as_ref().is_some_and(is_being_written),
                     Err(error) => {
-                        tracing::warn!(place, %error, "what replicas remember together cannot be watched");
+                        tracing::warn!(
+                            place,
+                            error = causes(&error),
+                            "what replicas remember together cannot be watched"
+                        );
                         false
                     }
                 };

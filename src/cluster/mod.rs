@@ -1,5 +1,6 @@
 //! What do we read from the API server, and what do we write there?
 //!
+//! How it is reached, and given up, is in [`connect`].
 //! The policy ([`policies`]) and the roots of trust ([`roots`]) come from ConfigMaps, or from files where there is no
 //! cluster; credentials for repositories are in Secrets ([`secrets`]); trouble that an administrator should see goes into Events ([`events`]).
 //! What all replicas remember of a repository together is in ConfigMaps ([`memory`]).
@@ -12,6 +13,7 @@
 pub mod access;
 pub mod clock;
 pub mod configurations;
+pub mod connect;
 pub mod digests;
 pub mod doctor;
 pub mod events;

@@ -20,7 +20,7 @@ use super::{
     events::{Event, Events, Kind},
     one,
 };
-use crate::telemetry::{Metrics, metrics::LoadOutcome};
+use crate::telemetry::{Metrics, causes, metrics::LoadOutcome};
 
 /// The policy in force.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ where
                 Ok(Some(map)) => text(map, &key),
                 Ok(None) => Err("there is no such ConfigMap".to_owned()),
                 Err(error) => {
-                    tracing::warn!(place = %self.place, %error, "the policy cannot be watched");
+                    tracing::warn!(place = %self.place, error = causes(&error), "the policy cannot be watched");
                     continue;
                 }
             };

@@ -34,6 +34,8 @@ const LOGGED_BYTES: usize = 1_024;
 pub struct Webhook {
     /// The policy in force with its repositories; none until there has been a good one.
     pub world: Arc<ArcSwapOption<World>>,
+    /// Why there is none, as far as that is known.
+    pub lack: Arc<ArcSwapOption<Cause>>,
     /// Judges images.
     pub verifier: Arc<Verifier>,
     /// Where decisions are counted.
@@ -147,8 +149,21 @@ impl Webhook {
     ) -> Vec<Verdict> {
         match world {
             Some(world) => self.judge(world, request, workload, call, now).await,
-            None => workload.uses.iter().map(no_policy).collect(),
+            None => workload.uses.iter().map(|image_use| self.no_policy(image_use)).collect(),
         }
+    }
+
+    fn no_policy(&self, image_use: &ImageUse) -> Verdict {
+        let unknown = || Cause::NoPolicy { reason: "none has loaded yet".to_owned() };
+        Refusal {
+            field: image_use.field.clone(),
+            reference: image_use.image.clone(),
+            digest: None,
+            rule: None,
+            context: Context::default(),
+            cause: self.lack.load().as_deref().cloned().unwrap_or_else(unknown),
+        }
+        .into()
     }
 
     fn tell_all(&self, request: &Request, entry: Entry, verdicts: &[Verdict]) {
@@ -300,18 +315,6 @@ fn question<'a>(
 /// A reference as it goes into the log: a real one has no more bytes, and a Pod may hold a megabyte.
 pub(super) fn logged(reference: &str) -> String {
     fit(reference, LOGGED_BYTES)
-}
-
-fn no_policy(image_use: &ImageUse) -> Verdict {
-    Refusal {
-        field: image_use.field.clone(),
-        reference: image_use.image.clone(),
-        digest: None,
-        rule: None,
-        context: Context::default(),
-        cause: Cause::NoPolicy { reason: "none has loaded yet".to_owned() },
-    }
-    .into()
 }
 
 #[cfg(test)]

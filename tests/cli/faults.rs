@@ -5,6 +5,8 @@ mod disk;
 mod kills;
 mod machine;
 mod memory;
+#[path = "../cluster/support/namespaces.rs"]
+mod namespaces;
 mod partition;
 mod repository;
 mod server;

@@ -1,5 +1,7 @@
 //! The API server that goes away or has another time, and objects that are taken away, under a replica that runs.
 
+mod partition;
+
 use std::thread;
 
 use jiff::SignedDuration;

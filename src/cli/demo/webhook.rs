@@ -70,6 +70,7 @@ impl Running {
         let address = server.address();
         let webhook = Webhook {
             world: Arc::new(ArcSwapOption::new(Some(world.clone()))),
+            lack: Arc::default(),
             verifier: Arc::new(Verifier::default()),
             metrics,
             pin: Pin::Pods,

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::{
     certs::{Resolver, files::Files, managed::Managed},
     cli::{now, wiring::namespaced},
-    cluster::serving::Serving,
+    cluster::{connect, serving::Serving},
     server::{Health, Part},
     telemetry::Metrics,
 };
@@ -70,7 +70,7 @@ pub(super) async fn look_after(
         return Ok(tokio::spawn(files.follow(LOOK, now)));
     };
     let (namespace, secret) = namespaced(secret)?;
-    let client = kube::Client::try_default().await.context("the API server")?;
+    let client = connect::client().await.context("the API server")?;
     let place = Serving { client, namespace, secret, configurations: args.webhook_configurations.clone() };
     let managed = Managed::new(place, args.tls_dns_name.clone(), resolver.clone(), metrics.clone());
     let (health, resolver) = (health.clone(), resolver.clone());

@@ -15,7 +15,7 @@ use super::{
     redirect::{Reach, Redirects},
     traffic::Traffic,
 };
-use crate::repository::credentials::Credentials;
+use crate::{repository::credentials::Credentials, telemetry::causes};
 
 /// With what a repository is approached.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +32,6 @@ pub struct Access {
     pub proxy: Option<String>,
 }
 
-/// How much of a library's account of a failed connection goes into a message.
-const MAX_CAUSE: usize = 300;
 /// How long an idle connection is kept: long enough for the files of one refresh, too short for a connection that
 /// died unseen to be found in the pool and to use up the next refresh's deadline.
 const IDLE: Duration = Duration::from_secs(15);
@@ -192,19 +190,4 @@ pub(super) fn authorities(
         }
     }
     Ok(roots)
-}
-
-/// An error and its sources on one line; the outermost alone ("error sending request") helps nobody.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let mut parts: Vec<String> = Vec::new();
-    for text in chain.map(ToString::to_string) {
-        // Many wrappers repeat the text of what they wrap.
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    let mut text = parts.join(": ");
-    text.truncate(text.floor_char_boundary(MAX_CAUSE));
-    text
 }

@@ -25,6 +25,7 @@ fn unset() -> Arc<Webhook> {
     let (world, pin) = (Arc::new(ArcSwapOption::empty()), Pin::Pods);
     Arc::new(Webhook {
         world,
+        lack: Arc::default(),
         verifier: Arc::default(),
         metrics: Arc::default(),
         pin,
@@ -55,6 +56,7 @@ async fn webhook_by(folder: &Path, pin: Pin, words: &str) -> Arc<Webhook> {
     let world = Arc::new(ArcSwapOption::from_pointee(world));
     Arc::new(Webhook {
         world,
+        lack: Arc::default(),
         verifier: Arc::default(),
         metrics: Arc::default(),
         pin,
@@ -132,6 +134,9 @@ async fn without_a_policy_every_image_is_refused_and_what_names_none_is_not() {
     let webhook = unset();
     let image = format!("registry.example/app@{DIGEST}");
     assert_eq!(refusal(&webhook, &pod(&image)).await, ("policy/not-in-force".to_owned(), 500));
+    let what = "repository acme: /state/acme: Not a directory (os error 20)".to_owned();
+    webhook.lack.store(Some(Arc::new(Cause::Store { code: "internal/store", what })));
+    assert_eq!(refusal(&webhook, &pod(&image)).await, ("internal/store".to_owned(), 500));
     let empty = review(("", "Pod", "pods"), "app", &json!({"spec": {"containers": []}}));
     assert_eq!(answer(&webhook, Entry::Verify, &empty).await["allowed"], true);
     // What brings the cluster up is left to the API server's `failurePolicy`.
@@ -251,7 +256,9 @@ fn a_reference_of_a_megabyte_or_in_disguise_does_not_go_into_the_log_as_it_is() 
     let log = Log::default();
     let written = log.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || unset().tell(&request, Entry::Verify, &no_policy(&image_use)));
+    let webhook = unset();
+    let verdict = webhook.no_policy(&image_use);
+    tracing::subscriber::with_default(subscriber, || webhook.tell(&request, Entry::Verify, &verdict));
     let written = written.0.lock().unwrap();
     let line = std::str::from_utf8(&written).unwrap();
     assert!(line.contains("decided") && line.contains("202e"), "{line}");

@@ -36,6 +36,7 @@ rules:
     let (events, writer) = Events::new(server.client(), "replica-1", Arc::default());
     let webhook = Webhook {
         world: Arc::new(ArcSwapOption::from_pointee(world)),
+        lack: Arc::default(),
         verifier: Arc::default(),
         metrics: Arc::default(),
         pin: Pin::Off,

@@ -1,8 +1,10 @@
 //! A disk that answers with errors, or not at all: strace has the kernel answer the running process that way.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -62,10 +64,15 @@ impl Drop for Injected {
 
 /// Over a repository that has not answered yet, so that nothing is on its disk.
 fn unread(dir: &Path, name: &str) -> (Server, Serving) {
+    unread_by(dir, name, "exec \"$@\"")
+}
+
+/// The same by a script that ends with `exec "$@"`.
+fn unread_by(dir: &Path, name: &str, script: &str) -> (Server, Serving) {
     let server = Server::start(&dir.join("kept/repository"));
     server.becomes(Fault::Silent);
     policy(dir, name, &server.url);
-    let serving = over(dir, name);
+    let serving = by(dir, name, script);
     // The folder is there by then.
     assert!(server.is_asked(0, || false));
     (server, serving)
@@ -73,8 +80,13 @@ fn unread(dir: &Path, name: &str) -> (Server, Serving) {
 
 /// By the policy of this name, with a disk of this name.
 fn over(dir: &Path, name: &str) -> Serving {
+    by(dir, name, "exec \"$@\"")
+}
+
+/// The same by a script that ends with `exec "$@"`.
+fn by(dir: &Path, name: &str, script: &str) -> Serving {
     let (policy, state) = (format!("kept/{name}.yaml"), dir.join(name).display().to_string());
-    Serving::in_namespaces(dir, "exec \"$@\"", &["--policy", &policy, "--state", &state])
+    Serving::in_namespaces(dir, script, &["--policy", &policy, "--state", &state])
 }
 
 #[tokio::test]
@@ -102,6 +114,105 @@ async fn a_disk_that_answers_with_errors_is_named_and_admits_nothing_until_it_do
         drop(fault);
         serving.recovers(&format!("{name}: {what}"), &good).await;
         serving.says(&bad, "[evidence/not-bound]").await;
+    }
+}
+
+/// Bytes that files of a process may have from now on, as prlimit writes it. The kernel refuses what is written beyond
+/// them, to files alone: strace knows files by their names, and those that are written have names that are drawn.
+fn may_write(serving: &Serving, bytes: &str) {
+    let pid = serving.pid().to_string();
+    // The limit that a process may raise again.
+    let ran = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs prlimit"]
+async fn a_disk_on_which_writes_end_in_the_middle_of_a_file_keeps_no_half_of_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().canonicalize().unwrap();
+    let (good, bad) = demo_of_both(&dir);
+    // Without the signal that would end it.
+    let (server, serving) = unread_by(&dir, "write", "trap '' XFSZ; exec \"$@\"");
+    // But for what is just being written.
+    let contents = || -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = files(&dir.join("write")).into_iter().filter(|file| !file.display().to_string().contains("/.new-"));
+        files.map(|file| (file.clone(), fs::read(&file).unwrap())).collect()
+    };
+    // The root that was handed out.
+    let before = contents();
+    may_write(&serving, "100");
+    server.becomes(Fault::None);
+    for image in [&good, &bad, &good] {
+        let answer = serving.says(image, "[internal/store]").await;
+        assert_eq!(answer["status"]["code"], 500, "{answer}");
+        assert!(answer["status"]["message"].as_str().unwrap().contains("os error 27"), "{answer}");
+    }
+    assert_eq!(contents(), before);
+    may_write(&serving, "unlimited");
+    serving.recovers("write: EFBIG in the middle of a file", &good).await;
+    serving.says(&bad, "[evidence/not-bound]").await;
+
+    // What is new is not in force either before it is kept, and what is known goes on.
+    may_write(&serving, "100");
+    serving.says(&good, "admitted").await;
+    let before = contents();
+    let digest = good.split_once('@').unwrap().1;
+    let ran = run(&dir, &["repo", "revoke", "kept/repository", digest, "--reason", "do not use"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    serving.fails_to_refresh().await;
+    serving.says(&good, "admitted").await;
+    assert_eq!(contents(), before);
+    may_write(&serving, "unlimited");
+    serving.becomes(&good, "[tuf/revoked]").await;
+}
+
+/// A folder of state that cannot be made: how that comes about, and what the system says.
+const UNMADE: [(&str, &str, &str); 3] = [
+    ("taken", "exec \"$@\"", "os error 20"),
+    // Nobody may write there, not even root without its right to.
+    ("forbidden", "exec setpriv --bounding-set=-dac_override,-dac_read_search \"$@\"", "os error 13"),
+    ("read-only", "mount -t tmpfs -o ro tmpfs read-only; exec \"$@\"", "os error 30"),
+];
+
+#[tokio::test]
+#[ignore = "needs to make namespaces"]
+async fn a_folder_of_state_that_cannot_be_made_is_named_and_is_made_when_it_can_be() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().canonicalize().unwrap();
+    let (good, bad) = demo_of_both(&dir);
+    fs::write(dir.join("taken"), "").unwrap();
+    fs::create_dir(dir.join("read-only")).unwrap();
+    fs::create_dir(dir.join("forbidden")).unwrap();
+    let mode = |mode| fs::set_permissions(dir.join("forbidden"), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o500);
+    for (name, script, why) in UNMADE {
+        let place = format!("file://{}/kept/repository", dir.display());
+        policy(&dir, name, &place);
+        let serving = by(&dir, name, script);
+        let folder = dir.join(name).join("acme").display().to_string();
+        for image in [&good, &bad] {
+            let answer = serving.says(image, "[internal/store]").await;
+            let message = answer["status"]["message"].as_str().unwrap();
+            assert_eq!(answer["status"]["code"], 500, "{name}: {answer}");
+            assert!(message.contains(&folder) && message.contains(why), "{name}: {answer}");
+        }
+        let page = serving.page("/readyz").await;
+        assert!(page.contains(&format!("policy: [internal/store] repository acme: {folder}: ")), "{name}: {page}");
+        assert!(page.contains(why), "{name}: {page}");
+        match name {
+            "taken" => fs::remove_file(dir.join(name)).unwrap(),
+            "forbidden" => mode(0o700),
+            _ => {
+                let mut inside = Command::new("nsenter");
+                inside.args(["--preserve-credentials", "--user", "--mount", "--target", &serving.pid().to_string()]);
+                let ran = inside.args(["mount", "-o", "remount,rw"]).arg(dir.join(name)).output().unwrap();
+                assert!(ran.status.success(), "{ran:?}");
+            }
+        }
+        serving.recovers(&format!("no folder of state: {name}"), &good).await;
+        serving.says(&bad, "[evidence/not-bound]").await;
+        serving.shows("/readyz", "ok").await;
     }
 }
 

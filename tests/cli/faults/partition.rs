@@ -1,16 +1,15 @@
 //! A network in which packets are lost: the webhook has one of its own, with one cable to its repository and one to
 //! whoever asks it. A cable that is pulled out at the far end loses everything and says nothing.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 use pratique::certs::issue::Authority;
 
-use super::server::{Fault, Server, policy};
+use super::{
+    namespaces::{is_inside, sh},
+    server::{Fault, Server, policy},
+};
 use crate::serving::{Serving, demo_of_both};
 
 /// Where the webhook listens.
@@ -35,27 +34,6 @@ cable() {
 cable reviews 192.0.2 02:00:00:00:01
 cable news 198.51.100 02:00:00:00:02
 ";
-
-fn sh(script: &str) {
-    let ran = Command::new("sh").args(["-euc", script]).output().unwrap();
-    assert!(ran.status.success(), "{script}: {ran:?}");
-}
-
-/// Whether this process is the one in namespaces of its own. The other one runs it and sees it pass.
-fn is_inside(test: &str) -> bool {
-    const INSIDE: &str = "PRATIQUE_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "--net"]).arg(std::env::current_exe().unwrap());
-    command.args(["--include-ignored", "--nocapture", "--exact", test]);
-    let ran = command.env(INSIDE, "yes").stdin(Stdio::null()).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    println!("{text}");
-    assert!(ran.status.success() && text.contains("1 passed"), "in namespaces of its own it fails");
-    false
-}
 
 /// The webhook in its network, whose certificate names it there.
 fn over(dir: &Path, policy: &str) -> Serving {

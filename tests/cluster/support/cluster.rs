@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     control_plane::{self, ADMIN, CONTROLLER_MANAGER},
     kubectl::Kubectl,
+    lab,
     pki::Authority,
     process::Process,
     wait,
@@ -116,9 +117,9 @@ impl Cluster {
 
     fn start() -> Self {
         let programs = control_plane::programs(&["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"]);
-        let (directory, lock) = control_plane::directory("cluster");
+        let (directory, lock) = control_plane::directory(lab::kind());
         let authority = Authority::new();
-        control_plane::write_files(&directory, &authority, &[]);
+        control_plane::write_files(&directory, &authority, &[lab::api()]);
         let ApiServer { etcd, process, port, admin, .. } = ApiServer::start(&programs, &directory, &authority, "");
         // Started before the API server is ready, it would wait longer.
         let controllers = start_controllers(&programs, &directory, &authority, port);
@@ -185,7 +186,7 @@ impl ApiServer {
         let (store, port) = (free_port(), free_port());
         let data = format!("etcd-{store}");
         let mut etcd = start(programs, "etcd", directory, &control_plane::etcd(&data, store));
-        let args = control_plane::api_server(store, "127.0.0.1", port)
+        let args = control_plane::api_server(store, lab::api(), port)
             + " --endpoint-reconciler-type=none --authorization-mode=RBAC "
             + flags;
         let mut process = start(programs, "kube-apiserver", directory, &args);
@@ -209,7 +210,7 @@ fn start_controllers(programs: &Path, directory: &Path, authority: &Authority, a
 }
 
 fn address(api: u16) -> String {
-    format!("https://127.0.0.1:{api}")
+    format!("https://{}:{api}", lab::api())
 }
 
 fn start(programs: &Path, name: &str, directory: &Path, args: &str) -> Process {

@@ -9,7 +9,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, kubectl::Kubectl, objects, wait};
+use super::{cluster::Cluster, kubectl::Kubectl, lab, objects, wait};
 
 /// The namespaces of a test, in the places of those that the manifests name.
 #[derive(Debug, Clone)]
@@ -208,5 +208,6 @@ fn narrow(expressions: &mut Value, place: &Place) {
 
 fn redirect(client: &mut Value, port: u16, ca: &str) {
     let path = client["service"]["path"].as_str().unwrap();
-    *client = json!({"url": format!("https://127.0.0.1:{port}{path}"), "caBundle": BASE64_STANDARD.encode(ca)});
+    *client =
+        json!({"url": format!("https://{}:{port}{path}", lab::webhook()), "caBundle": BASE64_STANDARD.encode(ca)});
 }

@@ -15,6 +15,7 @@ use super::{
     cluster::{Cluster, free_port},
     deploy::{self, Place, Webhooks},
     kubectl::Kubectl,
+    lab,
     process::Process,
     wait,
 };
@@ -180,8 +181,8 @@ impl Settings {
     fn args(&self, port: u16, health: u16, folder: &Path) -> Vec<String> {
         let mut args = vec![
             "serve".to_owned(),
-            format!("--listen=127.0.0.1:{port}"),
-            format!("--health-listen=127.0.0.1:{health}"),
+            format!("--listen={}:{port}", lab::webhook()),
+            format!("--health-listen={}:{health}", lab::probes()),
             format!("--state={}", folder.join("state").display()),
             format!("--pin={}", self.pin),
         ];
@@ -294,7 +295,7 @@ impl Server {
         let folder = cluster.folder(&format!("webhook-{name}"));
         fs::create_dir_all(folder.join("tls")).unwrap();
         fs::create_dir_all(folder.join("state")).unwrap();
-        cluster.authority().server(&["127.0.0.1"], &folder.join("tls/tls.crt"), &folder.join("tls/tls.key"));
+        cluster.authority().server(&[lab::webhook()], &folder.join("tls/tls.crt"), &folder.join("tls/tls.key"));
         folder
     }
 
@@ -330,9 +331,11 @@ impl Server {
             Source::File(_) => None,
             Source::ConfigMaps { kubeconfig, .. } => Some(("KUBECONFIG", kubeconfig.as_os_str())),
         };
+        let (program, before) = lab::there().split_first().unwrap();
+        let args = settings.args(port, health, folder);
         let process = Process::start(
-            Path::new(env!("CARGO_BIN_EXE_pratique")),
-            settings.args(port, health, folder),
+            Path::new(program),
+            before.iter().map(ToString::to_string).chain([env!("CARGO_BIN_EXE_pratique").to_owned()]).chain(args),
             env.as_slice(),
             folder,
             &folder.join("log"),
@@ -349,7 +352,7 @@ pub(crate) fn config_map(name: &str, key: &str, text: &str) -> Value {
 /// The body of a page on a port of this machine, if its status is 200.
 pub(crate) fn get(port: u16, path: &str) -> Result<String, String> {
     let ask = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        let mut stream = TcpStream::connect((lab::probes(), port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
