@@ -105,7 +105,8 @@ fn make(folder: &Path, words: &BTreeMap<&str, usize>) {
     fs::copy(folder.join("repository/metadata/1.root.json"), folder.join("acme.root.json")).unwrap();
     let (now, week) = (Timestamp::now(), SignedDuration::from_hours(24 * 7));
     let authority = Authority::generate("benchmark", now, week).unwrap();
-    let pair = authority.issue(&["127.0.0.1".to_owned()], now, week).unwrap();
+    // The second is where api_server.py has webhooks listen.
+    let pair = authority.issue(&["127.0.0.1", "192.0.2.2"].map(str::to_owned), now, week).unwrap();
     fs::write(folder.join("tls/ca.crt"), authority.certificate()).unwrap();
     fs::write(folder.join("tls/tls.crt"), &pair.certificate).unwrap();
     fs::write(folder.join("tls/tls.key"), &pair.key).unwrap();

@@ -3,6 +3,9 @@
 
 api_server.py [--rounds N] [--seconds N] [--peers PROGRAM] [--write PAGE] BUILT PRATIQUE CLIENT SERVERS KUBERNETES
 
+It runs in a network of its own, where measure.ELSEWHERE is an address: to what is on loopback an API server speaks HTTP/2, to all other
+webhooks HTTP/1.1.
+
 KUBERNETES is a folder with etcd, kube-apiserver and kubectl; the others are those of measure.py. Each webhook is asked about
 one namespace of the same API server, and rounds go through all of them by turns. With --peers also sigstore's
 policy-controller, whose program is given, verifies the image, with a signature in place of the supply chain.
@@ -105,7 +108,7 @@ class ApiServer:
             for entry in entries:
                 path = entry["clientConfig"]["service"]["path"]
                 bundle = base64.b64encode((self.tls / "ca.crt").read_bytes()).decode()
-                entry["clientConfig"] = {"url": f"https://127.0.0.1:{port}{path}", "caBundle": bundle}
+                entry["clientConfig"] = {"url": f"https://{measure.ELSEWHERE}:{port}{path}", "caBundle": bundle}
                 entry["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": name}}
             configuration["webhooks"] = entries
             kind = configuration["kind"].lower() + "s"
@@ -174,8 +177,8 @@ def through(bench, args):
     """Everything that is measured, in one run."""
     folder = bench.project("hundred", images=64)
     with ApiServer(args.kubernetes.resolve(), bench.built / "api-server", folder / "tls") as api, \
-            bench.files(folder) as files, bench.null(folder) as null, \
-            measure.Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as webhook:
+            bench.files(folder) as files, bench.null(folder, measure.ELSEWHERE) as null, \
+            measure.Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}", host=measure.ELSEWHERE) as webhook:
         cases = installed(api, webhook, null)
         peer = None
         if args.peers:
@@ -239,7 +242,7 @@ def unknown(bench, api, folder, files, others, rounds):
     for number in range(rounds):
         namespace = f"prod-unknown-{number}"
         api.namespace(namespace)
-        with measure.Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as webhook:
+        with measure.Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}", host=measure.ELSEWHERE) as webhook:
             api.install(namespace, webhook.port, [validating])
             # Once the API server asks about it, the one image is known to it.
             warm = Case("pratique", namespace, webhook)

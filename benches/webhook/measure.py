@@ -9,6 +9,7 @@ BUILT is a folder for what is made. CLIENT is the benchmark `webhook`, SERVERS t
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -25,6 +26,8 @@ BEGIN, END = "<!-- benches/webhook/run -->", "<!-- until here -->"
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = (1, 8, 32)
 IMAGES = (1, 10, 100)
+# Where webhooks listen whose API server is to take them for others than those on its own machine.
+ELSEWHERE = "192.0.2.2"
 # What was published is expired after a week.
 FRESH = 5 * 24 * 3600
 
@@ -38,12 +41,12 @@ def free_port():
 class Process:
     """A program that is ended with the block, and what the kernel says of it."""
 
-    def __init__(self, command, port, log):
+    def __init__(self, command, port, log, host="127.0.0.1"):
         self.log = open(log, "wb")
         self.began = time.perf_counter()
         self.child = subprocess.Popen([str(word) for word in command], stdout=self.log, stderr=subprocess.STDOUT)
         self.port = port
-        self.listens = self.wait(lambda: socket.create_connection(("127.0.0.1", port)).close())
+        self.listens = self.wait(lambda: socket.create_connection((host, port)).close())
 
     def wait(self, attempt, seconds=30):
         """Milliseconds from the start of the process until an attempt does not fail."""
@@ -79,14 +82,14 @@ class Process:
 class Webhook(Process):
     """`pratique serve` over a folder that the client made."""
 
-    def __init__(self, bench, folder, state=None, url=None, rules=0):
+    def __init__(self, bench, folder, state=None, url=None, rules=0, host="127.0.0.1"):
         bench.client("policy", folder, url or f"file://{folder}/repository", rules)
         port, self.observed = free_port(), free_port()
-        command = [bench.pratique, "serve", "--listen", f"127.0.0.1:{port}", "--health-listen",
+        command = [bench.pratique, "serve", "--listen", f"{host}:{port}", "--health-listen",
                    f"127.0.0.1:{self.observed}", "--tls-dir", folder / "tls", "--policy", folder / "policy.yaml",
                    "--miss-burst", 1000000, "--misses-per-minute", 1000000]
         command += ["--state", state] if state else []
-        super().__init__(command, port, folder / "pratique.log")
+        super().__init__(command, port, folder / "pratique.log", host)
         self.ready = self.wait(lambda: self.ask("readyz"))
 
     def ask(self, path):
@@ -132,9 +135,9 @@ class Bench:
             self.client("make", folder, *(f"{key}={value}" for key, value in shape.items()))
         return folder
 
-    def null(self, folder):
+    def null(self, folder, host="127.0.0.1"):
         port = free_port()
-        return Process([self.servers, "null", f"127.0.0.1:{port}", folder / "tls"], port, folder / "null.log")
+        return Process([self.servers, "null", f"{host}:{port}", folder / "tls"], port, folder / "null.log", host)
 
     def files(self, folder, kind="files"):
         port = free_port()
@@ -181,12 +184,12 @@ def warm(bench):
         with Webhook(bench, folder, url=f"http://127.0.0.1:{files.port}") as ours:
             bench.load(ours, folder, connections=8)
             asked = requests(files)
-            for http, images in [(2, count) for count in IMAGES] + [(1, 1)]:
+            for http, images in itertools.product(("1.1", "2"), IMAGES):
                 for connections in CONNECTIONS:
                     for name, server in (("null webhook", null), ("pratique", ours)):
-                        got = bench.load(server, folder, http=http, images=images, connections=connections,
+                        got = bench.load(server, folder, http=http[0], images=images, connections=connections,
                                          milliseconds=bench.milliseconds)
-                        rows.append([f"HTTP/{http}" if http == 2 else "HTTP/1.1", images, connections, name, *figures(got),
+                        rows.append([f"HTTP/{http}", images, connections, name, *figures(got),
                                      f"{got['cpu'] / got['reviews'] * 1000:.3f}"])
             more = requests(files) - asked
             memory = [f"{server.memory():.0f} MiB" for server in (null, ours)]

@@ -126,7 +126,7 @@ class PolicyController:
             entry = {"name": "policy.sigstore.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": PODS,
                      "timeoutSeconds": 25, "failurePolicy": "Fail", "matchPolicy": "Equivalent",
                      "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                     "clientConfig": {"url": f"https://127.0.0.1:{PORT}{path}", "caBundle": bundle}}
+                     "clientConfig": {"url": f"https://{measure.ELSEWHERE}:{PORT}{path}", "caBundle": bundle}}
             self.api.ask("POST", f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations", {
                 "apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration",
                 "metadata": {"name": namespace}, "webhooks": [entry]})

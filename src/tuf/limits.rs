@@ -45,7 +45,7 @@ impl Default for Limits {
             targets_bytes: 128 << 20,
             roles_visited: 64,
             delegation_depth: 16,
-            leaf_roles: 1024,
+            leaf_roles: 512,
             target_bytes: 32 << 20,
             refresh_time: Duration::from_secs(20),
             judgement_time: Duration::from_secs(20),

@@ -23,7 +23,7 @@ pub(super) struct Folder {
 
 /// Files that are read at one time. A folder that hangs, as one on the other side of a network may, holds so many threads;
 /// and each thread that reads comes to hold the memory of a file.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 2;
 
 impl Folder {
     pub(super) fn open(url: &Url) -> Result<Self, Error> {
