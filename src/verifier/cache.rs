@@ -234,17 +234,18 @@ impl Verdicts {
     {
         let remembered = self.remembered.clone();
         let landing = Landing { flights: self.flights.clone(), key: key.clone() };
-        // A task of its own: it ends whether or not the review that started it still waits.
-        let task = tokio::spawn(async move {
+        let fly = async move {
             let _landing = landing;
             let entry = Arc::new(Entry::new(judge.await?));
             remembered.insert(key, &entry);
             // Those who wait for it may want to know how it was proven.
             Ok(entry)
-        });
-        async move { task.await.unwrap_or_else(|error| Err(RepositoryError::Internal(error.to_string()))) }
-            .boxed()
-            .shared()
+        };
+        // A task of its own: it ends whether or not the review that started it still waits. It begins when it is first
+        // waited for, with nothing locked: a runtime that goes down drops it there and then, and it is off the list.
+        let ended =
+            async { tokio::spawn(fly).await.unwrap_or_else(|error| Err(RepositoryError::Internal(error.to_string()))) };
+        ended.boxed().shared()
     }
 }
 

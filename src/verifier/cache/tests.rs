@@ -210,6 +210,52 @@ async fn a_judgement_that_landed_since_somebody_looked_is_not_made_again() {
     assert_eq!(ended.unwrap_err(), NoEntry::Failed(RepositoryError::NotYet));
 }
 
+/// A judgement that is asked for in a runtime that goes down is dropped where it is begun.
+#[test]
+fn a_judgement_that_is_asked_for_while_the_process_ends_holds_nothing_up() {
+    let runtime = |threads| tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let first = runtime(1).unwrap();
+    let (_folder, world, verifier) = first.block_on(remembered());
+    let (_, repository) = world.repositories().next().unwrap();
+    let generation = repository.generation().unwrap();
+    let (key, _) = verifier.verdicts.remembered.known.iter().next().unwrap();
+    let later = now() + HOUR * 24 * 365;
+
+    let ends = runtime(2).unwrap();
+    let (told_end, is_ending) = std::sync::mpsc::channel();
+    let (told, answer) = std::sync::mpsc::channel();
+    let (started, has_started) = std::sync::mpsc::channel();
+    // Dropped by the other thread when the runtime has begun to take no more tasks.
+    let sentinel = scopeguard(move || told_end.send(()).unwrap());
+    ends.spawn(async move {
+        let _sentinel = sentinel;
+        std::future::pending::<()>().await;
+    });
+    ends.spawn(async move {
+        started.send(()).unwrap();
+        is_ending.recv().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let judge = async { panic!("nothing is begun") };
+        let ended = verifier.verdicts.judge(key, (&generation, later), None, deadline, judge).now_or_never();
+        let flights = verifier.verdicts.flights.lock().unwrap().len();
+        told.send((ended.map(|ended| ended.is_ok()), flights)).unwrap();
+    });
+    has_started.recv().unwrap();
+    ends.shutdown_background();
+    assert_eq!(answer.recv_timeout(Duration::from_secs(20)), Ok((Some(false), 0)));
+}
+
+/// Calls something when it is dropped.
+fn scopeguard(call: impl FnOnce() + Send + 'static) -> impl Send + 'static {
+    struct Guard<F: FnOnce()>(Option<F>);
+    impl<F: FnOnce()> Drop for Guard<F> {
+        fn drop(&mut self) {
+            self.0.take().into_iter().for_each(|call| call());
+        }
+    }
+    Guard(Some(call))
+}
+
 #[tokio::test]
 async fn what_proofs_of_one_pipeline_have_in_common_is_remembered_once() {
     let (folder, verifier) = (Folder::new(), Verifier::default());
