@@ -189,6 +189,8 @@ pub fn loose(verified: &Verified, bound: &str, image: Option<WithPlatforms<'_>>,
 fn unseen_platforms(verified: &Verified, bound: &str, named: WithPlatforms<'_>, limits: &Limits) -> Option<Lint> {
     /// Looks at patterns: some milliseconds. Where rules are as usual it takes fewer than ten thousand.
     const MOST: usize = 100_000;
+    /// Names that the rules are applied to.
+    const MOST_NAMES: usize = 64;
     let WithPlatforms { image, is_platform } = named;
     let (name, step) = verified.steps().get_key_value(bound)?;
     let is_of_image =
@@ -204,7 +206,8 @@ fn unseen_platforms(verified: &Verified, bound: &str, named: WithPlatforms<'_>, 
 
     let patterns: Vec<&Fnmatch> = step.product_rules.iter().filter_map(|trail| trail.rule.pattern()).collect();
     let platforms = Fnmatch::new(&format!("{image}#?*/?*")).told_apart(&patterns, is_platform, MOST).names;
-    platforms.into_iter().filter(|platform| !step.products.contains(platform)).find_map(|platform| {
+    let new = platforms.into_iter().filter(|platform| !step.products.contains(platform));
+    new.take(MOST_NAMES).find_map(|platform| {
         let digest = Digests::from([("sha256".to_owned(), "00".repeat(32))]);
         let recorded = Recorded { products: Artifacts::from([(platform.clone(), digest)]), ..Recorded::default() };
         let said = BTreeMap::from([(name.as_str(), recorded)]);

@@ -89,32 +89,37 @@ fn cost(token: &Token) -> usize {
     if let Token::Class { ranges, .. } = token { ranges.len().saturating_add(1) } else { 1 }
 }
 
-/// One character for all that no token tells apart, letters first.
+/// One character for all that no token tells apart. Letters stand first: of names that come to the same places the later
+/// ones are not looked at, and one of them may be the only usable one.
 fn alphabet(all: &[Vec<Token>], looks: &mut Looks) -> Option<Vec<char>> {
-    let mut tokens: Vec<&Token> = Vec::new();
-    let (mut literals, mut costs) = (BTreeSet::new(), 0_usize);
+    let mut classes: Vec<&Token> = Vec::new();
+    let (mut literals, mut ends, mut costs) = (BTreeSet::new(), BTreeSet::new(), 0_usize);
     for token in all.iter().flatten() {
         looks.take(1)?;
         match token {
             Token::Literal(c) => _ = literals.insert(*c),
-            other => {
+            Token::One | Token::Any => {}
+            Token::Class { ranges, .. } => {
                 looks.take(costs)?;
-                if !tokens.contains(&other) {
-                    costs = costs.saturating_add(cost(other));
-                    tokens.push(other);
+                if !classes.contains(&token) {
+                    costs = costs.saturating_add(cost(token));
+                    ends.extend(ranges.iter().flat_map(|(low, high)| [*low, *high]));
+                    classes.push(token);
                 }
             }
         }
     }
     let ordinary = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("._-/#:@".chars()).chain(' '..='~');
-    let mut known: BTreeMap<(Option<char>, Vec<bool>), char> = BTreeMap::new();
-    for c in ordinary.chain(literals.iter().copied()) {
+    let (mut known, mut alphabet) = (BTreeSet::new(), Vec::new());
+    for c in ordinary.chain(literals.iter().copied()).chain(ends) {
         looks.take(costs)?;
         // A literal tells its character from all others.
         let own = literals.contains(&c).then_some(c);
-        known.entry((own, tokens.iter().map(|token| token.fits(c)).collect())).or_insert(c);
+        if known.insert((own, classes.iter().map(|class| class.fits(c)).collect::<Vec<bool>>())) {
+            alphabet.push(c);
+        }
     }
-    Some(known.into_values().collect())
+    Some(alphabet)
 }
 
 fn step(tokens: &[Token], places: &BTreeSet<usize>, c: char) -> BTreeSet<usize> {
@@ -162,6 +167,20 @@ mod tests {
         assert_eq!(names.len(), 5, "{names:?}");
         assert_eq!(apart("app#?*/?*", &["app#[!a-z]*", "app#[a-c]*"]).len(), 3);
         assert_eq!(apart("a?", &["ab", "a[x-z]", "*y"]).len(), 4);
+    }
+
+    #[test]
+    fn a_class_of_other_characters_is_told_apart_as_well() {
+        // In the range or not, and `x` with something behind it.
+        assert_eq!(apart("*", &["[é-ü]*", "x[!ж]"]).len(), 3);
+    }
+
+    #[test]
+    fn of_names_that_no_pattern_tells_apart_one_with_letters_is_found() {
+        // Every small letter stands somewhere, and no pattern is about what begins with one.
+        let letters = Fnmatch::new("0abcdefghijklmnopqrstuvwxyz-");
+        let usable = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase());
+        assert_eq!(Fnmatch::new("*").told_apart(&[&letters], usable, 100_000).names, ["a"]);
     }
 
     #[test]
