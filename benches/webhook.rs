@@ -36,6 +36,10 @@ use support::{
     review,
 };
 
+/// That of the program, which is called here, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // `cargo bench` and `cargo test` add options of their own.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
