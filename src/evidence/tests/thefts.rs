@@ -1088,3 +1088,60 @@ fn what_is_too_much_to_go_through_is_said_and_counts_as_enough() {
     let steps: Vec<&str> = found.sets.iter().flatten().map(|signing| signing.step.as_str()).collect();
     assert_eq!((found.is_rough, steps), (true, vec!["push"]));
 }
+
+#[test]
+fn a_sublayout_that_is_too_much_to_go_through_is_not_gone_through_to_the_end() {
+    let mut scene = Scene::new(Requirement { sublayouts: Some(1), ..requirement() }, layout);
+    let (digest, packer, checker) = (scene.image.digest, seed("app/packer"), seed("app/checker"));
+    // Three names that lead to each other, with five digests: one step alone is soon gone through, and two are not.
+    let places = ["one", "two"];
+    let product = format!("MATCH {NAME} WITH PRODUCTS FROM pack");
+    let moved = places.map(|place| format!("MATCH {NAME} IN {place} WITH PRODUCTS FROM pack"));
+    let materials: Vec<&str> = moved.iter().map(String::as_str).chain(["ALLOW *"]).collect();
+    let pack = Step::new("pack").functionary(&packer).unwrap();
+    let check = Step::new("check").functionary(&checker).unwrap();
+    let check = check.materials(&materials).products(&[&product, "DISALLOW *"]);
+    let inner = Layout::new(now() + SignedDuration::from_hours(24)).step(pack).step(check);
+    let packed = Link::new("pack").material("app", Sha256::of(b"binary")).product(NAME, digest);
+    let packed = places
+        .iter()
+        .fold(packed, |link, place| link.product(&format!("{place}/{NAME}"), Sha256::of(place.as_bytes())));
+    let checked = Link::new("check").material(NAME, digest).product(NAME, digest);
+    let mut links = scene.fixture.people.links(NAME, digest);
+    links.retain(|link| link.name.starts_with("build."));
+    let name = Link::new("push").file_name(&scene.keys["pusher"]).unwrap();
+    let folder = name.strip_suffix(".link").unwrap().to_owned();
+    for (name, bytes) in [signed(&packed, &packer), signed(&checked, &checker)] {
+        links.push(source((format!("{folder}/{name}"), bytes)));
+    }
+    links.push(source((name, inner.sign(Format::Metablock, &[&scene.keys["pusher"]]).unwrap())));
+    scene.fixture.add_image_with("1.0", None, LAYOUT, links);
+    let proof = scene.fixture.judge_by(&scene.image, &scene.requirement).unwrap();
+    let found = forgers(&proof, &scene.image.name, &scene.requirement, &Limits::default());
+    assert!(found.is_rough && !found.sets.is_empty(), "{found:?}");
+}
+
+#[test]
+fn more_digests_than_can_be_tried_are_not_put_together() {
+    let steps: Vec<String> = (0..6).map(|number| format!("move-{number}")).collect();
+    let moved = ["one", "two"].map(|place| format!("MATCH {NAME} IN {place} WITH PRODUCTS FROM build"));
+    let rules: Vec<&str> = moved.iter().map(String::as_str).collect();
+    let mut scene = Scene::new(requirement(), |people| {
+        let step = |name: &String| Step::new(name).functionary(&people.builder).unwrap().materials(&rules);
+        steps.iter().fold(layout(people), |all, name| all.step(step(name)))
+    });
+    scene.requirement.product.step = Some("push".to_owned());
+    let mut links = scene.fixture.people.links(NAME, scene.image.digest);
+    for step in &steps {
+        let link = ["one", "two"].iter().fold(Link::new(step), |link, place| {
+            let digest = |side: &str| Sha256::of(format!("{side} {place} of {step}").as_bytes());
+            let at = format!("{place}/{NAME}");
+            link.material(&at, digest("material")).product(&at, digest("product"))
+        });
+        links.push(source(signed(&link, &scene.keys["builder"])));
+    }
+    scene.fixture.add_image_with("1.0", None, LAYOUT, links);
+    let proof = scene.fixture.judge_by(&scene.image, &scene.requirement).unwrap();
+    let found = forgers(&proof, &scene.image.name, &scene.requirement, &Limits::default());
+    assert!(found.is_rough && !found.sets.is_empty(), "{found:?}");
+}

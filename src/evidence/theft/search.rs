@@ -119,10 +119,16 @@ impl<'a> Group<'a> {
         self.names.iter().map(|name| [place(materials, name), place(products, name)]).collect()
     }
 
-    /// Whatever can be signed.
+    /// Whatever can be signed, as long as it can all be tried.
     fn free(&self, materials_of: Option<&State>) -> Vec<State> {
         let values = || std::iter::once(None).chain((0..self.values.len()).map(Some));
         let mut states = vec![State::new()];
+        let of_one = self.values.len().saturating_add(1).saturating_pow(if materials_of.is_some() { 1 } else { 2 });
+        let all = u32::try_from(self.names.len()).map_or(usize::MAX, |names| of_one.saturating_pow(names));
+        if all > MAX_TRIES {
+            self.search.tries.set(usize::MAX);
+            return states;
+        }
         for at in 0..self.names.len() {
             let kept = materials_of.and_then(|state| state.get(at)).map(|[materials, _]| *materials);
             let materials: Vec<_> = kept.map_or_else(|| values().collect(), |kept| vec![kept]);
@@ -184,6 +190,10 @@ impl<'a> Group<'a> {
         states: &mut Vec<State>,
         found: &mut Found<'_>,
     ) -> bool {
+        // What is left counts as something that would pass: nothing is learnt from it.
+        if self.search.tries.get() > MAX_TRIES {
+            return true;
+        }
         let at = states.len();
         let (Some((name, ..)), Some(open)) = (plan.steps.get(at), choices.get(at)) else {
             return self.inspections_hold(plan.verified, said) && found(said, states);
