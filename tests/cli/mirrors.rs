@@ -65,9 +65,10 @@ fn an_image_is_verified_from_whichever_copy_is_left_and_from_none_is_an_outage()
     let dir = temp.path().canonicalize().unwrap();
     assert_eq!(run(&dir, &["demo", "--keep", "kept"]).code, Some(0));
     let copy = format!("file://{}/kept/repository", dir.display());
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound, so that nobody else is given it, and listening to nothing.
+    let dead = tokio::net::TcpSocket::new_v4().unwrap();
+    dead.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let gone = format!("http://{}", dead.local_addr().unwrap());
-    drop(dead);
 
     let ran = verify(&dir, &policy(&dir, &gone, &[format!("file://{}/nowhere", dir.display()), copy]), &[]);
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);

@@ -36,6 +36,17 @@ impl Registry {
         fs::write(dir.join("ca.pem"), made.cert.pem()).unwrap();
         fs::write(dir.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
         fs::write(dir.join("passwords"), PASSWORDS).unwrap();
+        // Another process may take the port before it is listened on.
+        let registry = (0..5).find_map(|_| Self::attempt(dir)).expect("docker-registry ends");
+        fs::create_dir(dir.join("login")).unwrap();
+        for (key, value) in [("host", registry.host.as_str()), ("username", "ann"), ("password", "s3cret")] {
+            fs::write(dir.join("login").join(key), value).unwrap();
+        }
+        registry
+    }
+
+    /// None if it has ended.
+    fn attempt(dir: &Path) -> Option<Self> {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = free.local_addr().unwrap().to_string();
         drop(free);
@@ -51,17 +62,16 @@ impl Registry {
         command.arg("serve").arg(dir.join("settings.yml")).current_dir(dir);
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.expect("docker-registry has to be on the PATH");
-        let registry = Self { host, storage, process };
+        let mut registry = Self { host, storage, process };
         let patience = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(&registry.host).is_err() {
             assert!(Instant::now() < patience, "docker-registry does not listen");
+            if registry.process.try_wait().unwrap().is_some() {
+                return None;
+            }
             std::thread::yield_now();
         }
-        fs::create_dir(dir.join("login")).unwrap();
-        for (key, value) in [("host", registry.host.as_str()), ("username", "ann"), ("password", "s3cret")] {
-            fs::write(dir.join("login").join(key), value).unwrap();
-        }
-        registry
+        Some(registry)
     }
 
     fn url(&self) -> String {

@@ -124,9 +124,10 @@ async fn dripping() -> String {
 async fn where_one_copy_is_dead_silent_or_drips_the_next_one_is_asked_within_the_same_deadline() {
     let published = Published::new();
     let copy = url(&published.copy("copy"));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else is given it, and listening to nothing.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let dead = format!("http://{}", closed.local_addr().unwrap());
     for bad in [dead, silent().await, dripping().await] {
         let client = published.client(&[bad.clone(), copy.clone()]);
         let deadline = Instant::now() + Duration::from_secs(2);

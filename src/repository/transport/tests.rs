@@ -369,9 +369,10 @@ async fn gives_up_at_the_deadline_on_a_server_that_drips() {
 
 #[tokio::test]
 async fn a_closed_port_is_unreachable_and_the_reason_holds_no_credentials() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, so that nobody else is given it, and listening to nothing.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = closed.local_addr().unwrap();
     let why = unreachable(fetch(&format!("http://user:secret@{address}/x"), "root.json", 9).await);
     assert!(why.starts_with(&format!("{address}: ")) && why.contains("refused"), "{why}");
     assert!(!why.contains("secret") && !why.contains("user"), "{why}");

@@ -180,7 +180,52 @@ fn whatever_stands_in_any_place_both_ways_come_to_the_same() {
     }
 }
 
+/// A snapshot in which lengths, hashes and names are of every form that is read in place.
+fn snapshot() -> Value {
+    let hash = |digit: &str| json!({"sha256": digit.repeat(64)});
+    json!({"_type": "snapshot", "spec_version": "1.0", "version": 1, "expires": "2031-01-01T00:00:00Z", "meta": {
+        "targets.json": {"version": 1}, "é.json": {"version": 2, "length": 1},
+        "team.json": {"version": 18446744073709551615_u64, "length": 0, "hashes": hash("a")},
+        "team/app.json": {"version": 10, "hashes": hash("0")}}})
+}
+
+/// The same for a snapshot, with every file that it lists.
+fn snapshot_outcome(bytes: &FileBytes) {
+    if let Ok(one) = outcome::<Snapshot>(bytes) {
+        assert_eq!(one.body, Signed::<Snapshot>::parse_anew(&Role::Root, bytes).unwrap().body);
+    }
+}
+
+#[test]
+fn a_snapshot_of_every_form_is_read_in_place() {
+    let file = file_of(&snapshot());
+    assert!(InPlace::read(&file, Snapshot::LARGE).unwrap().large.meta.is_some());
+    snapshot_outcome(&file);
+    // Upper-case digits are read in no way.
+    let mut signed = snapshot();
+    signed["meta"]["team.json"]["hashes"]["sha256"] = json!("A".repeat(64));
+    snapshot_outcome(&file_of(&signed));
+}
+
 proptest! {
+    #[test]
+    fn a_changed_snapshot_comes_to_the_same_in_both_ways(
+        at: usize, byte in 0u8..128, twice: Option<usize>, part: Option<(usize, usize, bool)>,
+    ) {
+        let mut bytes = file_of(&snapshot()).to_vec();
+        for at in [Some(at), twice].into_iter().flatten() {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        if let Some((from, to, twice)) = part {
+            let (from, to) = (from % bytes.len(), to % bytes.len());
+            let (from, to) = (from.min(to), from.max(to));
+            let middle = if twice { bytes[from..to].repeat(2) } else { Vec::new() };
+            bytes = [&bytes[..from], &middle, &bytes[to..]].concat();
+        }
+        snapshot_outcome(&Arc::new(bytes));
+    }
+
     #[test]
     fn a_changed_byte_comes_to_the_same_in_both_ways(at: usize, byte in 0u8..128, twice: Option<usize>) {
         let mut bytes = file_of(&targets()).to_vec();
