@@ -132,6 +132,11 @@ def configurations(api):
     return by_kind["ValidatingWebhookConfiguration"], by_kind["MutatingWebhookConfiguration"]
 
 
+def at(each, share):
+    """Of times in their order, the one under which that share of them is."""
+    return each[min(len(each) - 1, int(len(each) * share))]
+
+
 class Case:
     """A namespace, the process that is asked about it, and what was measured."""
 
@@ -155,8 +160,7 @@ class Case:
             api.delete_pods(self.namespace)
 
     def at(self, key, share):
-        each = sorted(self.each[key])
-        return each[min(len(each) - 1, int(len(each) * share))] / 1e6
+        return at(sorted(self.each[key]), share) / 1e6
 
 
 def installed(api, webhook, null):
@@ -253,7 +257,7 @@ def unknown(bench, api, folder, files, others, rounds):
     rows = []
     for name, times in each.items():
         times.sort()
-        rows.append([name, *(measure.ms(times[min(len(times) - 1, int(len(times) * share))]) for share in (0.5, 0.9, 0.99))])
+        rows.append([name, *(measure.ms(at(times, share)) for share in (0.5, 0.9, 0.99))])
     bench.say(f"Dry runs of Pods of images that were not judged before, one after another; {rounds} times {UNKNOWN} images, its repository "
               "over HTTP:")
     bench.say()

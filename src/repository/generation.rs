@@ -60,8 +60,8 @@ impl Generation {
 
     /// Waits until nobody else reads this role, at most until `deadline`: whoever waited may find it loaded.
     pub(super) async fn alone(&self, request: &RoleRequest, deadline: Instant) -> Result<MutexGuard<'_, ()>, Error> {
-        let place = request.file_name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let lock = self.loading.iter().cycle().nth(place.checked_rem(AT_ONCE).unwrap_or_default());
+        let place = usize::from(request.part()).checked_rem(AT_ONCE);
+        let lock = place.and_then(|place| self.loading.get(place));
         let lock = lock.ok_or_else(|| Error::Internal("no role can be read at all".to_owned()))?;
         timeout_at(deadline, lock.lock()).await.map_err(|_| Error::NotYet)
     }

@@ -255,13 +255,13 @@ impl Repository {
 }
 
 /// The roles with those that were let go meanwhile.
-fn with(roles: Arc<Delegated>, loaded: &[LoadedRole]) -> Arc<Delegated> {
-    if loaded.iter().all(|role| roles.has(role)) {
-        return roles;
+fn with(mut roles: Arc<Delegated>, loaded: &[LoadedRole]) -> Arc<Delegated> {
+    for role in loaded {
+        if !roles.has(role) {
+            Arc::make_mut(&mut roles).add_back(role);
+        }
     }
-    let mut roles = Arc::unwrap_or_clone(roles);
-    loaded.iter().for_each(|role| roles.add_back(role));
-    Arc::new(roles)
+    roles
 }
 
 /// Bytes that are held for long: whoever reads files and answers takes more memory than they need.

@@ -122,6 +122,11 @@ impl RoleRequest {
         }))
     }
 
+    /// One of 256 numbers, by the name.
+    pub fn part(&self) -> u8 {
+        part_of(&self.chain)
+    }
+
     /// The error that a failed fetch of this role is. It ends the lookup: a role that cannot be read is not absent.
     pub fn failed(&self, cause: FetchError) -> Error {
         Error::fetching(What::Role(Role::Targets(self.chain.clone())), cause)
@@ -156,11 +161,9 @@ impl Delegated {
         self.get(&entry.visit.chain).is_some_and(|held| held.whole.is_some() || !held.is_the_same(entry))
     }
 
-    /// Holds this role whole again, if nothing else has come in its place.
-    pub fn add_back(&mut self, role: &LoadedRole) {
-        if !self.has(role) {
-            self.insert(role.0.clone());
-        }
+    /// Holds this role whole again, which it does not have.
+    pub fn add_back(&mut self, LoadedRole(entry): &LoadedRole) {
+        self.insert(entry.clone());
     }
 
     fn insert(&mut self, entry: Entry) {

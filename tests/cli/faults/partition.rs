@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use pratique::certs::issue::Authority;
 
 use super::{
-    namespaces::{is_inside, sh},
+    namespaces::{cables, is_inside, sh},
     server::{Fault, Server, policy},
 };
 use crate::serving::{Serving, demo_of_both};
@@ -16,24 +16,6 @@ use crate::serving::{Serving, demo_of_both};
 const WEBHOOK: &str = "192.0.2.2";
 /// Where the repository is.
 const REPOSITORY: &str = "198.51.100.1";
-
-/// The two cables. Neighbours are known for good: else the kernel would say after three seconds that nobody is there.
-const LAB: &str = "
-mount -t tmpfs tmpfs /run
-ip netns add webhook
-ip link set lo up
-ip -n webhook link set lo up
-cable() {
-  ip link add $1 address $3:01 type veth peer name $1 address $3:02 netns webhook
-  ip address add $2.1/30 dev $1
-  ip -n webhook address add $2.2/30 dev $1
-  ip link set $1 up
-  ip -n webhook link set $1 up
-  ip -n webhook neighbour replace $2.1 lladdr $3:01 dev $1 nud permanent
-}
-cable reviews 192.0.2 02:00:00:00:01
-cable news 198.51.100 02:00:00:00:02
-";
 
 /// The webhook in its network, whose certificate names it there.
 fn over(dir: &Path, policy: &str) -> Serving {
@@ -54,7 +36,7 @@ async fn a_partition_is_named_stops_no_image_that_is_known_and_is_over_when_it_i
     if !is_inside(&format!("faults::partition::{name}")) {
         return;
     }
-    sh(LAB);
+    cables([["reviews", "192.0.2", "02:00:00:00:01"], ["news", "198.51.100", "02:00:00:00:02"]]);
     let temp = tempfile::tempdir().unwrap();
     let (good, bad) = demo_of_both(temp.path());
     let server = Server::at(REPOSITORY, &temp.path().join("kept/repository"));

@@ -1,31 +1,11 @@
 //! Where everything is: on this machine, or in a network of the test's own, in which the webhook has a cable to the API
 //! server and another one to whoever probes it.
 
-use super::namespaces::{are_own, sh};
-
-/// A network with two cables. Neighbours are known for good: else the kernel would say after three seconds that nobody
-/// is there.
-const NETWORK: &str = "
-mount -t tmpfs tmpfs /run
-ip netns add webhook
-ip link set lo up
-ip -n webhook link set lo up
-cable() {
-  ip link add $1 address $3:01 type veth peer name $1 address $3:02 netns webhook
-  ip address add $2.1/30 dev $1
-  ip -n webhook address add $2.2/30 dev $1
-  ip link set $1 up
-  ip -n webhook link set $1 up
-  ip neighbour replace $2.2 lladdr $3:02 dev $1 nud permanent
-  ip -n webhook neighbour replace $2.1 lladdr $3:01 dev $1 nud permanent
-}
-cable api 192.0.2 02:00:00:00:01
-cable probes 198.51.100 02:00:00:00:02
-";
+use super::namespaces::{are_own, cables, sh};
 
 /// Makes the network. Only in namespaces of the test's own, and before anything else.
 pub(crate) fn make() {
-    sh(NETWORK);
+    cables([["api", "192.0.2", "02:00:00:00:01"], ["probes", "198.51.100", "02:00:00:00:02"]]);
 }
 
 /// From now on every packet between the webhook and the API server is lost, and nobody is told: what is sent goes to a
